@@ -1,0 +1,120 @@
+"""Typed, frozen settings, one class per component.
+
+Read, each overriding the one before: defaults here, a TOML file (``--config``), the environment
+(``PACS_HTTP__PORT=8080``), the command line. `pacs config` shows the result and where a secret is only a name.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x20-\x5b\x5d-\x7e]*[\x21-\x5b\x5d-\x7e][\x20-\x5b\x5d-\x7e]*$")]
+"""PS3.5 §6.2 VR AE: 1 to 16 characters, no backslash, not only spaces."""
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class InvalidSettings(Exception):
+    """A setting is wrong; the message names its key, the value and what is expected."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PeerSettings(_Section):
+    """An application entity that may open associations with us."""
+
+    aet: AeTitle
+    host: str | None = None
+    """IP address it must come from; any when absent."""
+    hospital: str = "default"
+
+
+class DestinationSettings(_Section):
+    """Where C-MOVE may send; nothing else is ever dialled."""
+
+    aet: AeTitle
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)]
+
+
+class DicomSettings(_Section):
+    """The DIMSE door (PS3.7, PS3.8)."""
+
+    host: str = "127.0.0.1"
+    port: Port = 11112
+    aet: AeTitle = "PACS"
+    peers: tuple[PeerSettings, ...] = ()
+    """Empty: any calling AE title, allowed only while `host` is a loopback address."""
+    destinations: tuple[DestinationSettings, ...] = ()
+    max_pdu: Annotated[int, Field(ge=4096, le=1 << 20)] = 131072
+    """Bytes per P-DATA-TF we offer; 128 KB costs least per byte (larger ones gain nothing)."""
+    max_associations: Annotated[int, Field(ge=1)] = 200
+    acse_timeout_s: float = 30.0
+    """From connect to A-ASSOCIATE-RQ, and for release: a slow scanner needs 5, a silent attacker gets 30."""
+    idle_timeout_s: float = 300.0
+    """Silence on an open association; modalities hold one open between slices."""
+    data_timeout_s: float = 60.0
+    """Silence in the middle of a message."""
+
+
+class HttpSettings(_Section):
+    """The web doors: DICOMweb, the viewer, health."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    workers: Annotated[int, Field(ge=1, le=64)] = 2
+
+
+class IndexSettings(_Section):
+    url: str | None = None
+    """SQLAlchemy URL, ``postgresql+psycopg://user@host/db``; SQLite under `data` when absent."""
+
+
+class IngestSettings(_Section):
+    max_instance_bytes: Annotated[int, Field(ge=1 << 20)] = 4 << 30
+    """Larger data sets are refused while they arrive."""
+    memory_bytes_per_instance: Annotated[int, Field(ge=1 << 16)] = 16 << 20
+    """Beyond this an arriving instance continues on disk, so that memory stays bounded."""
+    max_inflated_bytes: Annotated[int, Field(ge=1 << 20)] = 1 << 30
+    """A deflated data set that grows past this is refused (a bomb)."""
+    duplicates: Literal["refuse"] = "refuse"
+    """What happens to other bytes under a SOP Instance UID that is kept already."""
+
+
+class LifecycleSettings(_Section):
+    settle_after_s: float = 20.0
+    """A series quiet for this long gets its thumbnails and metadata made in the background."""
+
+
+class LogSettings(_Section):
+    format: Literal["json", "text"] = "json"
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class Settings(BaseSettings):
+    """All settings of one archive."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PACS_", env_nested_delimiter="__", frozen=True, extra="forbid", case_sensitive=False
+    )
+
+    data: Path = Path("data")
+    """Folder under which everything is kept."""
+    dicom: DicomSettings = DicomSettings()
+    http: HttpSettings = HttpSettings()
+    index: IndexSettings = IndexSettings()
+    ingest: IngestSettings = IngestSettings()
+    lifecycle: LifecycleSettings = LifecycleSettings()
+    log: LogSettings = LogSettings()

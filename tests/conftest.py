@@ -1,0 +1,19 @@
+"""Fixtures that every room of the tests may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """Folder of real images: `PACS_CORPUS`, or ../shared/data beside the checkout; skipped visibly without it."""
+    folder = Path(os.environ.get("PACS_CORPUS", _BESIDE))
+    if not (folder / "INDEX.tsv").is_file():
+        pytest.skip(f"no real images at {folder}; set PACS_CORPUS to a folder that holds INDEX.tsv")
+    return folder
