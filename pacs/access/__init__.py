@@ -1,0 +1,1 @@
+"""Who may: application entities now; persons, roles and grants later."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +34,10 @@ class Peer:
     """Accepted contexts by ID."""
 
 
+class AssociationLost(Exception):
+    """The association ended (abort, closed connection, silence) before the exchange was over; nobody is left to answer."""
+
+
 class Exchange(Protocol):
     """One request being answered on its association. All calls are made from the association's own thread."""
 
@@ -49,7 +53,14 @@ class Exchange(Protocol):
         """The request's command set."""
 
     def read_data_set(self, limit_bytes: int) -> bytes:
-        """The request's whole data set. Raises `pacs.errors.TooLarge` past the limit."""
+        """The request's whole data set. Raises `pacs.errors.TooLarge` past the limit, `AssociationLost`."""
+
+    def fragments(self) -> Iterator[memoryview]:
+        """The request's data set piece by piece as it arrives, once. Each piece is valid until the next is asked for.
+
+        Raises `AssociationLost` when the peer is gone before the last piece. What is not read is read over by the
+        server before the response leaves.
+        """
 
     def respond(self, response: CommandSet, data_set: bytes | None = None) -> None:
         """Send one response message on the request's context; `data_set` is in its transfer syntax.
@@ -60,7 +71,9 @@ class Exchange(Protocol):
     def is_cancelled(self) -> bool:
         """Whether a C-CANCEL-RQ for this request has come; looks at the socket without waiting."""
 
-    def sub_operation(self, context: PresentationContext, request: CommandSet, data_set: Sequence[memoryview]) -> CommandSet:
+    def sub_operation(
+        self, context: PresentationContext, request: CommandSet, data_set: Sequence[memoryview]
+    ) -> CommandSet:
         """Send a C-STORE-RQ on this association and wait for its response (C-GET). Raises `AssociationLost`."""
 
 
