@@ -96,7 +96,7 @@ class StoredInstance:
     """SHA-256 of the data set's bytes as received (without preamble and file meta), lower-case hex."""
     location: Location
     header_length: int
-    """Bytes of the (inflated) data set before the pixel data element; the whole data set's length when there is none."""
+    """Bytes of the (inflated) data set before the pixel data element; all of it when there is none."""
     number_of_frames: int
     """Frames in the frame table; 0 when there is no pixel data."""
     frame_table: bytes

@@ -7,10 +7,13 @@ Read, each overriding the one before: defaults here, a TOML file (``--config``),
 from __future__ import annotations
 
 import ipaddress
+import os
+import socket
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -19,8 +22,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x20-\x5b\x5d-\x7e]*[\x21-\x5b\x5d-\x7e][\x20-\x5b\x5d-\x7e]*$")]
-"""PS3.5 §6.2 VR AE: 1 to 16 characters, no backslash, not only spaces."""
+AeTitle = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[\x20-\x5b\x5d-\x7e]+$")
+]
+"""PS3.5 §6.2 VR AE: 1 to 16 characters without backslash; leading and trailing spaces mean nothing."""
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -75,6 +80,9 @@ class HttpSettings(_Section):
     host: str = "127.0.0.1"
     port: Port = 8080
     workers: Annotated[int, Field(ge=1, le=64)] = 2
+    """Web processes; one per core is enough, a frame costs almost no computing."""
+    behind_authenticating_proxy: bool = False
+    """Say true only when a proxy in front asks people who they are: needed to listen beyond loopback."""
 
 
 class IndexSettings(_Section):
@@ -103,6 +111,15 @@ class LogSettings(_Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
 
+def is_loopback(host: str) -> bool:
+    """Whether everything `host` stands for is this machine alone."""
+    try:
+        addresses = {info[4][0] for info in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(str(address).split("%")[0]).is_loopback for address in addresses)
+
+
 class Settings(BaseSettings):
     """All settings of one archive."""
 
@@ -118,3 +135,73 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     lifecycle: LifecycleSettings = LifecycleSettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _is_closed_by_default(self) -> Settings:
+        if not self.dicom.peers and not is_loopback(self.dicom.host):
+            raise ValueError(
+                f"dicom.host {self.dicom.host!r} is reachable from the network, so dicom.peers must name "
+                "the application entities that may connect"
+            )
+        if not self.http.behind_authenticating_proxy and not is_loopback(self.http.host):
+            raise ValueError(
+                f"http.host {self.http.host!r} is reachable from the network, and nobody is asked who they are: "
+                "put a proxy that authenticates in front and set http.behind_authenticating_proxy = true"
+            )
+        return self
+
+    @property
+    def index_url(self) -> str:
+        """SQLAlchemy URL of the index."""
+        return self.index.url or f"sqlite:///{self.data.resolve() / 'index.sqlite'}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
+
+
+_NOT_SETTINGS = {"PACS_CONFIG", "PACS_CORPUS"}
+
+
+def load(config: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
+    """Read the effective settings: defaults, then `config` (TOML), then the environment, then `overrides`.
+
+    Raises:
+        InvalidSettings: names the key, its value and what is expected.
+    """
+    known = {f"PACS_{name.upper()}" for name in Settings.model_fields}
+    for name in os.environ:
+        upper = name.upper()
+        if upper.startswith("PACS_") and upper not in _NOT_SETTINGS and upper.split("__")[0] not in known:
+            raise InvalidSettings(f"environment variable {name} is no setting; `pacs config` lists them all")
+
+    class _FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=config)
+
+    if config is not None and not config.is_file():
+        raise InvalidSettings(f"the settings file {config} does not exist")
+    try:
+        found = _FromFile(**(overrides or {}))
+    except ValidationError as problem:
+        raise InvalidSettings("; ".join(_explain(error) for error in problem.errors())) from problem
+    except (SettingsError, tomllib.TOMLDecodeError) as problem:
+        raise InvalidSettings(f"{config or 'environment'}: {problem}") from problem
+    return Settings.model_construct(**{name: getattr(found, name) for name in Settings.model_fields})
+
+
+def _explain(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not key:
+        return message
+    if error["type"] == "extra_forbidden":
+        return f"{key}: there is no such setting; `pacs config` lists them all"
+    given = "" if "url" in key or "secret" in key or "password" in key else f" (it is {error['input']!r})"
+    return f"{key}: {message}{given}"

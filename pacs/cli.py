@@ -1,0 +1,179 @@
+"""The command line: `pacs --help` shows what there is."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pacs import log
+from pacs.settings import InvalidSettings, Settings, load
+
+app = typer.Typer(
+    name="pacs",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    help="A medical image archive.\n\nStart one with `pacs serve --data archive`, fill it with `pacs import FOLDER` "
+    "or from a scanner, and open http://127.0.0.1:8080 in a browser.",
+)
+_out = Console()
+_err = Console(stderr=True)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", envvar="PACS_CONFIG", metavar="FILE", help="Settings in TOML; examples are in config/."),
+]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="Folder under which everything is kept.")
+]
+
+
+def main() -> None:
+    """Run the command line; a wrong setting ends it with one plain sentence and status 2."""
+    try:
+        app()
+    except InvalidSettings as problem:
+        _fail(str(problem), status=2)
+
+
+def _fail(message: str, *, status: int = 1) -> None:
+    _err.print(f"pacs: {message}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(status)
+
+
+def _settings(config: Path | None, data: Path | None, overrides: dict[str, Any] | None = None) -> Settings:
+    changes: dict[str, Any] = dict(overrides or {})
+    if data is not None:
+        changes["data"] = data
+    return load(config, changes)
+
+
+def _address(text: str, option: str) -> dict[str, Any]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise InvalidSettings(f"{option} {text!r}: expected HOST:PORT, for example 127.0.0.1:8080")
+    return {"host": host.strip("[]"), "port": int(port)}
+
+
+def _destination(text: str) -> dict[str, Any]:
+    title, equals, address = text.partition("=")
+    if not equals or not title.strip():
+        raise InvalidSettings(f"--destination {text!r}: expected AET=HOST:PORT, for example WORKSTATION=10.0.0.7:104")
+    return {"aet": title, **_address(address, f"--destination {title}")}
+
+
+def _peer(text: str) -> dict[str, Any]:
+    title, _, host = text.partition("=")
+    return {"aet": title, "host": host or None}
+
+
+@app.command()
+def serve(
+    config: ConfigOption = None,
+    data: DataOption = None,
+    http: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where the web doors listen [default: 127.0.0.1:8080].")
+    ] = None,
+    dicom: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where the DICOM door listens [default: 127.0.0.1:11112].")
+    ] = None,
+    aet: Annotated[
+        str | None, typer.Option(metavar="TITLE", help="Our application entity title [default: PACS].")
+    ] = None,
+    destination: Annotated[
+        list[str] | None, typer.Option(metavar="AET=HOST:PORT", help="Where C-MOVE may send; may be given often.")
+    ] = None,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="AET[=IP]", help="Who may open associations; without any, everyone on this machine."),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(metavar="N", help="Web processes [default: 2].")] = None,
+) -> None:
+    """Start the archive and keep it running until SIGTERM or Ctrl-C.
+
+    It listens on this machine only, unless settings name who may come from the network.
+    """
+    from pacs.processes.serving import serve as run  # noqa: PLC0415 -- `pacs --help` should not load the whole archive
+
+    overrides: dict[str, Any] = {"http": {}, "dicom": {}}
+    if http:
+        overrides["http"].update(_address(http, "--http"))
+    if workers is not None:
+        overrides["http"]["workers"] = workers
+    if dicom:
+        overrides["dicom"].update(_address(dicom, "--dicom"))
+    if aet is not None:
+        overrides["dicom"]["aet"] = aet
+    if destination:
+        overrides["dicom"]["destinations"] = [_destination(text) for text in destination]
+    if peer:
+        overrides["dicom"]["peers"] = [_peer(text) for text in peer]
+    settings = _settings(config, data, {key: value for key, value in overrides.items() if value})
+    sys.exit(run(settings))
+
+
+@app.command("config")
+def show_config(
+    config: ConfigOption = None,
+    data: DataOption = None,
+    defaults: Annotated[bool, typer.Option("--defaults", help="Show only the built-in defaults.")] = False,
+) -> None:
+    """Show the effective settings, in TOML, ready to be kept as a file.
+
+    Each can be set in a file (`--config`) or in the environment: `PACS_HTTP__PORT=8081` is `[http] port = 8081`.
+    """
+    from pacs.settings_text import as_toml  # noqa: PLC0415
+
+    settings = Settings.model_construct() if defaults else _settings(config, data)
+    sys.stdout.write(as_toml(settings))
+
+
+@app.command("import")
+def import_files(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders, files, DICOMDIRs or zips.")],
+    config: ConfigOption = None,
+    data: DataOption = None,
+    jobs: Annotated[int, typer.Option(metavar="N", min=1, max=64, help="Files read at a time.")] = 4,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write one JSON line per file: path, outcome, reason.")
+    ] = None,
+) -> None:
+    """Take files into the archive; it may be running or not.
+
+    Safe to repeat: what is there already is not stored twice. Safe to interrupt: what the summary calls stored is kept.
+    Ends with status 1 when a DICOM file was refused; files that are no DICOM are counted only.
+    """
+    from pacs.media.importing import run_import  # noqa: PLC0415
+
+    settings = _settings(config, data)
+    log.configure(process="import", format=settings.log.format, level="WARNING")
+    sys.exit(run_import(settings, paths, jobs=jobs, report=report, as_json=as_json, console=_out, errors=_err))
+
+
+@app.command()
+def status(
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """Show what is stored, where, and how full it is."""
+    from pacs.figures import figures, show  # noqa: PLC0415
+
+    settings = _settings(config, data)
+    log.configure(process="status", format=settings.log.format, level="WARNING")
+    found = figures(settings)
+    if as_json:
+        sys.stdout.write(json.dumps(found, indent=2, default=str) + "\n")
+    else:
+        show(found, _out)
+
+
+# A reader like `head` that closes the pipe ends us quietly, as it ends any other tool.
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)

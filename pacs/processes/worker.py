@@ -1,0 +1,132 @@
+"""One child process of `pacs serve`; started by `pacs.processes.supervisor`, never by hand.
+
+Standard input brings the settings, then the common state, one JSON value per line; its end means the parent is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+
+from pacs import log
+from pacs.app import Archive, dimse_server, open_archive, web_app
+from pacs.settings import Settings
+
+_GRACE_S = 15
+
+
+class State:
+    """Which roles of the archive serve now, as the supervisor last said."""
+
+    def __init__(self) -> None:
+        self._ready: frozenset[str] = frozenset()
+
+    def is_ready(self) -> bool:
+        """Both doors serve: DIMSE, and the web worker that asks."""
+        return "dimse" in self._ready
+
+    def follow_parent(self) -> None:
+        """Read the parent's lines until they end, then end this process at once: nobody watches it any more."""
+        for line in sys.stdin:
+            self._ready = frozenset(json.loads(line).get("ready", ()))
+        os._exit(1)
+
+
+def main() -> None:
+    role = sys.argv[1]
+    settings = Settings.model_validate_json(sys.stdin.readline())
+    inherited: list[int] = json.loads(sys.stdin.readline())["inherited"]
+    log.configure(process=role, format=settings.log.format, level=settings.log.level)
+    state = State()
+    threading.Thread(target=state.follow_parent, name="parent", daemon=True).start()
+    try:
+        archive = open_archive(settings)
+        try:
+            _ROLES[role.partition("-")[0]](archive, state, inherited)
+        finally:
+            archive.close()
+    except Exception as problem:  # noqa: BLE001 -- the log must say why, whatever it was
+        log.failure("process failed", problem, role=role)
+        sys.exit(1)
+
+
+def _say_ready() -> None:
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+
+
+def _run_dimse(archive: Archive, _state: State, inherited: list[int]) -> None:
+    stop = _stop_event()
+    server = dimse_server(archive, socket.socket(fileno=inherited[1]))
+    server.start()
+    _say_ready()
+    stop.wait()
+    server.stop(_GRACE_S)
+
+
+def _run_background(archive: Archive, _state: State, _inherited: list[int]) -> None:
+    os.nice(10)
+    stop = _stop_event()
+    _say_ready()
+    pause_s = min(5.0, max(0.2, archive.settings.lifecycle.settle_after_s / 4))
+    while not stop.is_set():
+        try:
+            archive.lifecycle.settle_once()
+        except Exception as problem:  # noqa: BLE001 -- background work is repeated from its tables, never lost
+            log.failure("background work failed; it is tried again", problem)
+        stop.wait(pause_s)
+
+
+def _run_web(archive: Archive, state: State, inherited: list[int]) -> None:
+    config = uvicorn.Config(
+        web_app(archive, state.is_ready),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+        timeout_keep_alive=75,
+        h11_max_incomplete_event_size=65536,
+        limit_concurrency=1000,
+    )
+    server = _ReadyServer(config, _say_ready)
+    asyncio.run(server.serve([socket.socket(fileno=inherited[1])]), loop_factory=config.get_loop_factory())
+
+
+class _ReadyServer(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+
+def _stop_event() -> threading.Event:
+    stop = threading.Event()
+
+    def ask(_signal: int, _frame: Any) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return stop
+
+
+_ROLES: dict[str, Callable[[Archive, State, list[int]], None]] = {
+    "dimse": _run_dimse,
+    "web": _run_web,
+    "background": _run_background,
+}
+
+if __name__ == "__main__":
+    main()
