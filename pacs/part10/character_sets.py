@@ -1,0 +1,82 @@
+"""Text out of bytes by Specific Character Set (0008,0005) (PS3.5 §6.1); wrong bytes never raise."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from pydicom.charset import CODES_TO_ENCODINGS, python_encoding
+
+_MULTI_VALUE_VRS: Final = frozenset({"LO", "PN", "SH", "UC"})
+_SINGLE_TEXT_VRS: Final = frozenset({"LT", "ST", "UT"})
+_STAND_ALONE: Final = frozenset({"UTF8", "GB18030", "GBK"})
+_DEFAULT: Final = "iso8859"
+_FRAGMENTS = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")
+_CORRECTIONS: Final = {
+    "ISO IR 192": "ISO_IR 192",
+    "UTF-8": "ISO_IR 192",
+    "UTF8": "ISO_IR 192",
+    "LATIN1": "ISO_IR 100",
+}
+
+
+@lru_cache(maxsize=512)
+def encodings(specific_character_set: bytes) -> tuple[str, ...]:
+    """Python encodings for the stored value of (0008,0005): the first for plain bytes, the others for escapes.
+
+    Misspelt names are corrected (``ISO-IR 100``, ``ISO 2022 IR 100``), unknown ones become the default repertoire.
+    """
+    names = [name.strip(" \0") for name in specific_character_set.decode("latin-1").split("\\")]
+    found = [_encoding(name) for name in names] or [_DEFAULT]
+    if found[0] in _STAND_ALONE:
+        return (found[0],)
+    return tuple(encoding for encoding in found if encoding not in _STAND_ALONE)
+
+
+def _encoding(name: str) -> str:
+    if name in python_encoding:
+        return python_encoding[name]
+    upper = name.upper()
+    candidates = [upper, _CORRECTIONS.get(upper, upper)]
+    if match := re.fullmatch(r"ISO\D?(?:2022\D?)?(?:IR)?\D?(\d+)", upper):
+        registered = [f"ISO_IR {match[1]}", f"ISO 2022 IR {match[1]}"]
+        candidates += registered[::-1] if "2022" in upper else registered
+    for candidate in candidates:
+        if candidate in python_encoding:
+            return python_encoding[candidate]
+    return _DEFAULT
+
+
+def decode(value: bytes, character_set: tuple[str, ...], vr: str) -> str:
+    """Decode a whole value, backslashes included. VRs outside PS3.5 §6.1.2.2 have the default repertoire."""
+    if vr not in _MULTI_VALUE_VRS and vr not in _SINGLE_TEXT_VRS:
+        return value.decode("latin-1")
+    if b"\x1b" not in value:
+        if value.isascii():
+            return value.decode("ascii")
+        return value.decode(character_set[0], errors="replace")
+    if vr not in _MULTI_VALUE_VRS:
+        return _decode_escaped(value, character_set, b"\r\n\t\f")
+    # Each value, and in PN each component, starts again in the first character set (PS3.5 §6.1.2.5.3).
+    delimiters = b"\\^=" if vr == "PN" else b"\\"
+    return _decode_escaped(value, character_set, delimiters)
+
+
+def _decode_escaped(value: bytes, character_set: tuple[str, ...], delimiters: bytes) -> str:
+    return "".join(_fragment(part, character_set, delimiters) for part in _FRAGMENTS.findall(value))
+
+
+def _fragment(part: bytes, character_set: tuple[str, ...], delimiters: bytes) -> str:
+    first = character_set[0]
+    if not part.startswith(b"\x1b"):
+        return part.decode(first, errors="replace")
+    escape_length = 4 if part.startswith((b"\x1b$(", b"\x1b$)")) else 3
+    encoding = CODES_TO_ENCODINGS.get(part[:escape_length], "")
+    if not encoding:
+        return part.decode(first, errors="replace")
+    if encoding in {"iso2022_jp", "iso2022_jp_2"}:
+        return part.decode(encoding, errors="replace")
+    rest = part[escape_length:]
+    split = next((index for index, byte in enumerate(rest) if byte in delimiters), len(rest))
+    return rest[:split].decode(encoding, errors="replace") + rest[split:].decode(first, errors="replace")

@@ -1,0 +1,129 @@
+"""DICOM File Meta Information: preamble, prefix and group 0002 (PS3.10 §7.1)."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pacs.errors import NotDicom
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+IMPLEMENTATION_CLASS_UID = "2.25.118593855945957068238853674806899599702"
+"""Names this implementation in (0002,0012) and in the association's user information (PS3.7 D.3.3.2)."""
+IMPLEMENTATION_VERSION_NAME = "PACS 0.1"
+
+PREAMBLE_LENGTH = 128
+_MAX_META_BYTES = 1 << 20
+_MAX_META_ELEMENTS = 256
+
+_LONG_VRS = {b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
+_EXPLICIT = struct.Struct("<HH2sH")
+_IMPLICIT = struct.Struct("<HHL")
+_LENGTH = struct.Struct("<L")
+
+_SOP_CLASS, _SOP_INSTANCE, _TRANSFER_SYNTAX, _SOURCE_AE_TITLE = 0x0002, 0x0003, 0x0010, 0x0016
+
+
+@dataclass(frozen=True, slots=True)
+class FileMeta:
+    """What the head of a Part 10 file says about the data set behind it; not checked against that data set."""
+
+    transfer_syntax_uid: str
+    sop_class_uid: str
+    """Empty when the file does not say."""
+    sop_instance_uid: str
+    data_set_offset: int
+    """First byte of the data set, counted from the start of the file."""
+    source_ae_title: str
+
+
+def read_file_meta(buffer: Buffer) -> FileMeta:
+    """Read the head of the Part 10 file in `buffer` (bytes, memoryview, mmap); only the head is looked at.
+
+    Group 0002 is walked element by element, because its Group Length is wrong in real files. A file that starts right
+    with group 0002, without preamble and prefix, is taken too.
+
+    Raises:
+        NotDicom: no DICOM prefix and no group 0002, a torn group 0002, or one without a Transfer Syntax UID.
+    """
+    view = memoryview(buffer).cast("B") if not isinstance(buffer, memoryview) else buffer
+    if bytes(view[PREAMBLE_LENGTH : PREAMBLE_LENGTH + 4]) == b"DICM":
+        offset = PREAMBLE_LENGTH + 4
+    elif bytes(view[:4]) == b"DICM":
+        offset = 4
+    elif bytes(view[:2]) == b"\x02\x00":
+        offset = 0
+    else:
+        raise NotDicom("no DICOM file: neither 'DICM' at byte 128 nor group 0002 at the start (PS3.10 §7.1)")
+    values, offset = _group_0002(view, offset)
+    transfer_syntax_uid = _text(values.get(_TRANSFER_SYNTAX, b""))
+    if not transfer_syntax_uid:
+        raise NotDicom("the file meta information has no Transfer Syntax UID (0002,0010) (PS3.10 §7.1)")
+    return FileMeta(
+        transfer_syntax_uid=transfer_syntax_uid,
+        sop_class_uid=_text(values.get(_SOP_CLASS, b"")),
+        sop_instance_uid=_text(values.get(_SOP_INSTANCE, b"")),
+        data_set_offset=offset,
+        source_ae_title=_text(values.get(_SOURCE_AE_TITLE, b"")),
+    )
+
+
+def _group_0002(view: memoryview, start: int) -> tuple[dict[int, bytes], int]:
+    """Values of the short elements of group 0002, and the offset behind the group."""
+    values: dict[int, bytes] = {}
+    offset, end = start, len(view)
+    for _ in range(_MAX_META_ELEMENTS):
+        if offset + 8 > end:
+            return values, offset
+        group, element, vr, length = _EXPLICIT.unpack_from(view, offset)
+        if group != 2:
+            return values, offset
+        value_offset = offset + 8
+        if not vr.isalpha():
+            length = _IMPLICIT.unpack_from(view, offset)[2]
+        elif vr in _LONG_VRS:
+            if offset + 12 > end:
+                raise NotDicom(f"the file ends inside (0002,{element:04X}) of the file meta information")
+            length = _LENGTH.unpack_from(view, offset + 8)[0]
+            value_offset = offset + 12
+        offset = value_offset + length
+        if offset > end or offset - start > _MAX_META_BYTES:
+            raise NotDicom(
+                f"(0002,{element:04X}) of the file meta information claims {length} bytes, more than there are"
+            )
+        if length <= 1024:
+            values[element] = bytes(view[value_offset:offset])
+    raise NotDicom(f"the file meta information has more than {_MAX_META_ELEMENTS} elements")
+
+
+def _text(value: bytes) -> str:
+    return value.decode("latin-1").strip(" \0")
+
+
+def write_file_meta(
+    *, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae_title: str = ""
+) -> bytes:
+    """Return preamble, prefix and group 0002 for a data set that follows it (PS3.10 Table 7.1-1)."""
+    elements = [
+        _element(0x0001, b"OB", b"\0\1"),
+        _element(_SOP_CLASS, b"UI", sop_class_uid.encode("ascii")),
+        _element(_SOP_INSTANCE, b"UI", sop_instance_uid.encode("ascii")),
+        _element(_TRANSFER_SYNTAX, b"UI", transfer_syntax_uid.encode("ascii")),
+        _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
+        _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii")),
+    ]
+    if source_ae_title:
+        elements.append(_element(_SOURCE_AE_TITLE, b"AE", source_ae_title.encode("ascii", "replace")))
+    group = b"".join(elements)
+    return bytes(PREAMBLE_LENGTH) + b"DICM" + _element(0x0000, b"UL", _LENGTH.pack(len(group))) + group
+
+
+def _element(element: int, vr: bytes, value: bytes) -> bytes:
+    if len(value) % 2:
+        value += b" " if vr in {b"SH", b"AE"} else b"\0"
+    if vr in _LONG_VRS:
+        return _EXPLICIT.pack(2, element, vr, 0) + _LENGTH.pack(len(value)) + value
+    return _EXPLICIT.pack(2, element, vr, len(value)) + value

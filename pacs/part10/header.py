@@ -1,0 +1,212 @@
+"""A lean walk over the top level of a data set (PS3.5 §7): which elements, and where their values are.
+
+Nothing is copied and no value is decoded until it is asked for; native pixel data is one skip.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pacs.errors import MalformedDataSet, TooLarge
+from pacs.part10 import character_sets, values
+from pacs.part10.elements import (
+    MAX_TOP_LEVEL_ELEMENTS,
+    PIXEL_DATA_TAGS,
+    Element,
+    Item,
+    iter_elements,
+    iter_items,
+    looks_explicit,
+)
+from pacs.part10.transfer_syntax import TransferSyntax, transfer_syntax
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["Element", "Header", "Item", "iter_elements", "iter_items", "scan"]
+
+_SPECIFIC_CHARACTER_SET = 0x00080005
+_PIXEL_REPRESENTATION = 0x00280103
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The top level of one data set, in place."""
+
+    buffer: memoryview
+    """The data set, inflated when its transfer syntax deflates it. All offsets count from its first byte."""
+    elements: dict[int, Element]
+    """By tag; the last one when a tag comes twice."""
+    transfer_syntax: TransferSyntax
+    is_implicit_vr: bool
+    """As found; real files contradict their transfer syntax."""
+    is_little_endian: bool
+    pixel_data: Element | None
+    """Pixel Data, Float Pixel Data or Double Float Pixel Data."""
+    header_length: int
+    """Bytes before the pixel data element; all when there is none."""
+    ends: dict[int, int] = field(repr=False)
+    """Where nested elements of undefined length end; see `iter_elements`."""
+
+    @property
+    def data_set_length(self) -> int:
+        """Bytes of the (inflated) data set."""
+        return len(self.buffer)
+
+    @property
+    def is_encapsulated(self) -> bool:
+        """Whether the pixel data really is fragments, which no transfer syntax can be trusted to say."""
+        return self.pixel_data is not None and self.pixel_data.length is None
+
+    def value(self, tag: int) -> memoryview | None:
+        """The stored bytes of the value, delimiters left out; None when the element is absent."""
+        element = self.elements.get(tag)
+        if element is None:
+            return None
+        return self.buffer[element.value_offset : element.end]
+
+    def vr(self, element: Element) -> str:
+        """VR of a top-level element, with ``US or SS`` and the like decided (PS3.5 Annex A.1, PS3.3 C.7.6.3)."""
+        if len(element.vr) == 2:
+            return element.vr
+        return values.decided_vr(element, is_signed=self.integer(_PIXEL_REPRESENTATION) == 1)
+
+    def uid(self, tag: int) -> str | None:
+        """A UID without its padding, unchecked; None when absent or empty."""
+        value = self.value(tag)
+        return bytes(value[:1024]).decode("latin-1").strip(" \0") or None if value is not None else None
+
+    def text(self, tag: int) -> str | None:
+        """A text value, decoded with the data set's character set, padding stripped, backslashes kept."""
+        value = self.value(tag)
+        if value is None:
+            return None
+        element = self.elements[tag]
+        return character_sets.decode(bytes(value), self.character_set, element.vr).strip(" \0")
+
+    def texts(self, tag: int) -> tuple[str, ...]:
+        """Each value of a text element, stripped; empty when absent or empty."""
+        text = self.text(tag)
+        return tuple(value.strip(" \0") for value in text.split("\\")) if text else ()
+
+    def numbers(self, tag: int) -> tuple[float, ...]:
+        """All values of a numeric element (DS, IS, FD, FL, US, SS, UL, SL, UV, SV); what is no number is left out."""
+        element = self.elements.get(tag)
+        if element is None:
+            return ()
+        return values.numbers(self.buffer, element, self.vr(element), self.is_little_endian)
+
+    def number(self, tag: int) -> float | None:
+        """The first value of a numeric element; None when absent, empty or no number."""
+        return next(iter(self.numbers(tag)), None)
+
+    def integer(self, tag: int) -> int | None:
+        """The first value of a numeric element as an integer; None when absent, empty or no whole number."""
+        number = self.number(tag)
+        return int(number) if number is not None and number == int(number) else None
+
+    def items(self, tag: int) -> tuple[Header, ...]:
+        """The items of a top-level sequence, each as a `Header` of its own over the same bytes; empty when absent.
+
+        Raises:
+            MalformedDataSet: the sequence cannot be walked.
+        """
+        element = self.elements.get(tag)
+        if element is None or element.vr != "SQ":
+            return ()
+        return tuple(self._nested(item) for item in iter_items(self.buffer, element, self.is_little_endian, self.ends))
+
+    def _nested(self, item: Item) -> Header:
+        found = iter_elements(
+            self.buffer, item.start, item.end, item.is_implicit_vr, self.is_little_endian, 1, self.ends
+        )
+        elements = {element.tag: element for element in found}
+        inherited = {
+            tag: self.elements[tag]
+            for tag in (_SPECIFIC_CHARACTER_SET, _PIXEL_REPRESENTATION)
+            if tag in self.elements and tag not in elements
+        }
+        return Header(
+            buffer=self.buffer,
+            elements={**inherited, **elements},
+            transfer_syntax=self.transfer_syntax,
+            is_implicit_vr=item.is_implicit_vr,
+            is_little_endian=self.is_little_endian,
+            pixel_data=None,
+            header_length=item.end,
+            ends=self.ends,
+        )
+
+    @property
+    def character_set(self) -> tuple[str, ...]:
+        """Python encodings of Specific Character Set (0008,0005)."""
+        value = self.value(_SPECIFIC_CHARACTER_SET)
+        return character_sets.encodings(bytes(value[:1024]) if value is not None else b"")
+
+
+def scan(data_set: Buffer, transfer_syntax_uid: str, *, max_inflated_bytes: int = 1 << 30) -> Header:
+    """Walk the top level of a whole data set (bytes, memoryview, mmap), without file meta information.
+
+    The encoding is taken from `transfer_syntax_uid`, but the first element has the last word on implicit or explicit VR
+    and on byte order, as real files contradict their own transfer syntax.
+
+    Raises:
+        MalformedDataSet: empty, torn, a length beyond the end, bad nesting, too many elements; names tag and byte.
+        TooLarge: a deflated data set grows past `max_inflated_bytes`.
+    """
+    buffer = data_set if isinstance(data_set, memoryview) else memoryview(data_set)
+    if buffer.format != "B" or buffer.ndim != 1:
+        buffer = buffer.cast("B")
+    syntax = transfer_syntax(transfer_syntax_uid)
+    if syntax.is_deflated:
+        buffer = memoryview(_inflated(buffer, max_inflated_bytes))
+    if len(buffer) < 8:
+        raise MalformedDataSet(f"a data set of {len(buffer)} bytes holds no element (PS3.5 §7.1)")
+    is_little_endian = _found_byte_order(buffer, syntax.is_little_endian)
+    is_implicit_vr = not looks_explicit(buffer, 0)
+    elements: dict[int, Element] = {}
+    ends: dict[int, int] = {}
+    pixel_data: Element | None = None
+    for element in iter_elements(buffer, 0, len(buffer), is_implicit_vr, is_little_endian, 0, ends):
+        elements[element.tag] = element
+        if element.tag in PIXEL_DATA_TAGS:
+            pixel_data = element
+        elif len(elements) > MAX_TOP_LEVEL_ELEMENTS:
+            raise MalformedDataSet(f"more than {MAX_TOP_LEVEL_ELEMENTS} elements at the top level of the data set")
+    if not elements:
+        raise MalformedDataSet("the data set holds no element (PS3.5 §7.1)")
+    return Header(
+        buffer=buffer,
+        elements=elements,
+        transfer_syntax=syntax,
+        is_implicit_vr=is_implicit_vr,
+        is_little_endian=is_little_endian,
+        pixel_data=pixel_data,
+        header_length=pixel_data.offset if pixel_data is not None else len(buffer),
+        ends=ends,
+    )
+
+
+def _found_byte_order(buffer: memoryview, is_little_endian: bool) -> bool:
+    """The byte order in which the first group number is small: no data set starts with a group past 00FF."""
+    first, second = buffer[0], buffer[1]
+    if first == 0 and second > 0:
+        return False
+    if second == 0 and first > 0:
+        return True
+    return is_little_endian
+
+
+def _inflated(deflated: memoryview, limit: int) -> bytes:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        data_set = inflater.decompress(deflated, limit + 1)
+    except zlib.error as error:
+        raise MalformedDataSet(f"the deflated data set cannot be inflated: {error} (PS3.5 A.5)") from error
+    if len(data_set) > limit:
+        raise TooLarge(f"the deflated data set grows past {limit} bytes (setting ingest.max_inflated_bytes)")
+    if not inflater.eof:
+        raise MalformedDataSet(f"the deflated data set is torn after {len(deflated)} bytes (PS3.5 A.5)")
+    return data_set
