@@ -1,0 +1,168 @@
+"""All segments of one archive: the only place where instances' bytes are written and read."""
+
+from __future__ import annotations
+
+import mmap
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from pacs import log
+from pacs.errors import StorageError
+from pacs.model import Location
+from pacs.storage.disk import Disk, storage_error
+from pacs.storage.large_segment import LargeSegment
+from pacs.storage.segment_name import checked_hospital, segment_path, segments_under
+from pacs.storage.segment_reader import SegmentReader
+from pacs.storage.segment_walk import walk
+from pacs.storage.segment_writer import NewRecord, SegmentWriter
+from pacs.storage.tar_record import Record, padded
+
+SEGMENT_BYTES = 256 << 20
+"""A segment past this is sealed: small enough to be copied and freed soon, large enough to be few."""
+
+
+class SegmentStore:
+    """Append-only tar files under `root`, one folder per hospital.
+
+    Several processes may have the same `root` open: each writes segments of its own, held by a lock, and all read
+    everything. Thread-safe.
+    """
+
+    def __init__(self, root: Path, *, segment_bytes: int = SEGMENT_BYTES, disk: Disk | None = None) -> None:
+        self.root = root
+        self._segment_bytes = segment_bytes
+        self._disk = disk or Disk()
+        self._reader = SegmentReader(root, self._disk)
+        self._writing = threading.Lock()
+        self._writers: dict[str, SegmentWriter] = {}
+
+    def keep(self, hospital: str, records: Sequence[NewRecord]) -> list[Location | StorageError]:
+        """Append `records` and make them durable with one sync; per record where it lies, or why it is not kept.
+
+        A `Location` in the answer means that a power cut can no longer take those bytes. An error means that
+        nothing of that record stays; the others are not touched by it.
+        """
+        with self._writing:
+            try:
+                writer = self._writer(checked_hospital(hospital))
+            except OSError as problem:
+                return [storage_error(problem, "open a segment")] * len(records)
+            answers = [self._append(writer, record) for record in records]
+            if not writer.is_usable:
+                return [
+                    answer if isinstance(answer, StorageError) else StorageError("the segment failed during the write")
+                    for answer in answers
+                ]
+            if all(isinstance(answer, StorageError) for answer in answers):
+                return answers
+            try:
+                writer.sync()
+            except OSError as problem:
+                log.failure("segment cannot be made durable", problem, segment=writer.name)
+                return [storage_error(problem, "make a segment durable")] * len(records)
+            return answers
+
+    def begin_large(self, hospital: str) -> LargeSegment:
+        """A segment of its own for an instance too large for memory. Raises `StorageError`."""
+        return LargeSegment(self._disk, self.root, checked_hospital(hospital))
+
+    def disown(self, location: Location) -> None:
+        """Note that the record at `location` became no instance: another writer stored the same one first.
+
+        The note goes to disk with the segment's next record. Without it nothing is lost, and a rebuilt index
+        would have to choose between the two.
+        """
+        with self._writing:
+            for writer in self._writers.values():
+                if writer.name == location.segment and writer.is_usable:
+                    writer.disown(location.offset)
+
+    def view(self, location: Location) -> memoryview:
+        """The Part 10 file at `location`, read-only and memory-mapped; see `SegmentReader.view`."""
+        return self._reader.view(location)
+
+    def recover(self, indexed_end: Callable[[str, str], int]) -> Iterator[tuple[str, tuple[Record, ...]]]:
+        """Take over what dead writers left; yields each segment that holds records without a row, with those records.
+
+        `indexed_end(hospital, segment)` is the end of the last indexed file in a segment, 0 when there is none. Torn
+        tails are cut. Records are durable when they are yielded; the segment stays held until the next is asked for.
+        A segment that another process holds is left to it.
+        """
+        for segment in segments_under(self.root):
+            hospital = segment.partition("/")[0]
+            try:
+                yield from self._recover_one(hospital, segment, indexed_end)
+            except OSError as problem:
+                log.failure("segment cannot be recovered; it is left as it is", problem, segment=segment)
+
+    def close(self) -> None:
+        """Let go of all segments; another process may take them over."""
+        with self._writing:
+            for writer in self._writers.values():
+                writer.close()
+            self._writers.clear()
+        self._reader.close()
+
+    def _append(self, writer: SegmentWriter, record: NewRecord) -> Location | StorageError:
+        if not writer.is_usable:
+            return StorageError("the segment failed during the write; send again")
+        try:
+            return writer.append(record)
+        except OSError as problem:
+            log.failure("record cannot be written", problem, segment=writer.name)
+            return storage_error(problem, "append to a segment")
+
+    def _writer(self, hospital: str) -> SegmentWriter:
+        writer = self._writers.get(hospital)
+        if writer is not None and writer.is_usable and writer.end >= self._segment_bytes:
+            try:
+                writer.seal()
+            except OSError as problem:
+                # Everything in it is durable and indexed; recovery seals it another day.
+                log.failure("full segment cannot be sealed", problem, segment=writer.name)
+                writer.close()
+        if writer is None or not writer.is_usable:
+            writer = self._writers[hospital] = SegmentWriter.create(self._disk, self.root, hospital)
+        return writer
+
+    def _recover_one(
+        self, hospital: str, segment: str, indexed_end: Callable[[str, str], int]
+    ) -> Iterator[tuple[str, tuple[Record, ...]]]:
+        # Held before the index is asked: until then its writer may still add rows.
+        writer = SegmentWriter.take_over(self._disk, self.root, segment)
+        if writer is None:
+            records = self._sealed_without_rows(segment, indexed_end(hospital, segment))
+            if records:
+                yield segment, records
+            return
+        try:
+            found = writer.recover(padded(indexed_end(hospital, segment)))
+            if found.records:
+                yield segment, found.records
+            self._adopt(hospital, writer)
+        finally:
+            if self._writers.get(hospital) is not writer:
+                writer.close()
+
+    def _adopt(self, hospital: str, writer: SegmentWriter) -> None:
+        """Go on writing the recovered segment, when there is none yet and it has room."""
+        with self._writing:
+            if writer.end >= self._segment_bytes:
+                writer.seal()
+            elif hospital not in self._writers:
+                self._writers[hospital] = writer
+
+    def _sealed_without_rows(self, segment: str, indexed_end: int) -> tuple[Record, ...]:
+        """Records of a sealed segment of which the index knows nothing, as after its loss."""
+        if indexed_end:
+            return ()
+        handle = self._disk.open_to_read(segment_path(self.root, segment))
+        try:
+            # A sealed segment is locked as long as its writer is about to add the row.
+            if not self._disk.is_sealed(handle) or not self._disk.lock(handle) or not self._disk.length(handle):
+                return ()
+            with mmap.mmap(handle, 0, access=mmap.ACCESS_READ) as data:
+                return walk(data, 0, segment=segment).records
+        finally:
+            self._disk.close(handle)
