@@ -125,7 +125,7 @@ OFFERS = (STORED, STORED_OCTETS, DECODED, STORED_SINGLE, DECODED_SINGLE)
         (f"image/*; transfer-syntax={JPEG_LS}", STORED_SINGLE),
         ("image/jls; q=0.1, application/octet-stream; q=0.2", DECODED_SINGLE),
         ("image/jls; q=0, */*; q=0.5", STORED),
-        ("multipart/related; type=image/jls; q=0, */*; q=0.5", DECODED),
+        ("multipart/related; type=image/jls; q=0, */*; q=0.5", STORED_OCTETS),
         ("text/html, */*; q=.2", STORED),
     ],
 )
