@@ -1,0 +1,17 @@
+"""Rows: what is kept, where it lies, how it is found. SQLite or PostgreSQL behind one class, `Index`.
+
+- `database`: `Index`, the only thing others use
+- `tables`, `migrations`, `migrate`: the tables and the steps that make them
+- `engine`: connections and the translation of their errors
+- `add`: the write path, one transaction per batch
+- `read`: look-ups by key, sums, series to settle
+- `search`, `columns`, `results`: a `pacs.model.Query` as SQL, page by page, and its answers
+- `criteria`, `normal_form`: matching of PS3.4 C.2.2.2, pure
+- `row_values`: attributes to columns and back, pure
+"""
+
+from pacs.index.add import AddResult, Existing
+from pacs.index.database import Index
+from pacs.index.read import UnsettledSeries
+
+__all__ = ["AddResult", "Existing", "Index", "UnsettledSeries"]

@@ -1,0 +1,163 @@
+"""The index as its users see it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import Engine, select, update
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from pacs.errors import IndexUnavailable
+from pacs.index import add, read, search
+from pacs.index.add import AddResult, Existing
+from pacs.index.engine import open_engine, reading, writing
+from pacs.index.migrate import migrate
+from pacs.index.read import UidChoice, UnsettledSeries
+from pacs.index.tables import series, studies
+from pacs.model import DicomJson, Holdings, NewInstance, Query, StoredInstance
+
+_ATTEMPTS = 5
+
+
+class Index:
+    """Rows of one archive, on SQLite or PostgreSQL. Threads may share it; processes open their own.
+
+    Every method that reads or writes raises `pacs.errors.IndexUnavailable` when the database does not answer or
+    refuses; a write has then left nothing behind. Hospitals never see each other's rows.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._write_lock = threading.Lock() if engine.dialect.name == "sqlite" else None
+
+    @classmethod
+    def open(cls, url: str) -> Index:
+        """The index at a SQLAlchemy URL, ``sqlite:///FILE`` or ``postgresql+psycopg://...``; connects on first use."""
+        return cls(open_engine(url))
+
+    def migrate(self) -> None:
+        """Bring the tables to this version's form. Repeatable; processes that start together take turns."""
+        migrate(self._engine)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def add(self, batch: Sequence[NewInstance]) -> list[AddResult]:
+        """Write instances in one transaction, durable on return; one result per item, in order.
+
+        The first with a SOP Instance UID in its hospital stays: a later one, also in the same batch, is not written
+        and its result names what is there. Counters of series, study and patient grow with it.
+        """
+        if not batch:
+            return []
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return self._add_once(batch)
+            except IndexUnavailable as error:
+                if attempt == _ATTEMPTS or not _is_race(error.__cause__):
+                    raise
+        raise AssertionError("unreachable")
+
+    def _add_once(self, batch: Sequence[NewInstance]) -> list[AddResult]:
+        if self._write_lock is None:
+            with writing(self._engine, "store instances") as connection:
+                return add.add(connection, batch)
+        # Threads of this process queue here, which is fairer and quicker than polling the file's lock.
+        with self._write_lock, writing(self._engine, "store instances") as connection:
+            return add.add(connection, batch)
+
+    def existing(self, hospital: str, sop_instance_uid: str) -> Existing | None:
+        """Key, digest and transfer syntax of the instance with this UID, None when there is none."""
+        with reading(self._engine, "look up an instance") as connection:
+            return add.existing(connection, hospital, [sop_instance_uid]).get(sop_instance_uid)
+
+    def instance(
+        self, hospital: str, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str
+    ) -> StoredInstance | None:
+        """The instance, None when it is not there or lies in another study or series."""
+        with reading(self._engine, "look up an instance") as connection:
+            return read.one(connection, hospital, study_instance_uid, series_instance_uid, sop_instance_uid)
+
+    def instances(
+        self,
+        hospital: str,
+        *,
+        patient_id: str | None = None,
+        study_instance_uid: UidChoice = None,
+        series_instance_uid: UidChoice = None,
+        sop_instance_uid: UidChoice = None,
+    ) -> list[StoredInstance]:
+        """All instances that every given choice allows (a UID or several), by study, series and instance number.
+
+        Raises:
+            ValueError: no choice is given; the whole archive is no list.
+        """
+        if (
+            patient_id is None
+            and study_instance_uid is None
+            and series_instance_uid is None
+            and sop_instance_uid is None
+        ):
+            raise ValueError("instances() wants a patient ID or a UID")
+        with reading(self._engine, "look up instances") as connection:
+            return read.many(
+                connection, hospital, patient_id, study_instance_uid, series_instance_uid, sop_instance_uid
+            )
+
+    def segment_end(self, hospital: str, segment: str) -> int:
+        """First byte after the last record of the segment that has a row; 0 when none has."""
+        with reading(self._engine, "look up a segment") as connection:
+            return read.segment_end(connection, hospital, segment)
+
+    def search(self, hospital: str, query: Query) -> Iterator[DicomJson]:
+        """The matching entities of the query's level, as DICOM JSON with computed attributes.
+
+        In a fixed order: studies and patients newest first, series and instances by number within what is above. The
+        keys are checked before this returns; rows are fetched page by page while the iterator is drained, and what is
+        stored meanwhile neither repeats nor hides a row. No connection is held between pages.
+
+        Raises:
+            InvalidRequest: a key's value cannot be understood; the message names the key.
+        """
+        return search.search(self._engine, hospital, query)
+
+    def holdings(self, hospital: str | None = None) -> Holdings:
+        """What is kept, of one hospital or of all."""
+        with reading(self._engine, "sum up its holdings") as connection:
+            return read.holdings(connection, hospital)
+
+    def series_to_settle(self, quiet_for_s: float, *, limit: int = 100) -> list[UnsettledSeries]:
+        """Series that got instances since last settled and none for `quiet_for_s` seconds; longest quiet first."""
+        quiet_since_us = int((time.time() - quiet_for_s) * 1_000_000)
+        with reading(self._engine, "look for quiet series") as connection:
+            return read.unsettled(connection, quiet_since_us, limit)
+
+    def mark_settled(self, settled: UnsettledSeries) -> bool:
+        """Note that a series is settled; False when it has got instances meanwhile and stays to be settled."""
+        study_row = (
+            select(studies.c.id)
+            .where(studies.c.hospital == settled.hospital, studies.c.study_instance_uid == settled.study_instance_uid)
+            .scalar_subquery()
+        )
+        statement = (
+            update(series)
+            .where(
+                series.c.hospital == settled.hospital,
+                series.c.series_instance_uid == settled.series_instance_uid,
+                series.c.study_row == study_row,
+                series.c.instances == settled.instances,
+            )
+            .values(is_settled=True)
+        )
+        with writing(self._engine, "mark a series") as connection:
+            return connection.execute(statement).rowcount > 0
+
+
+def _is_race(cause: BaseException | None) -> bool:
+    """Whether another transaction was in the way, so that doing it again helps."""
+    if isinstance(cause, IntegrityError):
+        return getattr(cause.orig, "sqlstate", None) == "23505"  # unique_violation
+    return isinstance(cause, OperationalError) and getattr(cause.orig, "sqlstate", None) in {"40P01", "40001"}

@@ -1,0 +1,91 @@
+"""Connections: how each database is opened, and its errors turned into ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from pacs.errors import IndexUnavailable
+
+_BUSY_TIMEOUT_MS = 30_000
+_WRITES = {"pacs_writes": True}
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for SQLite (``sqlite:///file``) or PostgreSQL (``postgresql+psycopg://``); nothing is connected yet.
+
+    Raises:
+        IndexUnavailable: the URL cannot be read, or names another database.
+    """
+    try:
+        address = make_url(url)
+    except ArgumentError as error:
+        raise IndexUnavailable("index.url is no SQLAlchemy URL; use sqlite:///FILE or postgresql+psycopg://") from error
+    match address.get_backend_name():
+        case "sqlite":
+            return _open_sqlite(address)
+        case "postgresql":
+            return _open_postgresql(address)
+        case other:
+            raise IndexUnavailable(f"index.url names {other!r}; the index runs on sqlite or postgresql+psycopg")
+
+
+def _open_sqlite(address: URL) -> Engine:
+    # One connection per thread that reads at this moment; each costs little, waiting for one costs a request.
+    engine = create_engine(address, pool_size=16, max_overflow=240, pool_timeout=30)
+
+    @event.listens_for(engine, "connect")
+    def _set_up(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun below, not guessed by the driver
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute("PRAGMA cache_size = -16384")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A reader that later writes could not wait for another writer: whoever will write says so at once.
+        writes = connection.get_execution_options().get("pacs_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _open_postgresql(address: URL) -> Engine:
+    if address.drivername == "postgresql":
+        address = address.set(drivername="postgresql+psycopg")
+    return create_engine(
+        address, pool_size=4, max_overflow=12, pool_timeout=30, pool_pre_ping=True, connect_args={"connect_timeout": 10}
+    )
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Raise the database's errors as `IndexUnavailable`, without statements or values in the message."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        cause = getattr(error, "orig", None) or error
+        raise IndexUnavailable(f"the index could not {doing}: {type(cause).__name__}; see the log") from error
+
+
+@contextmanager
+def reading(engine: Engine, doing: str) -> Iterator[Connection]:
+    """A connection for reads, given back at the end."""
+    with translated(doing), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine, doing: str) -> Iterator[Connection]:
+    """One write transaction: committed and durable at the end, or nothing of it."""
+    with translated(doing), engine.connect().execution_options(**_WRITES) as connection, connection.begin():
+        yield connection

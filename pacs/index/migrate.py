@@ -1,0 +1,26 @@
+"""Brings the tables to this version's form."""
+
+from __future__ import annotations
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, text
+
+from pacs.index.engine import writing
+
+_LOCK = 0x70616373  # "pacs"
+
+
+def migrate(engine: Engine) -> None:
+    """Run the steps that are missing, in one transaction; processes that start together wait for the first.
+
+    Raises:
+        IndexUnavailable: the database cannot be reached or refuses; nothing was changed.
+    """
+    config = Config()
+    config.set_main_option("script_location", "pacs.index:migrations")
+    with writing(engine, "be brought to this version") as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

@@ -1,0 +1,143 @@
+"""The form in which values are compared: what is stored in a column and what is asked go through the same functions.
+
+Pure. Dates and times become text that sorts as time does; names lose case, accents and width (PS3.4 C.2.2.2.1 lets
+person names match so); all other text keeps its case.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import date, datetime, timedelta, timezone
+from typing import Any, NamedTuple
+
+MAX_WORD = 256
+"""Characters of a value that are compared; the longest indexed VR has 194 (PN with three groups, PS3.5 §6.2)."""
+
+_DATE = re.compile(r"(\d{4})(\.?)(\d{2})\2(\d{2})\Z", re.ASCII)
+_TIME = re.compile(r"(\d{2})(?::?(\d{2})(?::?(\d{2})(?:\.(\d{1,6}))?)?)?\Z", re.ASCII)
+_DATE_TIME = re.compile(
+    r"(\d{4})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:\.(\d{1,6}))?)?)?)?)?)?([+-]\d{4})?\Z", re.ASCII
+)
+_ACCENTS = dict.fromkeys(range(0x0300, 0x0370))
+
+
+class Span(NamedTuple):
+    """First and last moment that a value of limited precision can mean, as text that sorts as time does."""
+
+    first: str
+    last: str
+
+
+def plain(value: object) -> str:
+    """`value` as text that both databases keep: no NUL, no lone surrogate, no spaces around."""
+    text = str(value).replace("\0", "").strip()
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode("utf-8")
+    return text
+
+
+def word(value: object) -> str:
+    """`value` as it is kept in a text column."""
+    return plain(value)[:MAX_WORD]
+
+
+def folded(value: str) -> str:
+    """`value` without case, accents and width, for names."""
+    if value.isascii():
+        return value.lower()
+    decomposed = unicodedata.normalize("NFKD", value.casefold()).translate(_ACCENTS)
+    # Once more: a decomposition can bring up a capital.
+    return unicodedata.normalize("NFKC", decomposed).casefold()
+
+
+def name_group(value: object) -> str:
+    """One component group of a person name, folded, without empty components at its end (PS3.5 §6.2.1)."""
+    components = [" ".join(component.split()) for component in folded(plain(value)).split("^")]
+    return "^".join(components).rstrip("^ ")[:MAX_WORD]
+
+
+def date_text(value: str) -> str | None:
+    """A DA value as YYYYMMDD, also from the old form with dots; None when it is no date."""
+    found = _DATE.match(value.strip())
+    if not found:
+        return None
+    year, _, month, day = found.groups()
+    try:
+        date(int(year), int(month), int(day))
+    except ValueError:
+        return None
+    return year + month + day
+
+
+def time_span(value: str) -> Span | None:
+    """A TM value, which may lack minutes and seconds, as HHMMSS.FFFFFF; None when it is no time."""
+    found = _TIME.match(value.strip())
+    if not found:
+        return None
+    hours, minutes, seconds, fraction = found.groups()
+    if int(hours) > 23 or int(minutes or 0) > 59 or int(seconds or 0) > 60:
+        return None
+    fraction = fraction or ""
+    return Span(
+        f"{hours}{minutes or '00'}{seconds or '00'}.{fraction:0<6}",
+        f"{hours}{minutes or '59'}{seconds or '59'}.{fraction:9<6}",
+    )
+
+
+def date_time_span(value: str) -> Span | None:
+    """A DT value as YYYYMMDDHHMMSS.FFFFFF; an offset from UTC is applied, without one UTC is taken."""
+    found = _DATE_TIME.match(value.strip())
+    if not found:
+        return None
+    year, month, day, hours, minutes, seconds, fraction, offset = found.groups()
+    zone = timezone.utc  # noqa: UP017 -- beside timezone(...) below
+    if offset:
+        shift = timedelta(hours=int(offset[1:3]), minutes=int(offset[3:]))
+        if shift >= timedelta(hours=24):
+            return None
+        zone = timezone(-shift if offset[0] == "-" else shift)
+    try:
+        first = datetime(
+            int(year),
+            int(month or 1),
+            int(day or 1),
+            int(hours or 0),
+            int(minutes or 0),
+            min(int(seconds or 0), 59),
+            int(f"{fraction or '':0<6}"),
+            tzinfo=zone,
+        )
+        last = _end_of(first, (month, day, hours, minutes, seconds), fraction or "")
+        return Span(_sortable(first), _sortable(last))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _end_of(first: datetime, parts: tuple[str | None, ...], fraction: str) -> datetime:
+    month, day, hours, minutes, seconds = parts
+    if fraction:
+        return first.replace(microsecond=int(f"{fraction:9<6}"))
+    if month is None:
+        return first.replace(month=12, day=31, hour=23, minute=59, second=59, microsecond=999_999)
+    if day is None:
+        following = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
+        return following - timedelta(microseconds=1)
+    for part, length in ((hours, timedelta(days=1)), (minutes, timedelta(hours=1)), (seconds, timedelta(minutes=1))):
+        if part is None:
+            return first + length - timedelta(microseconds=1)
+    return first.replace(microsecond=999_999)
+
+
+def _sortable(moment: datetime) -> str:
+    moment = moment.astimezone(timezone.utc)  # noqa: UP017
+    return f"{moment.year:04}{moment:%m%d%H%M%S.%f}"
+
+
+def integer(value: Any) -> int | None:
+    """An IS or binary integer value, also as text; None when it is none or outside 32 bit."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if -(1 << 31) <= number < 1 << 31 else None

@@ -1,0 +1,156 @@
+"""Reading rows by key: instances, holdings, series that may settle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
+
+from pacs.index.row_values import NO_MODALITY, moment, stored_instance
+from pacs.index.tables import instances, patients, segments, series, studies
+from pacs.model import Holdings, StoredInstance
+
+UidChoice = str | Sequence[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnsettledSeries:
+    """A series that got instances since it was last settled."""
+
+    hospital: str
+    study_instance_uid: str
+    series_instance_uid: str
+    instances: int
+    """How many it had when it was looked at; `Index.mark_settled` wants the same number."""
+
+
+_STORED: Select[Any] = (
+    select(
+        instances.c.hospital,
+        studies.c.study_instance_uid,
+        series.c.series_instance_uid,
+        instances.c.sop_instance_uid,
+        instances.c.sop_class_uid,
+        instances.c.transfer_syntax_uid,
+        instances.c.digest,
+        segments.c.name.label("segment"),
+        instances.c.offset,
+        instances.c.length,
+        instances.c.data_set_offset,
+        instances.c.header_length,
+        instances.c.number_of_frames,
+        instances.c.stored_at_us,
+        instances.c.frame_table,
+        instances.c.attributes,
+    )
+    .select_from(instances)
+    .join(series, series.c.id == instances.c.series_row)
+    .join(studies, studies.c.id == series.c.study_row)
+    .join(segments, segments.c.id == instances.c.segment_row)
+)
+_ONE = _STORED.where(
+    instances.c.hospital == bindparam("hospital"), instances.c.sop_instance_uid == bindparam("sop_instance_uid")
+)
+_SEGMENT_END = select(segments.c.end_offset).where(
+    segments.c.hospital == bindparam("hospital"), segments.c.name == bindparam("name")
+)
+
+
+def one(connection: Connection, hospital: str, study: str, series_uid: str, sop: str) -> StoredInstance | None:
+    """The instance, when it lies in this study and series."""
+    row = connection.execute(_ONE, {"hospital": hospital, "sop_instance_uid": sop}).one_or_none()
+    if row is None or row.study_instance_uid != study or row.series_instance_uid != series_uid:
+        return None
+    return stored_instance(row)
+
+
+def many(
+    connection: Connection,
+    hospital: str,
+    patient_id: str | None,
+    study: UidChoice,
+    series_uid: UidChoice,
+    sop: UidChoice,
+) -> list[StoredInstance]:
+    """All instances that every given choice allows, by study, series number and instance number."""
+    chosen = _STORED.where(instances.c.hospital == hospital)
+    if patient_id is not None:
+        chosen = chosen.where(studies.c.hospital == hospital, studies.c.patient_id == patient_id)
+    if study is not None:
+        chosen = chosen.where(studies.c.hospital == hospital, _is_one_of(studies.c.study_instance_uid, study))
+    if series_uid is not None:
+        chosen = chosen.where(series.c.hospital == hospital, _is_one_of(series.c.series_instance_uid, series_uid))
+    if sop is not None:
+        chosen = chosen.where(_is_one_of(instances.c.sop_instance_uid, sop))
+    ordered = chosen.order_by(
+        studies.c.id, series.c.series_number, series.c.id, instances.c.instance_number, instances.c.id
+    )
+    return [stored_instance(row) for row in connection.execute(ordered)]
+
+
+def _is_one_of(column: ColumnElement[str], choice: str | Sequence[str]) -> ColumnElement[bool]:
+    return column == choice if isinstance(choice, str) else column.in_(list(choice))
+
+
+def segment_end(connection: Connection, hospital: str, name: str) -> int:
+    """First byte after the last record of the segment that has a row."""
+    end = connection.execute(_SEGMENT_END, {"hospital": hospital, "name": name}).scalar_one_or_none()
+    return int(end or 0)
+
+
+def holdings(connection: Connection, hospital: str | None) -> Holdings:
+    """Sums of the counters kept on write; no instance row is counted."""
+
+    def of(statement: Select[Any], column: ColumnElement[str]) -> Select[Any]:
+        return statement if hospital is None else statement.where(column == hospital)
+
+    people = connection.execute(
+        of(
+            select(
+                func.count(),
+                func.coalesce(func.sum(patients.c.studies), 0),
+                func.coalesce(func.sum(patients.c.instances), 0),
+            ),
+            patients.c.hospital,
+        )
+    ).one()
+    by_modality = connection.execute(
+        of(
+            select(
+                series.c.modality, func.count(), func.sum(series.c.stored_bytes), func.max(series.c.last_stored_at_us)
+            ),
+            series.c.hospital,
+        )
+        .group_by(series.c.modality)
+        .order_by(series.c.modality)
+    ).all()
+    segment_count = connection.execute(of(select(func.count()).select_from(segments), segments.c.hospital)).scalar_one()
+    counts: dict[str, int] = {}
+    for modality, count, _, _ in by_modality:
+        counts[modality or NO_MODALITY] = counts.get(modality or NO_MODALITY, 0) + int(count)
+    return Holdings(
+        patients=int(people[0]),
+        studies=int(people[1]),
+        series=sum(counts.values()),
+        instances=int(people[2]),
+        stored_bytes=sum(int(row[2]) for row in by_modality),
+        segments=int(segment_count),
+        last_stored_at=moment(max(row[3] for row in by_modality)) if by_modality else None,
+        by_modality=counts,
+    )
+
+
+def unsettled(connection: Connection, quiet_since_us: int, limit: int) -> list[UnsettledSeries]:
+    """Series with instances newer than their settling, quiet since then, longest quiet first."""
+    found = connection.execute(
+        select(series.c.hospital, studies.c.study_instance_uid, series.c.series_instance_uid, series.c.instances)
+        .join(studies, studies.c.id == series.c.study_row)
+        .where(~series.c.is_settled, series.c.last_stored_at_us <= quiet_since_us)
+        .order_by(series.c.last_stored_at_us, series.c.id)
+        .limit(limit)
+    )
+    return [
+        UnsettledSeries(row.hospital, row.study_instance_uid, row.series_instance_uid, row.instances) for row in found
+    ]

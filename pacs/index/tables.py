@@ -1,0 +1,188 @@
+"""The index's tables, in SQLAlchemy Core; the same on SQLite and PostgreSQL.
+
+The hospital is the first column of every unique key and of every index that a question uses. Rows point to the row
+above by a surrogate (``study_row``); DICOM's own words (``patient_id``, ``study_id``) keep their meaning.
+
+Columns exist for what is asked often; every other kept attribute lives in ``attributes`` and is matched there.
+Text columns are never NULL: empty means that the attribute is missing or empty, which is one thing to a query
+(PS3.4 C.2.2.2.3). On PostgreSQL they compare by code point (collation "C"), as SQLite does.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+NO_NUMBER = 1 << 31
+"""In a number column: the attribute is missing or no integer. Outside the range of IS (PS3.5 §6.2); sorts last."""
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+_RowId = BigInteger().with_variant(Integer, "sqlite")
+_Word = Text().with_variant(Text(collation="C"), "postgresql")
+
+
+def _row() -> Column[int]:
+    return Column("id", _RowId, primary_key=True, autoincrement=True)
+
+
+def _hospital() -> Column[str]:
+    return Column("hospital", _Word, nullable=False)
+
+
+def _word(name: str) -> Column[str]:
+    return Column(name, _Word, nullable=False)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False)
+
+
+def _number(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False)
+
+
+def _above(name: str, target: str) -> Column[int]:
+    return Column(name, _RowId, ForeignKey(target), nullable=False)
+
+
+patients = Table(
+    "patients",
+    metadata,
+    _row(),
+    _hospital(),
+    _word("patient_id"),
+    _word("issuer_of_patient_id"),
+    # Instances without a Patient ID are no common patient: each such study is its own.
+    _word("lone_study_uid"),
+    _word("patient_name"),
+    _word("patient_name_ideographic"),
+    _word("patient_name_phonetic"),
+    _word("patient_birth_date"),
+    _word("patient_sex"),
+    _count("studies"),
+    _count("series"),
+    _count("instances"),
+    Column("attributes", Text, nullable=False),
+    UniqueConstraint("hospital", "patient_id", "issuer_of_patient_id", "lone_study_uid", name="uq_patients_identity"),
+    Index("ix_patients_name", "hospital", "patient_name"),
+    Index("ix_patients_name_ideographic", "hospital", "patient_name_ideographic"),
+    Index("ix_patients_name_phonetic", "hospital", "patient_name_phonetic"),
+)
+
+studies = Table(
+    "studies",
+    metadata,
+    _row(),
+    _hospital(),
+    _word("study_instance_uid"),
+    _above("patient_row", "patients.id"),
+    # The patient as this study names it; `patients` holds what came first.
+    _word("patient_id"),
+    _word("issuer_of_patient_id"),
+    _word("patient_name"),
+    _word("patient_name_ideographic"),
+    _word("patient_name_phonetic"),
+    _word("patient_birth_date"),
+    _word("patient_sex"),
+    _word("study_date"),
+    _word("study_time"),
+    _word("accession_number"),
+    _word("study_id"),
+    _word("study_description"),
+    # Backslash before, between and after: \CT\SR\
+    Column("modalities_in_study", _Word, nullable=False),
+    Column("sop_classes_in_study", _Word, nullable=False),
+    _count("series"),
+    _count("instances"),
+    Column("patient_attributes", Text, nullable=False),
+    Column("attributes", Text, nullable=False),
+    UniqueConstraint("hospital", "study_instance_uid"),
+    Index("ix_studies_newest", "hospital", "study_date", "study_time", "id"),
+    Index("ix_studies_patient_id", "hospital", "patient_id"),
+    Index("ix_studies_patient_row", "patient_row"),
+    Index("ix_studies_accession_number", "hospital", "accession_number"),
+    Index("ix_studies_patient_name", "hospital", "patient_name"),
+    Index("ix_studies_patient_name_ideographic", "hospital", "patient_name_ideographic"),
+    Index("ix_studies_patient_name_phonetic", "hospital", "patient_name_phonetic"),
+)
+
+series = Table(
+    "series",
+    metadata,
+    _row(),
+    _hospital(),
+    _above("study_row", "studies.id"),
+    _word("series_instance_uid"),
+    _word("modality"),
+    _number("series_number"),
+    _word("series_description"),
+    _count("instances"),
+    _count("stored_bytes"),
+    _count("last_stored_at_us"),
+    Column("is_settled", Boolean(create_constraint=False), nullable=False),
+    Column("attributes", Text, nullable=False),
+    # A series belongs to one study; equipment that sends one UID under two studies gets two rows.
+    UniqueConstraint("hospital", "series_instance_uid", "study_row"),
+    Index("ix_series_in_study", "hospital", "study_row", "series_number", "id"),
+    Index("ix_series_modality", "hospital", "modality"),
+    Index(
+        "ix_series_unsettled",
+        "last_stored_at_us",
+        sqlite_where=text("NOT is_settled"),
+        postgresql_where=text("NOT is_settled"),
+    ),
+)
+
+segments = Table(
+    "segments",
+    metadata,
+    _row(),
+    _hospital(),
+    _word("name"),
+    _count("end_offset"),
+    UniqueConstraint("hospital", "name"),
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    _row(),
+    _hospital(),
+    _above("series_row", "series.id"),
+    _word("sop_instance_uid"),
+    _word("sop_class_uid"),
+    _word("transfer_syntax_uid"),
+    _number("instance_number"),
+    Column("digest", LargeBinary, nullable=False),
+    _above("segment_row", "segments.id"),
+    _count("offset"),
+    _count("length"),
+    _count("data_set_offset"),
+    _count("header_length"),
+    _count("number_of_frames"),
+    _count("stored_at_us"),
+    Column("frame_table", LargeBinary, nullable=False),
+    Column("attributes", LargeBinary, nullable=False),
+    UniqueConstraint("hospital", "sop_instance_uid"),
+    Index("ix_instances_in_series", "hospital", "series_row", "instance_number", "id"),
+)
