@@ -2,7 +2,7 @@
 
     python -m benchmarks.side_by_side [--json FILE]
 
-Orthanc runs as packaged, with its DICOMweb plugin and SQLite, and with Nagle's algorithm off (it would otherwise measure
+Orthanc runs as packaged, with its DICOMweb plugin and SQLite, and with Nagle off (it would otherwise measure
 the kernel's timer). nginx serves the same frame bytes as plain files: the floor of what serving bytes costs.
 """
 

@@ -6,12 +6,13 @@ import json
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
 from pacs import log
+from pacs.errors import PacsError
 from pacs.settings import InvalidSettings, Settings, load
 
 app = typer.Typer(
@@ -42,7 +43,7 @@ def main() -> None:
         _fail(str(problem), status=2)
 
 
-def _fail(message: str, *, status: int = 1) -> None:
+def _fail(message: str, *, status: int = 1) -> NoReturn:
     _err.print(f"pacs: {message}", style="bold red", markup=False, highlight=False, soft_wrap=True)
     sys.exit(status)
 
@@ -168,7 +169,10 @@ def status(
 
     settings = _settings(config, data)
     log.configure(process="status", format=settings.log.format, level="WARNING")
-    found = figures(settings)
+    try:
+        found = figures(settings)
+    except PacsError as problem:
+        _fail(str(problem))
     if as_json:
         sys.stdout.write(json.dumps(found, indent=2, default=str) + "\n")
     else:

@@ -86,11 +86,15 @@ class HttpSettings(_Section):
 
 
 class IndexSettings(_Section):
+    """Where the index's rows are kept."""
+
     url: str | None = None
     """SQLAlchemy URL, ``postgresql+psycopg://user@host/db``; SQLite under `data` when absent."""
 
 
 class IngestSettings(_Section):
+    """Limits and policy of what is taken in."""
+
     max_instance_bytes: Annotated[int, Field(ge=1 << 20)] = 4 << 30
     """Larger data sets are refused while they arrive."""
     memory_bytes_per_instance: Annotated[int, Field(ge=1 << 16)] = 16 << 20
@@ -102,11 +106,15 @@ class IngestSettings(_Section):
 
 
 class LifecycleSettings(_Section):
+    """Background work."""
+
     settle_after_s: float = 20.0
     """A series quiet for this long gets its thumbnails and metadata made in the background."""
 
 
 class LogSettings(_Section):
+    """The structured log on standard error."""
+
     format: Literal["json", "text"] = "json"
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
