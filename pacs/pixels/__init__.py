@@ -1,0 +1,21 @@
+"""Pure functions on pixels: bytes and values in, arrays and bytes out. No file, socket, thread or clock.
+
+Map, from stored frame to picture:
+
+- `description`: `describe(header) -> PixelDescription`, the Image Pixel Module in typed form; `check` bounds it.
+- `codestream`: headers of JPEG, JPEG-LS, JPEG 2000 and JPEG XL frames, compared before a codec takes memory.
+- `native`, `rle`: uncompressed and RLE frames to arrays.
+- `decode`: `decode(description, fragments) -> DecodedFrame(pixels, photometric_interpretation)`, any transfer syntax
+  in `DECODABLE`.
+- `lookup`, `display`: `display_attributes(header, frame_number) -> DisplayAttributes`, LUTs, palettes, windows,
+  per frame.
+- `window`: `to_8_bits`, grey values to 8 bits with the asked, the stored or a found window.
+- `render`: `rendered(header, fragments, *, frame_number=1, media_type="image/jpeg", window=None, viewport=None,
+  quality=90) -> bytes`; `picture_of` for the array, `encode` for JPEG and PNG.
+- `thumbnail`: `thumbnail(header, fragments, *, frame_number=1) -> bytes`; `middle(count)` picks what stands for all.
+- `transcode`: `native_frame(description, fragments) -> bytes`, one frame in Explicit VR Little Endian;
+  `to_native(data_set, transfer_syntax_uid, target_uid) -> bytes`, a whole data set.
+
+`fragments` are always the stored fragments of one frame, as `pacs.retrieve` hands them out. Every function raises
+`pacs.errors.UndecodablePixels` for pixels it cannot take, and never an error of a codec.
+"""

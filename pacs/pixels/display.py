@@ -1,0 +1,121 @@
+"""What a data set says about showing its pixels: rescale, window, LUTs, palette, padding, per frame.
+
+PS3.3 §C.11.1 (Modality LUT), §C.11.2 (VOI LUT), §C.7.6.16.2.9-10 (the same in functional groups).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from pacs.errors import MalformedDataSet
+from pacs.part10.header import Header
+from pacs.pixels.lookup import LookUpTable, lut_of_item, palette
+
+_MODALITY = 0x00080060
+_SMALLEST_PIXEL_PADDING, _PIXEL_PADDING_LIMIT = 0x00280120, 0x00280121
+_WINDOW_CENTER, _WINDOW_WIDTH, _VOI_LUT_FUNCTION = 0x00281050, 0x00281051, 0x00281056
+_RESCALE_INTERCEPT, _RESCALE_SLOPE = 0x00281052, 0x00281053
+_MODALITY_LUT_SEQUENCE, _VOI_LUT_SEQUENCE = 0x00283000, 0x00283010
+_SHARED_FUNCTIONAL_GROUPS, _PER_FRAME_FUNCTIONAL_GROUPS = 0x52009229, 0x52009230
+_FRAME_VOI_LUT, _PIXEL_VALUE_TRANSFORMATION = 0x00289132, 0x00289145
+
+WindowFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A VOI window on rescaled values (PS3.3 §C.11.2.1.2, §C.11.2.1.3)."""
+
+    center: float
+    width: float
+    """At least 1 for LINEAR, more than 0 for the others."""
+    function: WindowFunction = "LINEAR"
+
+
+@dataclass(frozen=True, slots=True)
+class DisplayAttributes:
+    """How one frame wants to be shown."""
+
+    modality: str = ""
+    slope: float = 1.0
+    intercept: float = 0.0
+    modality_lut: LookUpTable | None = None
+    window: Window | None = None
+    """The first window stored, when it is usable."""
+    voi_lut: LookUpTable | None = None
+    padding: tuple[int, int] | None = None
+    """Stored values, both inclusive, that stand for "no image here" (PS3.3 §C.7.5.1.1.2)."""
+    palette: tuple[LookUpTable, LookUpTable, LookUpTable] | None = None
+
+
+def display_attributes(header: Header, frame_number: int = 1) -> DisplayAttributes:
+    """Collect the display attributes of frame `frame_number` (from 1); wrong values count as absent.
+
+    Raises:
+        UndecodablePixels: PALETTE COLOR without its tables.
+    """
+    slope, intercept, window, voi_lut = None, None, None, None
+    for level in _levels(header, frame_number):
+        if slope is None and (found := level.number(_RESCALE_SLOPE)):
+            slope, intercept = found, level.number(_RESCALE_INTERCEPT) or 0.0
+        window = window or _window(level)
+        voi_lut = voi_lut or _first_lut(level, _VOI_LUT_SEQUENCE)
+    is_palette = (header.text(0x00280004) or "").strip().upper() == "PALETTE COLOR"
+    return DisplayAttributes(
+        modality=header.text(_MODALITY) or "",
+        slope=1.0 if slope is None else slope,
+        intercept=0.0 if intercept is None else intercept,
+        modality_lut=_first_lut(header, _MODALITY_LUT_SEQUENCE),
+        window=window,
+        voi_lut=voi_lut,
+        padding=_padding(header),
+        palette=palette(header) if is_palette else None,
+    )
+
+
+def _levels(header: Header, frame_number: int) -> Iterator[Header]:
+    """Where a frame's attributes may be, the most specific first."""
+    for sequence, index in ((_PER_FRAME_FUNCTIONAL_GROUPS, frame_number - 1), (_SHARED_FUNCTIONAL_GROUPS, 0)):
+        if sequence not in header.elements:
+            continue
+        for group in _items(header, sequence, index):
+            yield from _items(group, _PIXEL_VALUE_TRANSFORMATION, 0)
+            yield from _items(group, _FRAME_VOI_LUT, 0)
+    yield header
+
+
+def _items(header: Header, tag: int, index: int) -> tuple[Header, ...]:
+    """The item at `index` as a tuple of one; empty when there is none or the sequence is damaged."""
+    try:
+        return tuple(islice(header.items(tag), index, index + 1))
+    except MalformedDataSet:
+        return ()
+
+
+def _first_lut(header: Header, sequence: int) -> LookUpTable | None:
+    for item in _items(header, sequence, 0):
+        return lut_of_item(item)
+    return None
+
+
+def _window(header: Header) -> Window | None:
+    center, width = header.number(_WINDOW_CENTER), header.number(_WINDOW_WIDTH)
+    if center is None or width is None or width <= 0:
+        return None
+    function = (header.text(_VOI_LUT_FUNCTION) or "").strip().upper()
+    if function == "SIGMOID":
+        return Window(center, width, "SIGMOID")
+    if function == "LINEAR_EXACT" or width < 1:
+        return Window(center, width, "LINEAR_EXACT")
+    return Window(center, width)
+
+
+def _padding(header: Header) -> tuple[int, int] | None:
+    value, limit = header.integer(_SMALLEST_PIXEL_PADDING), header.integer(_PIXEL_PADDING_LIMIT)
+    if value is None:
+        return None
+    other = value if limit is None else limit
+    return min(value, other), max(value, other)

@@ -1,0 +1,185 @@
+"""Grey values to 8 bits: modality transformation, window or VOI LUT, polarity (PS3.3 §C.11.1, §C.11.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pacs.pixels.description import PixelDescription
+from pacs.pixels.display import DisplayAttributes, Window
+from pacs.pixels.lookup import LookUpTable
+from pacs.pixels.native import Pixels
+
+_SAMPLE_PIXELS = 1 << 16
+"""Enough pixels to find a window from; taken evenly over the frame."""
+_SOFT_TISSUE = Window(40, 400)
+"""What a CT is shown with when it brings no window of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Grey:
+    """All that decides which grey a stored value becomes; the key of the table cache."""
+
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    is_signed: bool
+    is_inverse: bool
+    slope: float
+    intercept: float
+    modality_lut: LookUpTable | None
+    voi: Window | LookUpTable
+    padding: tuple[int, int] | None
+
+
+def to_8_bits(
+    pixels: Pixels,
+    description: PixelDescription,
+    display: DisplayAttributes,
+    *,
+    window: Window | None = None,
+    is_inverse: bool = False,
+) -> NDArray[np.uint8]:
+    """Show a grey frame: `window` when given, else the stored VOI LUT or window, else one found from the pixels.
+
+    A stored window that would show nothing (all black or all white though the pixels differ) gives way to a found one.
+    """
+    voi = window or display.voi_lut or display.window
+    if voi is not None:
+        shown = _shown(pixels, description, display, voi, is_inverse)
+        if window is not None or not _is_blank(shown, pixels):
+            return shown
+    if voi is None and display.modality == "CT" and not description.is_float and description.bits_allocated > 8:
+        shown = _shown(pixels, description, display, _SOFT_TISSUE, is_inverse)
+        if not _is_blank(shown, pixels):
+            return shown
+    return _shown(pixels, description, display, found_window(pixels, description, display), is_inverse)
+
+
+def found_window(pixels: Pixels, description: PixelDescription, display: DisplayAttributes) -> Window:
+    """A window from the pixels themselves: the full range for 8 bits, else without padding and outliers."""
+    step = max(1, int(np.sqrt(pixels.size / _SAMPLE_PIXELS)))
+    sample = stored_values(pixels[::step, ::step], description)
+    if display.padding is not None and not description.is_float:
+        kept = sample[(sample < display.padding[0]) | (sample > display.padding[1])]
+        sample = kept if kept.size else sample
+    values = rescaled(sample, display)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return Window(0.5, 1, "LINEAR_EXACT")
+    low, high = (float(value) for value in np.percentile(values, (0.5, 99.5)))
+    if description.bits_stored <= 8 and not description.is_float and display.modality_lut is None:
+        bottom, top = _range_of_bits(description)
+        ends = sorted((bottom * display.slope + display.intercept, top * display.slope + display.intercept))
+        # Eight bits are mostly ready to be shown; label maps and the like use only a corner of them.
+        if high - low > (ends[1] - ends[0]) / 4:
+            low, high = ends
+    if high <= low:
+        # Nearly all is one value: show what differs, such as the few pixels of a segment.
+        low, high = float(values.min()), float(values.max())
+    if high <= low:
+        low, high = min(low, 0.0), max(high, 1.0, low + 1.0)
+    return Window((low + high) / 2, high - low, "LINEAR_EXACT")
+
+
+def stored_values(pixels: Pixels, description: PixelDescription) -> Pixels:
+    """Cut to Bits Stored at High Bit and sign-extend (PS3.5 §8.1.1); what else is in a cell is not image."""
+    size = 8 * pixels.dtype.itemsize
+    if description.is_float or description.bits_stored >= size or description.bits_allocated == 1:
+        return pixels
+    cut: Pixels = (pixels << (size - 1 - description.high_bit)) >> (size - description.bits_stored)
+    return cut
+
+
+def rescaled(values: Pixels, display: DisplayAttributes) -> NDArray[Any]:
+    """Stored values to output units: Modality LUT, or slope and intercept."""
+    if display.modality_lut is not None and values.dtype.kind in "iu":
+        return display.modality_lut.apply(values).astype(np.float32)
+    scaled: NDArray[Any] = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
+    return scaled * display.slope + display.intercept
+
+
+def windowed(values: NDArray[Any], voi: Window | LookUpTable) -> NDArray[np.uint8]:
+    """Values in output units to 0..255."""
+    if isinstance(voi, LookUpTable):
+        return (voi.apply(np.nan_to_num(values)).astype(np.float32) * (255 / voi.full_scale()) + 0.5).astype(np.uint8)
+    if voi.function == "SIGMOID":
+        exponent = np.clip(-4 * (values - voi.center) / voi.width, -60, 60)
+        grey = 255 / (1 + np.exp(exponent))
+    elif voi.function == "LINEAR_EXACT" or voi.width <= 1:
+        # A LINEAR window of width 1 is a threshold; so is this one, to within the step.
+        grey = ((values - voi.center) / voi.width + 0.5) * 255
+    else:
+        grey = ((values - (voi.center - 0.5)) / (voi.width - 1) + 0.5) * 255
+    return (np.clip(np.nan_to_num(grey, nan=0.0, posinf=255.0, neginf=0.0), 0, 255) + 0.5).astype(np.uint8)
+
+
+def _shown(
+    pixels: Pixels,
+    description: PixelDescription,
+    display: DisplayAttributes,
+    voi: Window | LookUpTable,
+    is_inverse: bool,
+) -> NDArray[np.uint8]:
+    grey = _Grey(
+        bits_allocated=8 * pixels.dtype.itemsize,
+        bits_stored=description.bits_stored if description.bits_allocated > 1 else 8,
+        high_bit=description.high_bit if description.bits_allocated > 1 else 7,
+        is_signed=pixels.dtype.kind == "i",
+        is_inverse=is_inverse,
+        slope=display.slope,
+        intercept=display.intercept,
+        modality_lut=display.modality_lut,
+        voi=voi,
+        padding=display.padding,
+    )
+    if pixels.dtype.kind in "iu" and pixels.dtype.itemsize <= 2:
+        return np.take(_grey_table(grey), pixels.view(f"u{pixels.dtype.itemsize}"))
+    return _greys(stored_values(pixels, description), display, grey)
+
+
+@lru_cache(maxsize=64)
+def _grey_table(grey: _Grey) -> NDArray[np.uint8]:
+    """The grey of every value a cell can have, by its bits: windows repeat over a series, so tables are kept."""
+    description = PixelDescription(
+        transfer_syntax_uid="",
+        rows=1,
+        columns=1,
+        bits_allocated=grey.bits_allocated,
+        bits_stored=grey.bits_stored,
+        high_bit=grey.high_bit,
+        is_signed=grey.is_signed,
+    )
+    display = DisplayAttributes(slope=grey.slope, intercept=grey.intercept, modality_lut=grey.modality_lut)
+    cells = np.arange(1 << grey.bits_allocated, dtype=f"u{grey.bits_allocated // 8}")
+    signed: Pixels = cells.view(f"i{grey.bits_allocated // 8}") if grey.is_signed else cells
+    table = _greys(stored_values(signed, description), display, grey)
+    table.flags.writeable = False
+    return table
+
+
+def _greys(values: Pixels, display: DisplayAttributes, grey: _Grey) -> NDArray[np.uint8]:
+    shown = windowed(rescaled(values, display), grey.voi)
+    if grey.is_inverse:
+        shown = 255 - shown
+    if grey.padding is not None and values.dtype.kind in "iu":
+        # Padding is the background's black whatever the polarity (PS3.3 §C.7.5.1.1.2).
+        shown[(values >= grey.padding[0]) & (values <= grey.padding[1])] = 0
+    return shown
+
+
+def _range_of_bits(description: PixelDescription) -> tuple[int, int]:
+    if description.bits_allocated == 1:
+        return 0, 1
+    bits = description.bits_stored
+    return (-(1 << bits - 1), (1 << bits - 1) - 1) if description.is_signed else (0, (1 << bits) - 1)
+
+
+def _is_blank(shown: NDArray[np.uint8], pixels: Pixels) -> bool:
+    if shown.min() != shown.max():
+        return False
+    return bool(pixels.min() != pixels.max())
