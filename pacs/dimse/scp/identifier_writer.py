@@ -1,0 +1,178 @@
+"""DICOM JSON attributes -> the bytes of an identifier, in the requester's transfer syntax and character set.
+
+Pure: PS3.5 §6.1 (character sets), §6.2 (padding), §7.1 (element headers), Annex A.5 (deflated).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from pydicom.charset import encode_string
+from pydicom.valuerep import format_number_as_ds
+
+from pacs.model import DicomJson
+from pacs.part10 import character_sets
+from pacs.part10.transfer_syntax import TransferSyntax, transfer_syntax
+
+UTF_8 = "ISO_IR 192"
+
+_TEXT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+"""VRs that Specific Character Set governs (PS3.5 §6.1.2.3)."""
+_WITH_LONG_LENGTH = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
+_NUMBER = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
+_PERSON_NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
+_MAX_SHORT_LENGTH = 0xFFFE
+_DELIMITER = re.compile(r"([\\^=\r\n\f\t])")
+
+_Encoder = Callable[[str], bytes]
+
+
+def encode_identifier(attributes: DicomJson, transfer_syntax_uid: str, character_set: Sequence[str] = ()) -> bytes:
+    """`attributes` as a data set, elements in order.
+
+    `character_set` is the request's (0008,0005). The answer uses it when every value can be written in it, otherwise
+    UTF-8 (``ISO_IR 192``); an answer of plain ASCII to a request without a character set names none. Values that do
+    not fit their VR are sent empty rather than wrong.
+    """
+    syntax = transfer_syntax(transfer_syntax_uid)
+    try:
+        encoded = _data_set(attributes, syntax, character_set, _encoder(character_set))
+    except UnicodeError:
+        encoded = _data_set(attributes, syntax, (UTF_8,), _encoder((UTF_8,)))
+    if not syntax.is_deflated:
+        return encoded
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    deflated = deflater.compress(encoded) + deflater.flush()
+    return deflated + b"\0" * (len(deflated) % 2)
+
+
+def _data_set(attributes: DicomJson, syntax: TransferSyntax, character_set: Sequence[str], encode: _Encoder) -> bytes:
+    named: DicomJson = {**attributes, "00080005": {"vr": "CS", "Value": list(character_set)}}
+    if not any(character_set) and not attributes.get("00080005"):
+        del named["00080005"]
+    return _elements(named, syntax, encode)
+
+
+def _elements(attributes: DicomJson, syntax: TransferSyntax, encode: _Encoder) -> bytes:
+    return b"".join(_element(int(tag, 16), attributes[tag], syntax, encode) for tag in sorted(attributes))
+
+
+def _element(tag: int, attribute: dict[str, Any], syntax: TransferSyntax, encode: _Encoder) -> bytes:
+    vr = str(attribute["vr"])
+    value = _value(vr, attribute, syntax, encode)
+    end = "<" if syntax.is_little_endian else ">"
+    group, element = tag >> 16, tag & 0xFFFF
+    if syntax.is_implicit_vr:
+        return struct.pack("<HHL", group, element, len(value)) + value
+    if vr in _WITH_LONG_LENGTH:
+        return struct.pack(f"{end}HH2sHL", group, element, vr.encode(), 0, len(value)) + value
+    if len(value) > _MAX_SHORT_LENGTH:
+        value = b""
+    return struct.pack(f"{end}HH2sH", group, element, vr.encode(), len(value)) + value
+
+
+def _value(vr: str, attribute: dict[str, Any], syntax: TransferSyntax, encode: _Encoder) -> bytes:
+    values: list[Any] = attribute.get("Value") or []
+    if vr == "SQ":
+        return b"".join(_item(item or {}, syntax, encode) for item in values)
+    if "InlineBinary" in attribute:
+        return _inline_binary(str(attribute["InlineBinary"]))
+    try:
+        if vr in _NUMBER:
+            return _numbers(vr, values, is_little_endian=syntax.is_little_endian)
+        if vr == "AT":
+            end = "<" if syntax.is_little_endian else ">"
+            return b"".join(struct.pack(f"{end}HH", int(v, 16) >> 16, int(v, 16) & 0xFFFF) for v in values)
+    except (struct.error, ValueError, TypeError, OverflowError):
+        return b""
+    if vr in _TEXT:
+        value = encode("\\".join(_text(vr, v) for v in values))
+    else:
+        value = "\\".join(_text(vr, v) for v in values).encode("ascii", "replace")
+    return value + (b"\0" if vr == "UI" else b" ") * (len(value) % 2)
+
+
+def _item(attributes: DicomJson, syntax: TransferSyntax, encode: _Encoder) -> bytes:
+    content = _elements(attributes, syntax, encode)
+    return struct.pack(f"{'<' if syntax.is_little_endian else '>'}HHL", 0xFFFE, 0xE000, len(content)) + content
+
+
+def _inline_binary(value: str) -> bytes:
+    try:
+        decoded = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+    return decoded + b"\0" * (len(decoded) % 2)
+
+
+def _numbers(vr: str, values: Iterable[Any], *, is_little_endian: bool) -> bytes:
+    read = float if vr in ("FL", "FD") else int
+    numbers = [read(value) for value in values if value is not None]
+    return struct.pack(f"{'<' if is_little_endian else '>'}{len(numbers)}{_NUMBER[vr]}", *numbers)
+
+
+def _text(vr: str, value: Any) -> str:
+    """One value of the JSON model as DICOM text; DS and IS numbers within their 16 and 12 characters."""
+    if value is None:
+        return ""
+    if vr == "PN":
+        if isinstance(value, dict):
+            return "=".join(str(value.get(group, "")) for group in _PERSON_NAME_GROUPS).rstrip("=")
+        return str(value)
+    if vr == "DS" and isinstance(value, float):
+        return _decimal_string(value)
+    return str(value)
+
+
+def _decimal_string(value: float) -> str:
+    if value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    text = repr(value)
+    if len(text) <= 16:
+        return text
+    try:
+        return format_number_as_ds(value)
+    except (ValueError, TypeError):
+        return ""
+
+
+def _encoder(character_set: Sequence[str]) -> _Encoder:
+    """A function from text to bytes that raises UnicodeError for what `character_set` cannot write."""
+    if not any(character_set):
+        return lambda text: text.encode("ascii")
+    encodings = character_sets.encodings("\\".join(character_set).encode("ascii", "replace"))
+    first = "ascii" if encodings[0] == "iso8859" else encodings[0]
+    if len(encodings) == 1:
+        # GBK, GB18030, UTF-8, one ISO 8859 part, or a Korean or Japanese set without escapes, as asked with.
+        return lambda text: text.encode(first)
+
+    def encode(text: str) -> bytes:
+        if text.isascii():
+            return text.encode("ascii")
+        for character in set(text):
+            if not any(_can_write(character, encoding) for encoding in encodings):
+                character.encode("ascii")
+        # Delimiters return to the first set (PS3.5 §6.1.2.5.3), so what stands between them is written on its own.
+        encoded = b"".join(
+            part.encode("ascii") if part.isascii() else encode_string(part, encodings)
+            for part in _DELIMITER.split(text)
+        )
+        if character_sets.decode(encoded, encodings, "PN") != text:
+            raise UnicodeError("the character set does not bring the text back")
+        return encoded
+
+    return encode
+
+
+def _can_write(character: str, encoding: str) -> bool:
+    try:
+        character.encode("ascii" if encoding == "iso8859" else encoding)
+    except UnicodeError:
+        return False
+    return True

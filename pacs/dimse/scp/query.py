@@ -1,0 +1,103 @@
+"""C-FIND: the index is asked, each match is one pending response (PS3.4 C.4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pacs import log
+from pacs.dimse.messages.command import response_to
+from pacs.dimse.messages.status import Status
+from pacs.dimse.scp.identifier import MAX_IDENTIFIER_BYTES, Identifier, Key, decode_identifier
+from pacs.dimse.scp.identifier_writer import encode_identifier
+from pacs.dimse.scp.information_model import FIND_MODELS, QUERY_RETRIEVE_LEVEL, level_of, require_keys_above
+from pacs.dimse.scp.service import Exchange
+from pacs.dimse.scp.supported_keys import supported_keys
+from pacs.model import DicomJson, Level, Match, Query
+from pacs.query import Search
+
+RETRIEVE_AE_TITLE = 0x00080054
+INSTANCE_AVAILABILITY = 0x00080056
+TIMEZONE_OFFSET_FROM_UTC = 0x00080201
+
+_NOT_MATCHED = frozenset({QUERY_RETRIEVE_LEVEL, RETRIEVE_AE_TITLE, INSTANCE_AVAILABILITY})
+"""About the request or the answer, not about what is looked for (PS3.4 C.4.1.1.3)."""
+
+
+class QueryService:
+    """Service class provider of C-FIND for the SOP classes of `FIND_MODELS`."""
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+
+    def serve(self, exchange: Exchange) -> None:
+        request, syntax = exchange.command, exchange.context.transfer_syntax
+        identifier = decode_identifier(exchange.read_data_set(MAX_IDENTIFIER_BYTES), syntax)
+        model = FIND_MODELS[exchange.context.abstract_syntax]
+        level = level_of(identifier, model)
+        require_keys_above(identifier, model, level)
+        asked = [key for key in identifier.keys if key.tag not in _NOT_MATCHED]
+        supported = [key for key in asked if key.tag in supported_keys(level)]
+        pending = Status.PENDING if len(supported) == len(asked) else Status.PENDING_WITH_UNSUPPORTED_KEYS
+        answer = _Answer(identifier, supported, level, exchange.peer.called_ae_title)
+        matches = tuple(_matches(supported))
+        sent = 0
+        status = Status.SUCCESS
+        for found in self._search.find(exchange.peer.principal, Query(level, matches, include=frozenset())):
+            if exchange.is_cancelled():
+                status = Status.CANCEL
+                break
+            response = response_to(request, pending, has_data_set=True)
+            exchange.respond(response, encode_identifier(answer.attributes(found), syntax, identifier.character_set))
+            sent += 1
+        log.event(
+            "C-FIND answered",
+            calling_ae_title=exchange.peer.calling_ae_title,
+            query_retrieve_level=level,
+            status=f"0x{status:04X}",
+            matches=sent,
+        )
+        exchange.respond(response_to(request, status))
+
+
+class _Answer:
+    """Makes response identifiers of one request: the keys asked for and no others, unknown values with zero length."""
+
+    def __init__(self, identifier: Identifier, keys: Iterable[Key], level: Level, retrieve_ae_title: str) -> None:
+        self._keys = tuple(keys)
+        self._fixed: DicomJson = {
+            "00080052": {"vr": "CS", "Value": [level.value]},
+            # Whoever sees a match can retrieve it here (PS3.4 C.4.1.1.3.2).
+            "00080054": {"vr": "AE", "Value": [retrieve_ae_title]},
+        }
+        self._tells_availability = INSTANCE_AVAILABILITY in identifier.by_tag
+
+    def attributes(self, found: DicomJson) -> DicomJson:
+        answer = _asked(self._keys, found)
+        if self._tells_availability:
+            answer["00080056"] = found.get("00080056", {"vr": "CS", "Value": ["ONLINE"]})
+        answer.update(self._fixed)
+        return answer
+
+
+def _asked(keys: Iterable[Key], found: DicomJson) -> DicomJson:
+    """The attributes of `found` that `keys` name; a sequence's items hold only what its item asks for."""
+    answer: DicomJson = {}
+    for key in keys:
+        name = f"{key.tag:08X}"
+        attribute: dict[str, Any] = found.get(name, {"vr": key.vr})
+        if key.item and attribute.get("vr") == "SQ":
+            items = [_asked(key.item, item or {}) for item in attribute.get("Value") or []]
+            attribute = {"vr": "SQ", "Value": items}
+        answer[name] = attribute
+    return answer
+
+
+def _matches(keys: Iterable[Key], above: tuple[int, ...] = ()) -> Iterator[Match]:
+    for key in keys:
+        path = (*above, key.tag)
+        if key.item:
+            yield from _matches(key.item, path)
+        else:
+            # The request's own time zone says how its times are meant; it is nothing to look for.
+            yield Match(path, key.values if key.tag != TIMEZONE_OFFSET_FROM_UTC else ())
