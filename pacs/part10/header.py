@@ -58,7 +58,10 @@ class Header:
     @property
     def is_encapsulated(self) -> bool:
         """Whether the pixel data really is fragments, which no transfer syntax can be trusted to say."""
-        return self.pixel_data is not None and self.pixel_data.length is None
+        if self.pixel_data is None or self.pixel_data.length is None:
+            return self.pixel_data is not None
+        start = self.pixel_data.value_offset
+        return self.transfer_syntax.is_encapsulated and bytes(self.buffer[start : start + 4]) == b"\xfe\xff\x00\xe0"
 
     def value(self, tag: int) -> memoryview | None:
         """The stored bytes of the value, delimiters left out; None when the element is absent."""
