@@ -103,4 +103,6 @@ class Disk:
         self.sync_folder(path.parent)
 
     def close(self, handle: int) -> None:
+        """Let go of the file and its lock, also when a mapping still holds it open."""
+        fcntl.flock(handle, fcntl.LOCK_UN)
         os.close(handle)

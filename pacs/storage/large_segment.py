@@ -53,7 +53,7 @@ class LargeSegment:
         self._length += len(fragment)
 
     def data_set(self) -> memoryview:
-        """All bytes of the data set so far, memory-mapped; release it before `discard`."""
+        """All bytes of the data set so far, memory-mapped."""
         try:
             self._data = mmap.mmap(self._handle, DATA_SET_OFFSET + self._length, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as problem:
