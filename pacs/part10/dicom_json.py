@@ -28,6 +28,7 @@ _LARGEST_EXACT: Final = 1 << 53
 
 _CHARACTER_SET: Final = 0x00080005
 _PIXEL_REPRESENTATION: Final = 0x00280103
+_NOT_OF_THE_DATA_SET: Final = frozenset({0x0000, 0x0002})
 _TRAILING_PADDING: Final = 0xFFFCFFFC
 _LUT_DESCRIPTORS: Final = frozenset({0x00281101, 0x00281102, 0x00281103, 0x00283002})
 _TEXT: Final = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "SH", "TM", "UI"})
@@ -101,7 +102,7 @@ class _Conversion:
             raise TooLarge(f"the data set has more than {MAX_ELEMENTS} elements, too many for its metadata as JSON")
         result: DicomJson = {}
         for tag in sorted(wanted):
-            if not tag & 0xFFFF or tag >> 16 <= 2 or tag == _TRAILING_PADDING:
+            if not tag & 0xFFFF or tag >> 16 in _NOT_OF_THE_DATA_SET or tag == _TRAILING_PADDING:
                 continue
             element = wanted[tag]
             vr = element.vr

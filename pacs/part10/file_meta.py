@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pacs.errors import NotDicom
+from pacs.part10.elements import looks_explicit
+from pacs.part10.transfer_syntax import (
+    EXPLICIT_VR_BIG_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -43,23 +49,25 @@ class FileMeta:
 def read_file_meta(buffer: Buffer) -> FileMeta:
     """Read the head of the Part 10 file in `buffer` (bytes, memoryview, mmap); only the head is looked at.
 
-    Group 0002 is walked element by element, because its Group Length is wrong in real files. A file that starts right
-    with group 0002, without preamble and prefix, is taken too.
+    Group 0002 is walked element by element, because its Group Length is wrong in real files. Files of before PS3.10 are
+    taken too: starting right with group 0002, or with group 0008 of a data set without any file meta information. Its
+    encoding, where none is named, is the one its first element shows.
 
     Raises:
-        NotDicom: no DICOM prefix and no group 0002, a torn group 0002, or one without a Transfer Syntax UID.
+        NotDicom: no DICOM prefix and no element where one must be, a torn group 0002, or no Transfer Syntax UID and a
+            data set that does not show its own.
     """
     view = memoryview(buffer).cast("B") if not isinstance(buffer, memoryview) else buffer
     if bytes(view[PREAMBLE_LENGTH : PREAMBLE_LENGTH + 4]) == b"DICM":
         offset = PREAMBLE_LENGTH + 4
     elif bytes(view[:4]) == b"DICM":
         offset = 4
-    elif bytes(view[:2]) == b"\x02\x00":
+    elif bytes(view[:2]) == b"\x02\x00" or shown_encoding(view, 0):
         offset = 0
     else:
-        raise NotDicom("no DICOM file: neither 'DICM' at byte 128 nor group 0002 at the start (PS3.10 §7.1)")
+        raise NotDicom("no DICOM file: neither 'DICM' at byte 128 nor a data element at the start (PS3.10 §7.1)")
     values, offset = _group_0002(view, offset)
-    transfer_syntax_uid = _text(values.get(_TRANSFER_SYNTAX, b""))
+    transfer_syntax_uid = _text(values.get(_TRANSFER_SYNTAX, b"")) or shown_encoding(view, offset)
     if not transfer_syntax_uid:
         raise NotDicom("the file meta information has no Transfer Syntax UID (0002,0010) (PS3.10 §7.1)")
     return FileMeta(
@@ -97,6 +105,21 @@ def _group_0002(view: memoryview, start: int) -> tuple[dict[int, bytes], int]:
         if length <= 1024:
             values[element] = bytes(view[value_offset:offset])
     raise NotDicom(f"the file meta information has more than {_MAX_META_ELEMENTS} elements")
+
+
+def shown_encoding(view: memoryview, offset: int) -> str:
+    """Transfer Syntax UID of the uncompressed encoding in which a data set plainly starts at `offset`; else empty.
+
+    Plainly: group 0008 with a known VR, or an implicit length of at most 128 with group 0008 or 0010 behind it.
+    """
+    head = bytes(view[offset : offset + 8])
+    if len(head) < 8 or head[:2] not in {b"\x08\x00", b"\x00\x08"}:
+        return ""
+    if looks_explicit(view, offset):
+        return EXPLICIT_VR_LITTLE_ENDIAN if head[0] else EXPLICIT_VR_BIG_ENDIAN
+    length = _LENGTH.unpack_from(head, 4)[0]
+    follower = bytes(view[offset + 8 + length : offset + 10 + length]) if length <= 128 else b""
+    return IMPLICIT_VR_LITTLE_ENDIAN if head[0] and follower in {b"\x08\x00", b"\x10\x00"} else ""
 
 
 def _text(value: bytes) -> str:
