@@ -12,7 +12,7 @@ DICOM ?= 127.0.0.1:11112
 AET ?= PACS
 VIEWER_SOURCES := $(shell find viewer -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
 
-.PHONY: help setup run demo test lint unit soak bench clean
+.PHONY: help setup run test lint unit soak bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
