@@ -1,0 +1,5 @@
+"""Door 3: the viewer's built files, and the routes only its pages need.
+
+- `built_files`  what `npm run build` left in `built/`, known by name before anything is asked for
+- `routes`       the pages and their assets over HTTP, with the headers that keep them safe
+"""

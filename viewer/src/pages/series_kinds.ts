@@ -1,0 +1,38 @@
+/** What a series without images is, in words. */
+
+import { t } from '../i18n'
+
+const WITHOUT_IMAGES = new Set(['SR', 'KO', 'PR', 'RTSTRUCT', 'RTPLAN', 'RTRECORD', 'RWV', 'DOC', 'PLAN', 'REG', 'FID', 'ECG', 'HD', 'EPS', 'AU', 'SMR', 'TEXTUREMAP', 'M3D'])
+
+export function usuallyHasImages(modality: string): boolean {
+  return !WITHOUT_IMAGES.has(modality)
+}
+
+export function kindOf(modality: string): string {
+  switch (modality) {
+    case 'SR':
+      return t.kindReport
+    case 'KO':
+      return t.kindKeyObject
+    case 'PR':
+      return t.kindPresentation
+    case 'RTSTRUCT':
+      return t.kindStructureSet
+    case 'RTPLAN':
+    case 'PLAN':
+      return t.kindPlan
+    case 'RWV':
+      return t.kindRealWorld
+    case 'DOC':
+      return t.kindDocument
+    case 'REG':
+      return t.kindRegistration
+    case 'ECG':
+    case 'HD':
+    case 'EPS':
+    case 'AU':
+      return t.kindWaveform
+    default:
+      return t.kindOther(modality)
+  }
+}
