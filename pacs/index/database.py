@@ -124,6 +124,16 @@ class Index:
         """
         return search.search(self._engine, hospital, query)
 
+    @staticmethod
+    def unsupported_keys(query: Query) -> frozenset[int]:
+        """Tags of keys with values that `search` ignores, because the index keeps no such attribute at the query's
+        level: C-FIND warns with 0xFF01 (PS3.4 C.4.1.1.4), QIDO-RS with Warning 299.
+
+        Raises:
+            InvalidRequest: as `search`.
+        """
+        return search.unsupported_keys(query)
+
     def holdings(self, hospital: str | None = None) -> Holdings:
         """What is kept, of one hospital or of all."""
         with reading(self._engine, "sum up its holdings") as connection:

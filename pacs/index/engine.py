@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from pacs.errors import IndexUnavailable
+from pacs import log
+from pacs.errors import IndexUnavailable, StorageFull
 
 _BUSY_TIMEOUT_MS = 30_000
 _WRITES = {"pacs_writes": True}
@@ -37,7 +39,7 @@ def open_engine(url: str) -> Engine:
 
 def _open_sqlite(address: URL) -> Engine:
     # One connection per thread that reads at this moment; each costs little, waiting for one costs a request.
-    engine = create_engine(address, pool_size=16, max_overflow=240, pool_timeout=30)
+    engine = create_engine(address, pool_size=16, max_overflow=240, pool_timeout=30, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: Any) -> None:
@@ -63,18 +65,44 @@ def _open_postgresql(address: URL) -> Engine:
     if address.drivername == "postgresql":
         address = address.set(drivername="postgresql+psycopg")
     return create_engine(
-        address, pool_size=4, max_overflow=12, pool_timeout=30, pool_pre_ping=True, connect_args={"connect_timeout": 10}
+        address,
+        pool_size=4,
+        max_overflow=12,
+        pool_timeout=30,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args={"connect_timeout": 10},
     )
 
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Raise the database's errors as `IndexUnavailable`, without statements or values in the message."""
+    """Raise the database's errors as ours, without statements or values in message or log.
+
+    Raises:
+        StorageFull: the database has no room left.
+        IndexUnavailable: any other error.
+    """
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, OverflowError, UnicodeError) as error:
         cause = getattr(error, "orig", None) or error
-        raise IndexUnavailable(f"the index could not {doing}: {type(cause).__name__}; see the log") from error
+        what = _described(cause)
+        log.warning("index refused", doing=doing, cause=what)
+        if getattr(cause, "sqlite_errorname", None) == "SQLITE_FULL" or getattr(cause, "sqlstate", None) == "53100":
+            raise StorageFull(f"the index could not {doing}: no room is left for its database") from error
+        raise IndexUnavailable(f"the index could not {doing}: {what}") from error
+
+
+def _described(cause: BaseException) -> str:
+    """What went wrong. A server's message may quote a row, so of those only the code is told."""
+    kind = type(cause).__name__
+    sqlstate = getattr(cause, "sqlstate", None)
+    if sqlstate:
+        return f"{kind} (SQLSTATE {sqlstate})"
+    if getattr(cause, "sqlite_errorname", None) or isinstance(cause, psycopg.OperationalError):
+        return f"{kind}: {' '.join(str(cause).split())[:300]}"
+    return kind
 
 
 @contextmanager

@@ -6,9 +6,20 @@ from typing import Any
 
 from pacs.index.row_values import decoded
 from pacs.model import DicomJson, Level
+from pacs.part10.indexed_attributes import INSTANCE_TAGS, PATIENT_TAGS, SERIES_TAGS, STUDY_TAGS
 
 _ALWAYS = ("00080005", "00100020", "0020000D", "0020000E", "00080018", "00080016")
 """Specific Character Set and what names an entity: in every answer that has it."""
+
+PATIENT_COUNTERS = frozenset((0x00201200, 0x00201202, 0x00201204))
+"""Number of Patient Related Studies, Series, Instances."""
+ANSWERED: dict[Level, frozenset[int]] = {
+    Level.PATIENT: frozenset((*PATIENT_TAGS, *PATIENT_COUNTERS, 0x00080056)),
+    Level.STUDY: frozenset((*STUDY_TAGS, 0x00080061, 0x00080062, 0x00201206, 0x00201208)),
+    Level.SERIES: frozenset((*SERIES_TAGS, 0x00201209)),
+    Level.IMAGE: frozenset((*INSTANCE_TAGS, 0x00083002)),
+}
+"""Attributes that each level adds to an answer, kept and computed (PS3.4 C.3.4, PS3.18 §10.6.3.3)."""
 
 
 def patient_result(row: Any) -> DicomJson:

@@ -54,11 +54,28 @@ def search(engine: Engine, hospital: str, query: Query) -> Iterator[DicomJson]:
     return islice(_answers(engine, plan), plan.offset, stop) if plan.residual else _answers(engine, plan)
 
 
+def unsupported_keys(query: Query) -> frozenset[int]:
+    """See `pacs.index.Index.unsupported_keys`."""
+    return frozenset(tag for tag, _ in criteria(query) if not _is_supported(tag, query.level))
+
+
+def _is_supported(tag: int, level: Level) -> bool:
+    if level_of(tag) is not None:
+        return True
+    upto = LEVELS[: LEVELS.index(level) + 1]
+    # At study level and below, the patient's counters are not at hand.
+    return any(tag in results.ANSWERED[above] for above in upto) and not (
+        tag in results.PATIENT_COUNTERS and level is not Level.PATIENT
+    )
+
+
 def _plan(hospital: str, query: Query, dialect: str) -> _Plan:
     rows = _rows_of(hospital, query.level)
     residual = []
     below = []
     for tag, criterion in criteria(query):
+        if not _is_supported(tag, query.level):
+            continue  # as if it had no value (PS3.4 C.4.1.2.2.1, PS3.18 §8.3.4.1); `unsupported_keys` tells
         level = level_of(tag)
         if level is not None and LEVELS.index(level) > LEVELS.index(query.level):
             below.append((tag, criterion))

@@ -1,0 +1,51 @@
+"""The steps of `pacs.index.migrations` make the tables of `pacs.index.tables`, whoever runs them and however often."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from pacs.index import Index
+from pacs.index.engine import open_engine, writing
+from pacs.index.tables import metadata
+from tests.index.new_instances import new_instance
+
+
+def test_migrated_tables_are_those_of_the_code(index: Index, url: str) -> None:
+    engine = open_engine(url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        differences = compare_metadata(context, metadata)
+    engine.dispose()
+    assert differences == []
+
+
+def test_a_missing_column_would_be_seen(index: Index, url: str) -> None:
+    """The control of the test above."""
+    engine = open_engine(url)
+    with writing(engine, "drop") as connection:
+        connection.execute(text("ALTER TABLE studies DROP COLUMN study_description"))
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata)
+    engine.dispose()
+
+
+def test_migrating_again_keeps_what_is_there(index: Index) -> None:
+    index.add([new_instance()])
+    index.migrate()
+    assert index.holdings().instances == 1
+
+
+def test_processes_that_start_together_all_find_their_tables(url: str) -> None:
+    program = "import sys; from pacs.index import Index; Index.open(sys.argv[1]).migrate()"
+    running = [subprocess.Popen([sys.executable, "-c", program, url], stderr=subprocess.PIPE) for _ in range(4)]
+    for process in running:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors.decode()
+    engine = open_engine(url)
+    assert set(inspect(engine).get_table_names()) == {*metadata.tables, "alembic_version"}
+    engine.dispose()
