@@ -40,6 +40,12 @@ export function ageAt(birthDate: string, day: string): string {
   return String(years - (day.slice(4) < birthDate.slice(4) ? 1 : 0))
 }
 
+/** AS `069Y` → `69`, `006M` → `6M`. */
+export function formatAge(age: string): string {
+  const match = /^0*(\d+)([DWMY])$/.exec(age)
+  return match ? `${match[1]}${match[2] === 'Y' ? '' : match[2]}` : age
+}
+
 /** A local calendar day `daysAgo` days before now, as `2026-11-22`. */
 export function isoDay(daysAgo: number, now = new Date()): string {
   const day = new Date(now.getFullYear(), now.getMonth(), now.getDate() - daysAgo)

@@ -5,7 +5,10 @@ import { ICON } from '../icons'
 
 /** The sentence for a person: ours for the kind, and the server's own where it says more. */
 export function sentenceOf(error: unknown): { title: string; detail: string } {
-  if (!(error instanceof Failure)) return { title: t.failureServer, detail: '' }
+  if (!(error instanceof Failure)) {
+    console.error(error)
+    return { title: t.failureViewer, detail: error instanceof Error ? error.message : '' }
+  }
   const title = {
     unreachable: t.failureUnreachable,
     'not-found': t.failureNotFound,

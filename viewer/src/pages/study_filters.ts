@@ -46,7 +46,7 @@ export function filterRow(start: StudyFilter, changed: (filter: StudyFilter, isT
       on: {
         input: () => {
           filter[field] = box.value
-          drawChips()
+          draw()
           changed(filter, type !== 'date')
         },
       },
@@ -61,6 +61,7 @@ export function filterRow(start: StudyFilter, changed: (filter: StudyFilter, isT
     on: {
       change: () => {
         filter.modality = modality.value
+        draw()
         changed(filter, false)
       },
     },
@@ -78,7 +79,8 @@ export function filterRow(start: StudyFilter, changed: (filter: StudyFilter, isT
     [t.lastMonth, isoDay(29)],
     [t.allDates, ''],
   ]
-  const drawChips = (): void => {
+  const draw = (): void => {
+    clear.hidden = isEmpty(filter)
     chips.replaceChildren(
       ...spans.map(([label, from]) => {
         const isChosen = filter.from === from && filter.to === ''
@@ -91,10 +93,16 @@ export function filterRow(start: StudyFilter, changed: (filter: StudyFilter, isT
   const set = (part: Partial<StudyFilter>): void => {
     Object.assign(filter, part)
     for (const [field, box] of inputs) box.value = filter[field as keyof StudyFilter]
-    drawChips()
+    draw()
     changed(filter, false)
   }
 
+  const clear = el(
+    'button',
+    { class: 'button quiet', attributes: { type: 'button', 'data-action': 'clear' }, on: { click: () => set(emptyFilter()) } },
+    icon(ICON.close, 14),
+    t.clear,
+  )
   const name = input('name', t.patientName, 'search')
   const element = el(
     'form',
@@ -106,13 +114,8 @@ export function filterRow(start: StudyFilter, changed: (filter: StudyFilter, isT
     el('label', { class: 'field date' }, el('span', {}, t.dateFrom), input('from', t.dateFrom, 'date')),
     el('label', { class: 'field date' }, el('span', {}, t.dateTo), input('to', t.dateTo, 'date')),
     chips,
-    el(
-      'button',
-      { class: 'button quiet', attributes: { type: 'button', 'data-action': 'clear' }, on: { click: () => set(emptyFilter()) } },
-      icon(ICON.close, 14),
-      t.clear,
-    ),
+    clear,
   )
-  drawChips()
+  draw()
   return { element, focus: () => (name.focus(), name.select()) }
 }

@@ -85,10 +85,7 @@ export function studyPage(
       if (life.signal.aborted) return
       panel = seriesPanel(all, (chosen) => void open(chosen))
       replace(side, panel.element)
-      const first =
-        all.find((each) => each.seriesInstanceUid === wantedSeries) ??
-        all.find((each) => usuallyHasImages(each.modality)) ??
-        all[0]
+      const first = all.find((each) => each.seriesInstanceUid === wantedSeries) ?? firstToRead(all)
       if (first !== undefined) await open(first)
     } catch (error) {
       if (life.signal.aborted || isAbort(error)) return
@@ -147,6 +144,12 @@ export function studyPage(
       endView()
     },
   }
+}
+
+/** The first series worth reading: scouts and localizers of one to three images come before it on most machines. */
+export function firstToRead(all: Series[]): Series | undefined {
+  const images = all.filter((each) => usuallyHasImages(each.modality))
+  return images.find((each) => (each.instanceCount ?? 0) > 3 && each.modality !== 'SEG') ?? images[0] ?? all[0]
 }
 
 function drawTitle(title: HTMLElement, study: Study): void {

@@ -2,7 +2,6 @@
 
 import { cache, Enums, getConfiguration, imageLoader, imageRetrievalPoolManager, init as startCore, type Types } from '@cornerstonejs/core'
 import { init as startLoader } from '@cornerstonejs/dicom-image-loader'
-import { logging } from '@cornerstonejs/utils'
 import {
   addTool,
   init as startTools,
@@ -30,7 +29,6 @@ export function startCornerstone(): Promise<void> {
 }
 
 function start(): void {
-  for (const name of ['cs3d', '']) logging.getRootLogger(name).setLevel('warn')
   // One viewport is shown, so one WebGL context is enough; a pool of seven costs a second to make.
   const rendering: Types.Cornerstone3DConfig['rendering'] = { ...getConfiguration().rendering, webGlContextCount: 1 }
   startCore({ ...getConfiguration(), rendering })

@@ -3,7 +3,7 @@
 import { number, numbers, personName, text } from '../api/dicom_json'
 import { TAG } from '../api/tags'
 import { el, replace } from '../dom'
-import { ageAt, formatDate, formatName, formatNumber, formatTime } from '../format'
+import { ageAt, formatAge, formatDate, formatName, formatNumber, formatTime } from '../format'
 import { t } from '../i18n'
 import type { Frame } from './frames'
 import { edges } from './orientation'
@@ -45,7 +45,7 @@ export function overlay(): Overlay {
         corners.topLeft,
         formatName(personName(from, TAG.PatientName), t.noName),
         text(from, TAG.PatientId),
-        [text(from, TAG.PatientSex), ageAt(birth, date) || text(from, TAG.PatientAge), formatDate(birth)].filter(Boolean).join(' · '),
+        [text(from, TAG.PatientSex), ageAt(birth, date) || formatAge(text(from, TAG.PatientAge)), formatDate(birth)].filter(Boolean).join(' · '),
       )
       lines(
         corners.topRight,

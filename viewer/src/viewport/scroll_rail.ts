@@ -10,7 +10,7 @@ export interface ScrollRail {
   readonly loaded: number
 }
 
-const COLOURS = { track: '#1a222d', loaded: '#31506b', thumb: '#7fd0e4' }
+const COLOURS = { track: '#1a222d', loaded: '#24394b', thumb: '#7fd0e4' }
 
 export function scrollRail(chosen: (index: number) => void): ScrollRail {
   const canvas = el('canvas')

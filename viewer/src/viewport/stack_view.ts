@@ -227,13 +227,14 @@ export class StackView {
     const viewport = this.viewport()
     const frame = this.frames[this.index]
     if (viewport === undefined || frame === undefined) return
-    const range = viewport.getProperties().voiRange
+    // Between a new stack and its first image there is none, whatever the types say.
+    const range = viewport.getProperties().voiRange as Types.VOIRange | null | undefined
     const isColor = viewport.getCornerstoneImage()?.color === true
     this.words.draw({
       frame,
       index: this.index,
       count: this.frames.length,
-      window: range === undefined || isColor ? undefined : windowOf(range),
+      window: !range || isColor ? undefined : windowOf(range),
       zoom: viewport.getZoom(),
     })
   }
