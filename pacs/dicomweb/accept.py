@@ -16,6 +16,8 @@ MAX_HEADER_CHARACTERS = 8192
 MAX_RANGES = 100
 
 ANY = "*/*"
+MIXED = "mixed"
+"""In an offer: several transfer syntaxes. No UID equals it, so only ``*``, or naming no syntax, takes it."""
 MULTIPART = "multipart/related"
 
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -69,19 +71,22 @@ class Offer:
     @property
     def part_content_type(self) -> str:
         """Content-Type of the single part, or of each part of a multipart answer."""
-        if self.transfer_syntax_uid is None:
-            return self.media_type
-        return f"{self.media_type}; transfer-syntax={self.transfer_syntax_uid}"
+        return self.media_type + self._syntax
 
     def content_type(self, boundary: str = "") -> str:
         """Content-Type of the whole answer (PS3.18 §8.6.1.2.1)."""
         if not self.is_multipart:
             return self.part_content_type
-        syntax = f"; transfer-syntax={self.transfer_syntax_uid}" if self.transfer_syntax_uid else ""
-        return f'{MULTIPART}; type="{self.media_type}"{syntax}; boundary={boundary}'
+        return f'{MULTIPART}; type="{self.media_type}"{self._syntax}; boundary={boundary}'
 
     def __str__(self) -> str:
-        return f'{MULTIPART}; type="{self.media_type}"' if self.is_multipart else self.media_type
+        whole = f'{MULTIPART}; type="{self.media_type}"' if self.is_multipart else self.media_type
+        return whole + self._syntax
+
+    @property
+    def _syntax(self) -> str:
+        is_one = self.transfer_syntax_uid not in (None, MIXED)
+        return f"; transfer-syntax={self.transfer_syntax_uid}" if is_one else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +149,7 @@ def choose(ranges: Sequence[MediaRange], offers: Sequence[Offer]) -> Offer:
         if quality > best_quality:
             best, best_quality = offer, quality
     if best is None:
-        possible = ", ".join(dict.fromkeys(_described(offer) for offer in offers)) or "nothing"
+        possible = ", ".join(dict.fromkeys(map(str, offers))) or "nothing"
         raise NotAcceptable(f"Nothing that Accept names can be made of this resource; it can be had as: {possible}")
     return best
 
@@ -157,11 +162,6 @@ def accept_of(header: str | None, query_parameter: str | None) -> tuple[MediaRan
     if query_parameter:
         return parse_accept(re.sub(r"(?<=[a-z0-9]) (?=[a-z0-9])", "+", query_parameter, flags=re.IGNORECASE))
     return parse_accept(header)
-
-
-def _described(offer: Offer) -> str:
-    syntax = f"; transfer-syntax={offer.transfer_syntax_uid}" if offer.transfer_syntax_uid else ""
-    return f"{offer}{syntax}"
 
 
 def _media_type(header: str, position: int, name: str) -> tuple[str, dict[str, str], int]:

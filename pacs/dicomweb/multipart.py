@@ -156,12 +156,13 @@ class MultipartReader:
                 if was_in_body:
                     yield PartEnds()
 
-    def close(self) -> None:
-        """Say that no more bytes come."""
+    def close(self) -> Sequence[Event]:
+        """Say that no more bytes come; no event waits for that."""
         if self._state is _State.PREAMBLE:
             raise ProtocolViolation("The body holds no multipart delimiter; is the boundary in Content-Type right?")
         if self._state is not _State.EPILOGUE:
             raise ProtocolViolation("The multipart body ends without its closing delimiter; it was cut off on the way")
+        return ()
 
     def _count_preamble(self, size: int) -> None:
         self._preamble_bytes += size

@@ -1,0 +1,75 @@
+"""The DICOMweb door as one application, mounted by the composition root at ``/dicomweb``."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pacs.dicomweb.capabilities import describe_hot_routes
+from pacs.dicomweb.door import Door
+from pacs.dicomweb.frames import frames_of
+from pacs.dicomweb.hot import HotRoute
+from pacs.dicomweb.metadata import bulk_data_of, metadata_routes
+from pacs.dicomweb.qido import search_routes
+from pacs.dicomweb.rendered import rendered_routes
+from pacs.dicomweb.responses import problem
+from pacs.dicomweb.services import Identify, Services, anonymous
+from pacs.dicomweb.stow import store_routes
+from pacs.dicomweb.wado import instances_of
+from pacs.ingest import Ingest
+from pacs.query import Search
+from pacs.retrieve import Retrieve
+
+_STUDY = "/studies/{study}"
+_SERIES = _STUDY + "/series/{series}"
+_INSTANCE = _SERIES + "/instances/{instance}"
+
+
+def dicomweb_app(ingest: Ingest, search: Search, retrieve: Retrieve, *, identify: Identify = anonymous) -> FastAPI:
+    """The Studies Service of PS3.18 §10 on the archive's services.
+
+    `identify` gives the principal of each request; the default lets everybody in and is for loopback only.
+    """
+    services = Services(ingest, search, retrieve, identify)
+    app = FastAPI(
+        title="DICOMweb",
+        summary="Search, retrieve and store of PS3.18.",
+        docs_url=None,  # the usual page loads scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.add_middleware(Door)
+    app.add_exception_handler(HTTPException, _routing_problem)
+    whole = HotRoute(instances_of(services))
+    hot: tuple[tuple[str, str, HotRoute], ...] = (
+        (_INSTANCE + "/frames/{frames}", "Frames, one or a list", HotRoute(frames_of(services))),
+        (_INSTANCE, "An instance as DICOM file", whole),
+        (_SERIES, "All instances of a series", whole),
+        (_INSTANCE + "/bulkdata/{path:path}", "A large value", HotRoute(bulk_data_of(services))),
+    )
+    for path, _, endpoint in hot:
+        app.router.routes.append(Route(path, endpoint, name=path))
+    # The study's own URL is also the one to store to.
+    app.router.routes.append(Route(_STUDY, whole, methods=["GET"], name=_STUDY))
+    for router in (
+        search_routes(services),
+        metadata_routes(services),
+        rendered_routes(services),
+        store_routes(services),
+    ):
+        app.include_router(router)
+    describe_hot_routes(app, {path: summary for path, summary, _ in hot} | {_STUDY: "All instances of a study"})
+    return app
+
+
+async def _routing_problem(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 -- for the type checker; it is registered for this class
+    phrase = HTTPStatus(error.status_code).phrase
+    message = {404: "There is no such resource here", 405: "This method is not offered here"}.get(
+        error.status_code, phrase
+    )
+    return problem(error.status_code, message, error.headers)

@@ -1,0 +1,99 @@
+"""WADO-RS frames: ``/studies/{}/series/{}/instances/{}/frames/{list}`` (PS3.18 §10.4.1.1.6), plain ASGI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from starlette.types import Scope
+
+from pacs.dicomweb.accept import Offer, choose
+from pacs.dicomweb.frame_representations import frame_offers, is_as_stored
+from pacs.dicomweb.hot import Answer
+from pacs.dicomweb.multipart import Part, derived_boundary, encoded, encoded_length
+from pacs.dicomweb.requests import accepted_by, is_not_modified
+from pacs.dicomweb.resources import ResourceKey, frame_numbers, service_base
+from pacs.dicomweb.responses import IMMUTABLE, entity_tag
+from pacs.dicomweb.services import Services
+from pacs.model import StoredInstance
+from pacs.pixels.description import describe
+from pacs.pixels.transcode import native_frame
+
+Fragments = tuple[memoryview, ...]
+
+
+def frames_of(services: Services) -> Callable[[Scope], Answer]:
+    """The route's function: all frame numbers are checked before the first byte leaves."""
+
+    def prepare(scope: Scope) -> Answer:
+        principal = services.identify(scope)
+        key = ResourceKey.of(scope["path_params"])
+        numbers = frame_numbers(scope["path_params"]["frames"])
+        accepted = accepted_by(scope)
+        instance = services.retrieve.instance(
+            principal, key.study_instance_uid, key.series_instance_uid or "", key.sop_instance_uid or ""
+        )
+        offer = choose(accepted, frame_offers(instance.transfer_syntax_uid, is_one_frame=len(numbers) == 1))
+        return frames_answer(services, scope, instance, numbers, offer)
+
+    return prepare
+
+
+def frames_answer(
+    services: Services, scope: Scope, instance: StoredInstance, numbers: Sequence[int], offer: Offer
+) -> Answer:
+    """The frames in the representation `offer`.
+
+    Raises:
+        NotFound: a number is out of range.
+        UndecodablePixels: they cannot be made into what was chosen.
+    """
+    location = f"{service_base(scope)}{_path(instance)}/frames/"
+    identity = (instance.digest, offer.content_type(), location, ",".join(map(str, numbers)))
+    tag = entity_tag(*identity)
+    headers = {"etag": tag, "cache-control": IMMUTABLE, "vary": "Accept"}
+    if is_not_modified(scope, tag):
+        return Answer(headers, status=304)
+    stored = services.retrieve.frames(instance, numbers)
+    if not is_as_stored(offer, instance.transfer_syntax_uid):
+        return _decoded(services, instance, numbers, stored, offer, headers, location, identity)
+    if not offer.is_multipart:
+        (frame,) = stored
+        length = sum(len(fragment) for fragment in frame)
+        return Answer({**headers, "content-type": offer.content_type(), "content-length": str(length)}, frame)
+    boundary = derived_boundary(*identity)
+    parts = [
+        Part(offer.part_content_type, frame, f"{location}{number}")
+        for number, frame in zip(numbers, stored, strict=True)
+    ]
+    headers["content-type"] = offer.content_type(boundary)
+    headers["content-length"] = str(encoded_length(boundary, parts))
+    return Answer(headers, encoded(boundary, parts))
+
+
+def _decoded(
+    services: Services,
+    instance: StoredInstance,
+    numbers: Sequence[int],
+    stored: Sequence[Fragments],
+    offer: Offer,
+    headers: dict[str, str],
+    location: str,
+    identity: Sequence[str],
+) -> Answer:
+    """Frames decoded one after the other while they are sent, so that memory holds one of them."""
+    description = describe(services.retrieve.header(instance))
+    if not offer.is_multipart:
+        frame = native_frame(description, stored[0])
+        return Answer({**headers, "content-type": offer.content_type(), "content-length": str(len(frame))}, (frame,))
+    boundary = derived_boundary(*identity)
+
+    def parts() -> Iterator[Part]:
+        for number, fragments in zip(numbers, stored, strict=True):
+            yield Part(offer.part_content_type, (native_frame(description, fragments),), f"{location}{number}")
+
+    return Answer({**headers, "content-type": offer.content_type(boundary)}, encoded(boundary, parts()), is_lazy=True)
+
+
+def _path(instance: StoredInstance) -> str:
+    key = instance.key
+    return ResourceKey(key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid).path

@@ -1,0 +1,110 @@
+"""QIDO-RS: the six search URLs of PS3.18 §10.6."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import islice
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from pacs.dicomweb.accept import Offer, accept_of, choose
+from pacs.dicomweb.resources import ResourceKey, service_base
+from pacs.dicomweb.responses import accepts_gzip, compressed, encoded_json
+from pacs.dicomweb.search_parameters import MAX_RESULTS, study_query
+from pacs.dicomweb.services import Services
+from pacs.model import DicomJson, Level
+
+JSON_OFFERS = (Offer("application/dicom+json"), Offer("application/json"))
+_COMPRESS_FROM_BYTES = 2048
+
+_PARAMETERS: list[dict[str, Any]] = [
+    {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": kind}}
+    for name, kind, text in (
+        ("limit", "integer", "Most results to return."),
+        ("offset", "integer", "Results to skip."),
+        ("includefield", "string", "Attributes to add, as keywords or tags separated by commas, or `all`."),
+        ("fuzzymatching", "boolean", "Match person names by any component's beginning."),
+        ("PatientID", "string", "As any other attribute: by keyword or tag; `*` and `?` are wildcards."),
+    )
+]
+_OPENAPI = {"parameters": _PARAMETERS}
+
+
+def search_routes(services: Services) -> APIRouter:
+    """The routes of the search transaction."""
+    router = APIRouter(tags=["QIDO-RS"], default_response_class=Response)
+
+    def answer(request: Request, level: Level, parents: ResourceKey | None = None) -> Response:
+        return _search(services, request, level, parents)
+
+    @router.get("/studies", summary="Search for studies", openapi_extra=_OPENAPI)
+    def studies(request: Request) -> Response:
+        return answer(request, Level.STUDY)
+
+    @router.get("/series", summary="Search for series in all studies", openapi_extra=_OPENAPI)
+    def all_series(request: Request) -> Response:
+        return answer(request, Level.SERIES)
+
+    @router.get("/instances", summary="Search for instances in all studies", openapi_extra=_OPENAPI)
+    def all_instances(request: Request) -> Response:
+        return answer(request, Level.IMAGE)
+
+    @router.get("/studies/{study}/series", summary="Search for series of a study", openapi_extra=_OPENAPI)
+    def series(request: Request, study: str) -> Response:
+        return answer(request, Level.SERIES, ResourceKey.of({"study": study}))
+
+    @router.get("/studies/{study}/instances", summary="Search for instances of a study", openapi_extra=_OPENAPI)
+    def study_instances(request: Request, study: str) -> Response:
+        return answer(request, Level.IMAGE, ResourceKey.of({"study": study}))
+
+    @router.get(
+        "/studies/{study}/series/{series}/instances",
+        summary="Search for instances of a series",
+        openapi_extra=_OPENAPI,
+    )
+    def series_instances(request: Request, study: str, series: str) -> Response:
+        return answer(request, Level.IMAGE, ResourceKey.of({"study": study, "series": series}))
+
+    return router
+
+
+def _search(services: Services, request: Request, level: Level, parents: ResourceKey | None) -> Response:
+    principal = services.identify(request.scope)
+    accepted = accept_of(request.headers.get("accept"), request.query_params.get("accept"))
+    offer = choose(accepted, JSON_OFFERS)
+    query = study_query(request.scope["query_string"], level, parents)
+    most = MAX_RESULTS if query.limit is None else min(query.limit, MAX_RESULTS)
+    # One more than may be answered, to know whether there are more without counting them.
+    found = services.search.find(principal, dataclasses.replace(query, limit=most + 1))
+    base = service_base(request.scope)
+    encoded = [encoded_json(_with_url(result, base)) for result in islice(found, most + 1)]
+    headers = {"content-type": offer.content_type(), "cache-control": "no-store", "vary": "Accept, Accept-Encoding"}
+    if len(encoded) > most:
+        del encoded[most:]
+        if query.limit is None or query.limit > MAX_RESULTS:
+            headers["warning"] = f'299 {base} "There are additional results that can be requested"'
+    return _json_response(encoded, headers, request.headers.get("accept-encoding"))
+
+
+def _json_response(encoded: list[bytes], headers: dict[str, str], accept_encoding: str | None) -> Response:
+    body = b"[" + b",".join(encoded) + b"]"
+    if len(body) >= _COMPRESS_FROM_BYTES and accepts_gzip(accept_encoding):
+        body = b"".join(compressed([body]))
+        headers["content-encoding"] = "gzip"
+    return Response(body, headers=headers)
+
+
+def _with_url(result: DicomJson, base: str) -> DicomJson:
+    """The result with its Retrieve URL (0008,1190), in tag order."""
+    uids = [_uid(result, tag) for tag in ("0020000D", "0020000E", "00080018")]
+    if uids[0] is None:
+        return result
+    key = ResourceKey(uids[0], uids[1], uids[2] if uids[1] else None)
+    return dict(sorted({**result, "00081190": {"vr": "UR", "Value": [base + key.path]}}.items()))
+
+
+def _uid(result: DicomJson, tag: str) -> str | None:
+    values = result.get(tag, {}).get("Value") or [None]
+    return values[0] if isinstance(values[0], str) else None

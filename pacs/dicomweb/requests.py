@@ -1,0 +1,35 @@
+"""What the retrieve routes read from a request, straight from its ASGI scope."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+from starlette.types import Scope
+
+from pacs.dicomweb.accept import MediaRange, accept_of
+from pacs.dicomweb.responses import header_of, is_known_to_client
+from pacs.errors import InvalidRequest
+
+
+def accepted_by(scope: Scope) -> tuple[MediaRange, ...]:
+    """What the client accepts, from the ``accept`` query parameter or the Accept header (PS3.18 §8.7.5).
+
+    Raises:
+        InvalidRequest: neither can be read.
+    """
+    query_string = scope["query_string"]
+    parameter = _query_parameter(query_string, "accept") if query_string else None
+    return accept_of(header_of(scope, b"accept"), parameter)
+
+
+def is_not_modified(scope: Scope, tag: str) -> bool:
+    """Whether the client has the answer with this entity tag already."""
+    return is_known_to_client(header_of(scope, b"if-none-match"), tag)
+
+
+def _query_parameter(query_string: bytes, name: str) -> str | None:
+    try:
+        values = parse_qs(query_string.decode("latin-1"), max_num_fields=100).get(name)
+    except ValueError:
+        raise InvalidRequest("The query string has more than 100 parameters") from None
+    return ", ".join(values) if values else None

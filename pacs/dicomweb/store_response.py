@@ -1,0 +1,108 @@
+"""The answer to a store request (PS3.18 §10.5.3, Annex I.2). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pacs import errors
+from pacs.dicomweb.http_errors import status_of
+from pacs.dicomweb.resources import ResourceKey
+from pacs.model import DicomJson, Outcome, Stored
+
+FAILURE_REASON: Mapping[type[errors.PacsError], int] = {
+    errors.PacsError: 0x0110,
+    errors.IdentityMismatch: 0xA900,
+    errors.PeerFault: 0xC000,
+    errors.UnsupportedMedia: 0xC122,
+    errors.TooLarge: 0xA700,
+    errors.Conflict: 0x0111,
+    errors.StorageFull: 0xA700,
+    errors.Busy: 0xA700,
+    errors.Refused: 0x0124,
+}
+"""PS3.18 Table I.2-2 and PS3.7 Annex C: processing failure, does not match, cannot understand, out of resources ..."""
+
+_CREATOR = "PACS"
+MAX_REPORTED_FAILURES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """One part that was not stored."""
+
+    error: errors.PacsError
+    sop_class_uid: str = ""
+    sop_instance_uid: str = ""
+    """As its file meta information claims them; empty when that could not be read."""
+
+
+Result = Stored | Failed
+
+
+def failure_reason(error: errors.PacsError) -> int:
+    """The Failure Reason (0008,1197) of an error."""
+    return next((FAILURE_REASON[kind] for kind in type(error).__mro__ if kind in FAILURE_REASON), 0x0110)
+
+
+def store_status(results: Sequence[Result]) -> int:
+    """The HTTP status of PS3.18 Table 10.5.3-1: 200 all, 202 some; for none the status all failures share, else 409."""
+    failures = [result for result in results if isinstance(result, Failed)]
+    if not failures:
+        return 200
+    if len(failures) < len(results):
+        return 202
+    statuses = {status_of(failure.error) for failure in failures}
+    return statuses.pop() if len(statuses) == 1 else 409
+
+
+def store_response(results: Sequence[Result], base: str, study_instance_uid: str | None) -> DicomJson:
+    """The Store Instances Response of PS3.18 Table I.1-1, in the DICOM JSON Model.
+
+    The text of each error stands in a private attribute, (0009,1001) of creator "PACS", because the standard has none
+    for it.
+    """
+    stored = [result for result in results if isinstance(result, Stored)]
+    named = [result for result in results if isinstance(result, Failed) and result.sop_instance_uid]
+    others = [result for result in results if isinstance(result, Failed) and not result.sop_instance_uid]
+    answer: DicomJson = {}
+    studies = {result.key.study_instance_uid for result in stored}
+    if study_instance_uid is None and len(studies) == 1:
+        (study_instance_uid,) = studies
+    if study_instance_uid is not None and studies:
+        answer["00081190"] = {"vr": "UR", "Value": [base + ResourceKey(study_instance_uid).path]}
+    if named:
+        answer["00081198"] = {"vr": "SQ", "Value": [_failure(failure) for failure in named[:MAX_REPORTED_FAILURES]]}
+    if stored:
+        answer["00081199"] = {"vr": "SQ", "Value": [_reference(result, base) for result in stored]}
+    if others:
+        answer["0008119A"] = {"vr": "SQ", "Value": [_failure(failure) for failure in others[:MAX_REPORTED_FAILURES]]}
+    return answer
+
+
+def _reference(stored: Stored, base: str) -> dict[str, Any]:
+    key = stored.key
+    path = ResourceKey(key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid).path
+    item = {
+        "00081150": {"vr": "UI", "Value": [stored.sop_class_uid]},
+        "00081155": {"vr": "UI", "Value": [key.sop_instance_uid]},
+        "00081190": {"vr": "UR", "Value": [base + path]},
+    }
+    if stored.outcome is Outcome.ALREADY_THERE:
+        item |= _text("The same instance was stored before; one copy is kept.")
+    return item
+
+
+def _failure(failed: Failed) -> dict[str, Any]:
+    item: dict[str, Any] = {}
+    if failed.sop_class_uid:
+        item["00081150"] = {"vr": "UI", "Value": [failed.sop_class_uid]}
+    if failed.sop_instance_uid:
+        item["00081155"] = {"vr": "UI", "Value": [failed.sop_instance_uid]}
+    item["00081197"] = {"vr": "US", "Value": [failure_reason(failed.error)]}
+    return item | _text(str(failed.error))
+
+
+def _text(message: str) -> dict[str, Any]:
+    return {"00090010": {"vr": "LO", "Value": [_CREATOR]}, "00091001": {"vr": "UT", "Value": [message]}}

@@ -1,0 +1,173 @@
+"""STOW-RS: ``POST /studies`` and ``POST /studies/{}`` (PS3.18 §10.5), streamed into the ingest path."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from fastapi import APIRouter, Request
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from pacs import log
+from pacs.dicomweb.accept import MULTIPART, parse_content_type
+from pacs.dicomweb.http_errors import body as error_body
+from pacs.dicomweb.http_errors import hint_for, log_refusal
+from pacs.dicomweb.multipart import MultipartReader
+from pacs.dicomweb.resources import ResourceKey, service_base
+from pacs.dicomweb.responses import encoded_json
+from pacs.dicomweb.services import Services
+from pacs.dicomweb.store_request import DICOM, SinglePart, StoreRequest
+from pacs.dicomweb.store_response import Failed, Result, store_response, store_status
+from pacs.errors import Busy, InvalidRequest, PacsError, ProtocolViolation, UnsupportedMedia
+from pacs.model import Source
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MAX_REQUESTS = 16
+"""Store requests at once in one process; each may hold 2 x ``ingest.memory_bytes_per_instance``."""
+SILENCE_S = 60.0
+"""Longest wait for the next bytes of a body."""
+_FEED_BYTES = 1 << 18
+_MAX_DRAINED_BYTES = 64 << 20
+"""Of a body that is refused unread, so that the client gets to read the answer."""
+
+_receivers = ThreadPoolExecutor(MAX_REQUESTS, "dicomweb-receive")
+
+_OPENAPI = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            'multipart/related; type="application/dicom"': {"schema": {"type": "string", "format": "binary"}},
+            DICOM: {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+
+
+def store_routes(services: Services) -> APIRouter:
+    """The routes of the store transaction."""
+    router = APIRouter(tags=["STOW-RS"], default_response_class=Response)
+    store = _Store(services)
+
+    @router.post("/studies", summary="Store instances", openapi_extra=_OPENAPI)
+    async def store_instances(request: Request) -> Response:
+        return await store.answer(request, None)
+
+    @router.post("/studies/{study}", summary="Store instances of one study", openapi_extra=_OPENAPI)
+    async def store_instances_of_study(request: Request, study: str) -> Response:
+        return await store.answer(request, study)
+
+    return router
+
+
+class _Store:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._running = 0
+
+    async def answer(self, request: Request, study: str | None) -> Response:
+        if self._running >= MAX_REQUESTS:
+            raise Busy(f"{MAX_REQUESTS} store requests are being received; no more are taken at once", retry_after_s=2)
+        self._running += 1
+        try:
+            store_request = self._open(request, study)
+        except PacsError:
+            await _drain(request)
+            raise
+        else:
+            await self._receive(request, store_request)
+            results = await _in_thread(store_request.results)
+        finally:
+            self._running -= 1
+        return _response(results, request, study)
+
+    def _open(self, request: Request, study: str | None) -> StoreRequest:
+        principal = self._services.identify(request.scope)
+        if study is not None:
+            study = ResourceKey.of({"study": study}).study_instance_uid
+        reader = _reader(request)
+        source = Source(principal, "STOW-RS", request.client.host if request.client else "")
+        return StoreRequest(self._services.ingest, source, reader, study)
+
+    async def _receive(self, request: Request, store_request: StoreRequest) -> None:
+        """Feed the body as it comes. No thread waits for the client."""
+        waiting = bytearray()
+        try:
+            async for chunk in _chunks(request):
+                waiting += chunk
+                if len(waiting) >= _FEED_BYTES:
+                    await _in_thread(store_request.feed, bytes(waiting))
+                    waiting.clear()
+            await _in_thread(store_request.feed, bytes(waiting))
+            await _in_thread(store_request.close)
+        except ProtocolViolation as violation:
+            await _in_thread(store_request.fail, violation)
+            await _drain(request)
+        except BaseException as problem:
+            # Also when the client went away or the server stops: what was whole stays, the rest is forgotten.
+            await asyncio.shield(_in_thread(store_request.abort))
+            if isinstance(problem, ClientDisconnect):
+                log.warning("store request was cut off", path=request.url.path)
+            raise
+
+
+def _reader(request: Request) -> MultipartReader | SinglePart:
+    """What reads the body, by its Content-Type. Raises `UnsupportedMedia` for any other."""
+    coding = request.headers.get("content-encoding", "identity").lower()
+    if coding != "identity":
+        raise UnsupportedMedia(f"Content-Encoding {coding[:40]!r} is not taken; send the body as it is")
+    header = request.headers.get("content-type")
+    if not header:
+        raise UnsupportedMedia("Content-Type is missing; it says what the body is")
+    content_type = parse_content_type(header)
+    if content_type.media_type == DICOM:
+        return SinglePart(content_type)
+    part_type = content_type.parameters.get("type", DICOM).lower()
+    if content_type.media_type != MULTIPART or part_type != DICOM:
+        raise UnsupportedMedia(f"Content-Type {header[:100]!r} cannot be stored")
+    return MultipartReader(content_type.parameters.get("boundary", ""))
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    """The body as it comes; a silent client does not hold a place for ever."""
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(SILENCE_S):
+                chunk = await anext(stream, None)
+        except TimeoutError:
+            raise InvalidRequest(f"The body stopped arriving for {SILENCE_S:g} s; nothing more is waited for") from None
+        if chunk is None:
+            return
+        yield chunk
+
+
+async def _drain(request: Request) -> None:
+    drained = 0
+    async for chunk in _chunks(request):
+        drained += len(chunk)
+        if drained > _MAX_DRAINED_BYTES:
+            return
+
+
+async def _in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_receivers, functools.partial(function, *args, **kwargs))
+
+
+def _response(results: list[Result], request: Request, study: str | None) -> Response:
+    status = store_status(results)
+    failures = [result for result in results if isinstance(result, Failed)]
+    for failure in failures[:100]:
+        log_refusal(failure.error, status, request.method, request.url.path)
+    if status in (200, 202, 409):
+        answer = store_response(results, service_base(request.scope), study)
+        return Response(encoded_json(answer), status, media_type="application/dicom+json")
+    first = str(failures[0].error)
+    message = first if len(failures) == 1 else f"None of {len(failures)} parts was stored; the first: {first}"
+    return Response(error_body(message, hint_for(status)), status, media_type="application/json")
