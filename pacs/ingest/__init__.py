@@ -1,0 +1,14 @@
+"""The one write path: received bytes -> durable -> indexed -> `pacs.model.Stored`.
+
+- `service`: `Ingest`, what the doors hold
+- `reception`: `Reception`, one instance on its way in
+- `description`: what the index needs to know of a data set
+- `claims`: two receptions of one instance wait for each other
+- `committer`: the one thread that makes batches durable, then adds their rows
+- `recovery`: rows for records that a crash left without one
+"""
+
+from pacs.ingest.reception import Reception
+from pacs.ingest.service import Ingest
+
+__all__ = ["Ingest", "Reception"]

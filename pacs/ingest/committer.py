@@ -1,0 +1,158 @@
+"""Group commit: one thread makes all waiting records durable with one sync, then adds their rows in one transaction."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from pacs import log
+from pacs.errors import IndexUnavailable, PacsError, StorageError
+from pacs.index import Index
+from pacs.index.add import AddResult, Existing
+from pacs.ingest.description import Description
+from pacs.model import Location
+from pacs.storage.segment_writer import NewRecord
+from pacs.storage.segments import SegmentStore
+
+_MAX_BATCH = 256
+"""Rows of one transaction; far more than wait at once on one machine."""
+_MAX_FAILURES = 3
+"""Rows tried one by one that fail before the index itself is taken to be at fault."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pending:
+    """One instance whose sender waits."""
+
+    description: Description
+    record: NewRecord | None
+    """To be appended; None when it is durable at `location` already."""
+    location: Location | None = None
+    outcome: Future[AddResult] = field(default_factory=Future)
+
+    @property
+    def hospital(self) -> str:
+        return self.description.key.hospital
+
+
+class Committer:
+    """The order is the promise: bytes durable, then rows durable, then the sender learns of it."""
+
+    def __init__(self, store: SegmentStore, index: Index) -> None:
+        self._store = store
+        self._index = index
+        self._changed = threading.Condition()
+        self._waiting: list[Pending] = []
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
+        self._thread.start()
+
+    def commit(self, pending: Pending) -> AddResult:
+        """Wait until `pending` is durable and has its row, or another's row was first.
+
+        Raises:
+            StorageError: not stored; nothing may be acknowledged.
+        """
+        with self._changed:
+            if self._is_closing:
+                raise StorageError("the archive is stopping; send again when it is back")
+            self._waiting.append(pending)
+            self._changed.notify()
+        return pending.outcome.result()
+
+    def close(self) -> None:
+        """Finish what waits, then stop."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while batch := self._next_batch():
+            try:
+                self._commit(batch)
+            except BaseException as problem:  # noqa: BLE001 -- whoever waits must learn of it, whatever it is
+                if not isinstance(problem, PacsError):
+                    log.failure("commit failed", problem, instances=len(batch))
+                for pending in batch:
+                    if not pending.outcome.done():
+                        pending.outcome.set_exception(_as_storage_error(problem))
+
+    def _next_batch(self) -> list[Pending]:
+        """What waits now; empty when there is nothing and never will be."""
+        with self._changed:
+            while not self._waiting and not self._is_closing:
+                self._changed.wait()
+            batch, self._waiting = self._waiting[:_MAX_BATCH], self._waiting[_MAX_BATCH:]
+            return batch
+
+    def _commit(self, batch: list[Pending]) -> None:
+        placed: list[tuple[Pending, Location]] = []
+        for pending, place in self._make_durable(batch):
+            if isinstance(place, StorageError):
+                pending.outcome.set_exception(place)
+            else:
+                placed.append((pending, place))
+        if not placed:
+            return
+        try:
+            self._add_rows(placed)
+        except Exception as problem:
+            if len(placed) == 1:
+                raise
+            log.event("batch refused by the index; its instances are tried one by one", error=problem)
+            self._add_one_by_one(placed)
+
+    def _add_one_by_one(self, placed: Sequence[tuple[Pending, Location]]) -> None:
+        failures = 0
+        for pending, location in placed:
+            try:
+                self._add_rows([(pending, location)])
+            except Exception as problem:  # noqa: BLE001 -- only this sender is concerned
+                pending.outcome.set_exception(_as_storage_error(problem))
+                failures += 1
+            if failures >= _MAX_FAILURES:
+                raise IndexUnavailable("the index takes no rows; send again later")
+
+    def _add_rows(self, placed: Sequence[tuple[Pending, Location]]) -> None:
+        results = self._index.add([pending.description.at(location) for pending, location in placed])
+        for (pending, location), result in zip(placed, results, strict=True):
+            if result.existing is not None and self._is_ours(result.existing, location):
+                result = AddResult(added=True)  # noqa: PLW2901
+            if result.existing is not None and pending.record is not None:
+                self._store.disown(location)
+            pending.outcome.set_result(result)
+
+    def _is_ours(self, existing: Existing, location: Location) -> bool:
+        """Whether the row that was first is our own, from a transaction that seemed to fail and did not."""
+        key = existing.key
+        found = self._index.instance(
+            key.hospital, key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid
+        )
+        return found is not None and found.location == location
+
+    def _make_durable(self, batch: Sequence[Pending]) -> list[tuple[Pending, Location | StorageError]]:
+        placed: list[tuple[Pending, Location | StorageError]] = []
+        for hospital, group in groupby(sorted(batch, key=lambda pending: pending.hospital), lambda p: p.hospital):
+            records: list[NewRecord] = []
+            senders: list[Pending] = []
+            for pending in group:
+                if pending.location is not None:
+                    placed.append((pending, pending.location))
+                elif pending.record is not None:
+                    senders.append(pending)
+                    records.append(pending.record)
+            if records:
+                placed += zip(senders, self._store.keep(hospital, records), strict=True)
+        return placed
+
+
+def _as_storage_error(problem: BaseException) -> StorageError:
+    if isinstance(problem, StorageError):
+        return problem
+    wrapped = StorageError("storing failed inside the archive; its log says why")
+    wrapped.__cause__ = problem
+    return wrapped

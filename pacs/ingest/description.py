@@ -1,0 +1,71 @@
+"""What the index needs to know of one data set, found without building a full data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pacs.model import InstanceKey, Location, NewInstance
+from pacs.part10.frame_table import frame_table
+from pacs.part10.header import scan
+from pacs.part10.indexed_attributes import IndexedAttributes, indexed_attributes
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """One data set, before it has a place."""
+
+    key: InstanceKey
+    transfer_syntax_uid: str
+    digest: str
+    header_length: int
+    number_of_frames: int
+    frame_table: bytes
+    attributes: IndexedAttributes
+
+    @property
+    def sop_class_uid(self) -> str:
+        return self.attributes.sop_class_uid
+
+    def at(self, location: Location) -> NewInstance:
+        """The row to be, now that its bytes are durable at `location`."""
+        return NewInstance(
+            key=self.key,
+            sop_class_uid=self.attributes.sop_class_uid,
+            transfer_syntax_uid=self.transfer_syntax_uid,
+            digest=self.digest,
+            location=location,
+            header_length=self.header_length,
+            number_of_frames=self.number_of_frames,
+            frame_table=self.frame_table,
+            patient=self.attributes.patient,
+            study=self.attributes.study,
+            series=self.attributes.series,
+            instance=self.attributes.instance,
+        )
+
+
+def describe(
+    data_set: memoryview, *, hospital: str, transfer_syntax_uid: str, digest: str, max_inflated_bytes: int
+) -> Description:
+    """Scan `data_set`; nothing of the answer refers to its memory.
+
+    Raises:
+        MalformedDataSet: empty or torn.
+        InvalidIdentity: a UID is missing or none.
+        TooLarge: it inflates past the limit.
+    """
+    header = scan(data_set, transfer_syntax_uid, max_inflated_bytes=max_inflated_bytes)
+    attributes = indexed_attributes(header)
+    table = frame_table(header)
+    frames = len(table)
+    return Description(
+        key=InstanceKey(
+            hospital, attributes.study_instance_uid, attributes.series_instance_uid, attributes.sop_instance_uid
+        ),
+        transfer_syntax_uid=transfer_syntax_uid,
+        digest=digest,
+        header_length=header.header_length,
+        number_of_frames=frames,
+        frame_table=table.encode() if frames else b"",
+        attributes=attributes,
+    )

@@ -1,0 +1,51 @@
+"""Rows for records that a crash left without one."""
+
+from __future__ import annotations
+
+from pacs import log
+from pacs.errors import PacsError, StorageError
+from pacs.index import Index
+from pacs.ingest.description import describe
+from pacs.model import Location, NewInstance
+from pacs.settings import IngestSettings
+from pacs.storage.segments import SegmentStore
+from pacs.storage.tar_record import Record
+
+_BATCH = 256
+
+
+def replay(store: SegmentStore, index: Index, settings: IngestSettings) -> int:
+    """Add the missing rows of all segments that no living writer holds; returns how many were missing.
+
+    A record that became no instance because another was first loses again: the index keeps the first.
+
+    Raises:
+        StorageError: the index cannot be used.
+    """
+    added = 0
+    for segment, records in store.recover(index.segment_end):
+        found = [instance for record in records if (instance := _described(store, segment, record, settings))]
+        for start in range(0, len(found), _BATCH):
+            added += sum(result.added for result in index.add(found[start : start + _BATCH]))
+    if added:
+        log.warning("rows added for records that a stop had left without one", instances=added)
+    return added
+
+
+def _described(store: SegmentStore, segment: str, record: Record, settings: IngestSettings) -> NewInstance | None:
+    head = record.head
+    location = Location(segment, record.file_offset, record.file_length, head.data_set_offset)
+    try:
+        description = describe(
+            store.view(location)[head.data_set_offset :],
+            hospital=segment.partition("/")[0],
+            transfer_syntax_uid=head.transfer_syntax_uid,
+            digest=head.digest,
+            max_inflated_bytes=settings.max_inflated_bytes,
+        )
+    except StorageError:
+        raise
+    except PacsError as problem:
+        log.failure("record cannot be indexed", problem, segment=segment, offset=record.start)
+        return None
+    return description.at(location)

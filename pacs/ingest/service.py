@@ -1,0 +1,168 @@
+"""The write path as the doors see it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pacs import log
+from pacs.errors import Conflict
+from pacs.index import Index
+from pacs.index.add import Existing
+from pacs.ingest.claims import Claims
+from pacs.ingest.committer import Committer, Pending
+from pacs.ingest.description import Description
+from pacs.ingest.reception import ExpectedIdentity, Reception
+from pacs.ingest.recovery import replay
+from pacs.model import Outcome, Source, Stored, checked_uid
+from pacs.part10.file_meta import read_file_meta, write_file_meta
+from pacs.settings import IngestSettings
+from pacs.storage.disk import Bytes
+from pacs.storage.large_segment import FILE_META_LENGTH, LargeSegment
+from pacs.storage.segment_name import checked_hospital
+from pacs.storage.segment_writer import NewRecord
+from pacs.storage.segments import SegmentStore
+from pacs.storage.tar_record import RecordHead
+
+_STEP_BYTES = 1 << 20
+_MAX_PEER_CHARACTERS = 200
+
+
+class Ingest:
+    """Thread-safe; one per process. What it returns as `Stored` survives kill -9 and power cut."""
+
+    def __init__(self, store: SegmentStore, index: Index, settings: IngestSettings) -> None:
+        self._store = store
+        self._index = index
+        self._settings = settings
+        self._claims = Claims()
+        self._committer = Committer(store, index)
+
+    def begin(
+        self,
+        source: Source,
+        transfer_syntax_uid: str,
+        *,
+        sop_class_uid: str | None = None,
+        sop_instance_uid: str | None = None,
+        study_instance_uid: str | None = None,
+    ) -> Reception:
+        """Begin to receive one data set (no preamble, no file meta) from `source`.
+
+        The UIDs are what a command or URL announced; None where it announced nothing.
+
+        Raises:
+            InvalidIdentity: one of them is no UID, or the principal's hospital cannot be a name.
+        """
+        checked_hospital(source.principal.hospital)
+        checked_uid(transfer_syntax_uid, "Transfer Syntax UID")
+        for value, name in (
+            (sop_class_uid, "SOP Class UID"),
+            (sop_instance_uid, "SOP Instance UID"),
+            (study_instance_uid, "Study Instance UID"),
+        ):
+            if value is not None:
+                checked_uid(value, name)
+        expected = ExpectedIdentity(sop_class_uid, sop_instance_uid, study_instance_uid)
+        return Reception(source, transfer_syntax_uid, expected, keeper=self, store=self._store, settings=self._settings)
+
+    def store_file(self, source: Source, buffer: Bytes, *, study_instance_uid: str | None = None) -> Stored:
+        """Store the Part 10 file in `buffer` (PS3.10 §7); the data set's identity counts, not the file meta's.
+
+        Raises:
+            NotDicom: no file meta information.
+            Everything that `Reception.write` and `Reception.commit` raise.
+        """
+        view = memoryview(buffer)
+        meta = read_file_meta(view)
+        with self.begin(source, meta.transfer_syntax_uid, study_instance_uid=study_instance_uid) as reception:
+            for start in range(meta.data_set_offset, len(view), _STEP_BYTES):
+                reception.write(view[start : start + _STEP_BYTES])
+            return reception.commit()
+
+    def recover(self) -> int:
+        """Bring segments and index together after a crash; call once at start. Returns how many rows were missing.
+
+        Raises:
+            StorageError: the index cannot be used.
+        """
+        return replay(self._store, self._index, self._settings)
+
+    def close(self) -> None:
+        """Finish what was accepted, then take nothing more. The store stays open."""
+        self._committer.close()
+
+    def keep(self, reception: Reception, description: Description) -> Stored:
+        """Second half of `Reception.commit`: durable, then indexed, then `Stored`."""
+        key = description.key
+        with self._claims.held(key.hospital, key.sop_instance_uid):
+            existing = self._index.existing(key.hospital, key.sop_instance_uid)
+            if existing is None:
+                existing = self._commit(reception, description)
+        if existing is None:
+            outcome = Outcome.STORED
+        elif (existing.digest, existing.transfer_syntax_uid) == (description.digest, description.transfer_syntax_uid):
+            outcome = Outcome.ALREADY_THERE
+        else:
+            raise Conflict(
+                f"other bytes are kept under SOP Instance UID {key.sop_instance_uid}; the first ones stay"
+                " (setting ingest.duplicates)"
+            )
+        log.event(
+            "instance stored" if outcome is Outcome.STORED else "instance was there",
+            route=reception.source.route,
+            principal=reception.source.principal.name,
+            hospital=key.hospital,
+            sop_instance_uid=key.sop_instance_uid,
+            bytes=reception.received_bytes,
+        )
+        return Stored(key, description.sop_class_uid, outcome)
+
+    def _commit(self, reception: Reception, description: Description) -> Existing | None:
+        """None when the row is ours, else the one that another process added first."""
+        file_meta = write_file_meta(
+            sop_class_uid=description.sop_class_uid,
+            sop_instance_uid=description.key.sop_instance_uid,
+            transfer_syntax_uid=description.transfer_syntax_uid,
+            source_ae_title=_source_ae_title(reception.source),
+        )
+        if reception.large is not None:
+            return self._commit_large(reception, reception.large, description, file_meta)
+        head = _record_head(reception.source, description, len(file_meta))
+        record = NewRecord(head, file_meta, reception.in_memory)
+        return self._committer.commit(Pending(description, record)).existing
+
+    def _commit_large(
+        self, reception: Reception, large: LargeSegment, description: Description, file_meta: bytes
+    ) -> Existing | None:
+        head = _record_head(reception.source, description, FILE_META_LENGTH)
+        # The long sync is done here, in the sender's own thread, so that nobody else waits for it.
+        location = large.keep(head, file_meta)
+        try:
+            existing = self._committer.commit(Pending(description, None, location)).existing
+        except BaseException:
+            # Whether the transaction took place is not known: a row may point here, so the bytes stay.
+            reception.settle_large()
+            raise
+        if existing is None:
+            reception.settle_large()
+        return existing
+
+
+def _record_head(source: Source, description: Description, data_set_offset: int) -> RecordHead:
+    peer = source.peer.encode("utf-8", "replace").decode()[-_MAX_PEER_CHARACTERS:]
+    return RecordHead(
+        key=description.key,
+        sop_class_uid=description.sop_class_uid,
+        transfer_syntax_uid=description.transfer_syntax_uid,
+        digest=description.digest,
+        data_set_offset=data_set_offset,
+        source=f"{source.route} {source.principal.name[:64]} {peer}".rstrip(),
+        received_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+    )
+
+
+def _source_ae_title(source: Source) -> str:
+    """(0002,0016) for what came over an association; a title that is none is left out (PS3.5 §6.2 AE)."""
+    title = source.principal.name
+    is_title = source.route == "C-STORE" and 0 < len(title) <= 16 and title.isascii() and title.isprintable()
+    return title if is_title and "\\" not in title else ""
