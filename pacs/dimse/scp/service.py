@@ -35,7 +35,7 @@ class Peer:
 
 
 class AssociationLost(Exception):
-    """The association ended (abort, closed connection, silence) before the exchange was over; nobody is left to answer."""
+    """The association ended (abort, closed connection, silence) before the exchange was over."""
 
 
 class Exchange(Protocol):

@@ -1,0 +1,266 @@
+"""One accepted connection from its first byte to its last, in a thread of its own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pacs import log
+from pacs.access.application_entities import UnknownApplicationEntity
+from pacs.dimse.connection import Connection, Silence
+from pacs.dimse.exchange import LiveExchange
+from pacs.dimse.messages.command import CommandField, response_to
+from pacs.dimse.messages.message import CommandReceived, DataSetPiece, MessageReader
+from pacs.dimse.messages.status import Status, comment, status_of
+from pacs.dimse.negotiation import negotiate
+from pacs.dimse.scp.service import AssociationLost, Peer, Service
+from pacs.dimse.upper_layer import pdu
+from pacs.dimse.upper_layer.association import Association
+from pacs.dimse.upper_layer.events import AssociationRequested, DataReceived, ReleaseRequested
+from pacs.dimse.upper_layer.outgoing_data import LEAST_MAX_PDU_LENGTH
+from pacs.errors import PacsError, ProtocolViolation
+from pacs.model import Principal
+from pacs.settings import DicomSettings
+
+Identify = Callable[[str, str, str], Principal]
+"""(calling AE title, called AE title, IP address) -> principal, or raises `UnknownApplicationEntity`."""
+
+_ABORT_LINGER_S = 5.0
+"""How long a peer that was aborted may take to close; an honest one does at once."""
+
+
+class Admission(Protocol):
+    """Counts associations against the limit."""
+
+    def enter(self, conversation: Conversation) -> bool:
+        """Whether there is room for one more; if so it is counted."""
+
+    def leave(self, conversation: Conversation) -> None:
+        """It is over; may be called more than once."""
+
+
+@dataclass(frozen=True)
+class Door:
+    """What every conversation of one server shares."""
+
+    settings: DicomSettings
+    identify: Identify
+    services: Mapping[str, Service]
+    """By abstract syntax; any storage SOP class goes to `storage`."""
+    storage: Service
+    admission: Admission
+
+
+@dataclass
+class _Tally:
+    """For the one log line at the end of an association."""
+
+    opened: float = field(default_factory=time.monotonic)
+    requests: int = 0
+    failed: int = 0
+
+
+class Conversation:
+    """Answers one peer. `run` is the thread; `stop` and `cut` may be called from others."""
+
+    def __init__(self, door: Door, accepted: socket.socket, address: str, number: int) -> None:
+        self._door = door
+        self._settings = door.settings
+        self._address = address
+        self._names: dict[str, object] = {"association": number, "peer": address}
+        self._association = Association(max_pdu_length=door.settings.max_pdu)
+        self._connection = Connection(accepted, self._association, send_timeout_s=door.settings.data_timeout_s)
+        self._reader = MessageReader()
+        self._tally = _Tally()
+        self._lock = threading.Lock()
+        self._is_idle = True
+        self._is_stopping = False
+        self._why_stopped = "the archive is being stopped"
+
+    def stop(self) -> None:
+        """End the association as soon as no message is being answered."""
+        with self._lock:
+            self._is_stopping = True
+            if self._is_idle:
+                self._connection.interrupt()
+
+    def cut(self, why: str) -> None:
+        """End the connection now, whatever it is doing."""
+        self._why_stopped = why
+        self._is_stopping = True
+        self._connection.cut()
+
+    def run(self) -> None:
+        """Answer until the association is over; raises nothing."""
+        linger_s = _ABORT_LINGER_S
+        try:
+            self._association.connection_arrived()
+            peer = self._open()
+            if peer is not None:
+                linger_s = self._serve(peer)
+        except AssociationLost as lost:
+            self._log_loss(lost)
+        except Exception as problem:  # noqa: BLE001 -- one association must never end another
+            log.failure("association failed", problem, **self._names)
+            self._connection.abort()
+        finally:
+            self._door.admission.leave(self)
+            with self._lock:
+                self._is_idle = True
+            self._connection.finish(0.0 if self._is_stopping else min(linger_s, self._settings.acse_timeout_s))
+
+    # -- opening
+
+    def _open(self) -> Peer | None:
+        """Negotiate; None when the peer was rejected."""
+        timeout_s = self._settings.acse_timeout_s
+        try:
+            event = self._connection.next_event(timeout_s, deadline=time.monotonic() + timeout_s)
+        except Silence:
+            self._association.artim_expired()
+            raise
+        if not isinstance(event, AssociationRequested):
+            raise AssociationLost("no association was requested")
+        request = event.request
+        self._names.update(calling_ae_title=request.calling_ae_title, called_ae_title=request.called_ae_title)
+        principal = self._admit(request)
+        if principal is None:
+            return None
+        negotiated = negotiate(request, self._door.services.keys(), self._settings.max_pdu)
+        self._association.accept(negotiated.accept)
+        log.event(
+            "association accepted",
+            **self._names,
+            contexts_proposed=len(request.contexts),
+            contexts_accepted=len(negotiated.contexts),
+            implementation=request.user_information.implementation_version_name,
+        )
+        return Peer(request.calling_ae_title, request.called_ae_title, self._address, principal, negotiated.contexts)
+
+    def _admit(self, request: pdu.AssociateRequest) -> Principal | None:
+        try:
+            principal = self._door.identify(request.calling_ae_title, request.called_ae_title, self._address)
+        except UnknownApplicationEntity as unknown:
+            is_called = unknown.is_called
+            reject = pdu.CALLED_AE_TITLE_NOT_RECOGNIZED if is_called else pdu.CALLING_AE_TITLE_NOT_RECOGNIZED
+            return self._reject(reject, str(unknown))
+        if 0 < request.user_information.max_pdu_length < LEAST_MAX_PDU_LENGTH:
+            return self._reject(
+                pdu.NO_REASON_GIVEN, f"a maximum PDU length of {request.user_information.max_pdu_length} is too short"
+            )
+        if self._is_stopping:
+            return self._reject(pdu.TEMPORARY_CONGESTION, self._why_stopped)
+        if not self._door.admission.enter(self):
+            return self._reject(
+                pdu.LOCAL_LIMIT_EXCEEDED, f"dicom.max_associations ({self._settings.max_associations}) are open"
+            )
+        return principal
+
+    def _reject(self, reject: pdu.AssociateReject, why: str) -> None:
+        log.warning("association rejected", **self._names, why=why, reason=reject.reason, source=reject.source)
+        self._association.reject(reject)
+
+    # -- serving
+
+    def _serve(self, peer: Peer) -> float:
+        """Answer requests until the peer releases; returns how long to wait for it to close, in seconds."""
+        request: CommandReceived | None = None
+        while True:
+            request = request or self._next_request()
+            if request is None:
+                self._association.respond_to_release()
+                self._log_end("association released")
+                return self._settings.acse_timeout_s
+            request = self._answer(peer, request)
+
+    def _next_request(self) -> CommandReceived | None:
+        """Wait for a request; None when the peer wants to release instead."""
+        with self._lock:
+            self._is_idle = True
+            is_stopping = self._is_stopping
+        timeout_s = self._settings.idle_timeout_s
+        if is_stopping:
+            raise AssociationLost(self._why_stopped)
+        while True:
+            event = self._connection.next_event(timeout_s)
+            if isinstance(event, ReleaseRequested):
+                return None
+            if not isinstance(event, DataReceived):
+                raise AssociationLost(getattr(event, "why", ""))
+            with self._lock:
+                self._is_idle = False
+            timeout_s = self._settings.data_timeout_s
+            try:
+                received = self._reader.receive(*event)
+                if isinstance(received, DataSetPiece):
+                    raise ProtocolViolation("data set without its command set")
+                if received is None or received.command.command_field == CommandField.C_CANCEL_RQ:
+                    continue  # cancels what has just been answered: too late, and no fault
+                if received.command.is_response:
+                    raise ProtocolViolation("response to no request of ours")
+                received.command.message_id  # noqa: B018 -- without it nothing can be answered
+            except ProtocolViolation as problem:
+                self._connection.abort(problem)
+                raise AssociationLost(str(problem)) from problem
+            return received
+
+    def _answer(self, peer: Peer, request: CommandReceived) -> CommandReceived | None:
+        """Answer one request whole; returns the next one when it has come meanwhile."""
+        context = peer.contexts[request.context_id]
+        service = self._door.services.get(context.abstract_syntax, self._door.storage)
+        exchange = LiveExchange(
+            self._connection, self._reader, peer, request, data_timeout_s=self._settings.data_timeout_s
+        )
+        self._tally.requests += 1
+        command = request.command
+        try:
+            service.serve(exchange)
+            if not exchange.is_answered:
+                raise RuntimeError(f"{type(service).__name__} sent no final response")
+        except AssociationLost:
+            raise
+        except PacsError as problem:
+            status = status_of(problem, command.command_field)
+            self._fail(exchange, status, str(problem))
+        except Exception as problem:  # noqa: BLE001 -- answered and logged; the association goes on
+            log.failure("request failed", problem, **self._names)
+            self._fail(exchange, Status.PROCESSING_FAILURE, "internal error; the archive's log says more")
+        return exchange.next_request
+
+    def _fail(self, exchange: LiveExchange, status: Status, why: str) -> None:
+        self._tally.failed += 1
+        command = exchange.command
+        log.warning(
+            "request refused",
+            **self._names,
+            command_field=f"{command.command_field:#06x}",
+            sop_instance_uid=command.affected_sop_instance_uid,
+            status=f"{status:#06x}",
+            why=why,
+        )
+        if exchange.is_answered:
+            raise AssociationLost("failed after its final response")
+        exchange.respond(response_to(command, status, error_comment=comment(why)))
+
+    # -- the log
+
+    def _log_loss(self, lost: AssociationLost) -> None:
+        if self._is_stopping:
+            self._connection.abort()
+            self._log_end("association ended", why=self._why_stopped)
+            return
+        if isinstance(lost, Silence):
+            self._connection.abort()
+        # What the peer did is an event; that it went away before it asked for anything is none (port scans, probes).
+        why = self._association.violation or str(lost)
+        if "calling_ae_title" in self._names or self._association.violation or isinstance(lost, Silence):
+            self._log_end("association lost", why=why)
+
+    def _log_end(self, what: str, **fields: object) -> None:
+        tally = self._tally
+        seconds = round(time.monotonic() - tally.opened, 3)
+        log.event(what, **self._names, requests=tally.requests, failed=tally.failed, seconds=seconds, **fields)

@@ -1,0 +1,138 @@
+"""The `Exchange` of a live association: one request, its data set from the wire, its responses to the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pacs.dimse.connection import Connection, Silence
+from pacs.dimse.messages.command import CommandField, CommandSet
+from pacs.dimse.messages.message import CommandReceived, DataSetPiece, MessageReader
+from pacs.dimse.messages.status import is_pending
+from pacs.dimse.scp.service import AssociationLost, Peer, PresentationContext
+from pacs.dimse.upper_layer.events import DataReceived, Event
+from pacs.errors import InvalidRequest, ProtocolViolation, TooLarge
+
+
+class LiveExchange:
+    """Implements `pacs.dimse.scp.service.Exchange`."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        reader: MessageReader,
+        peer: Peer,
+        request: CommandReceived,
+        *,
+        data_timeout_s: float,
+    ) -> None:
+        self.peer: Peer = peer
+        self.context: PresentationContext = peer.contexts[request.context_id]
+        self.command: CommandSet = request.command
+        self.is_answered = False
+        """The final response has been sent."""
+        self.next_request: CommandReceived | None = None
+        """A request that came while this one was being answered; its data set has not been read."""
+        self._connection = connection
+        self._reader = reader
+        self._data_timeout_s = data_timeout_s
+        self._is_data_set_unread = request.command.has_data_set
+        self._is_cancelled = False
+
+    def fragments(self) -> Iterator[memoryview]:
+        while self._is_data_set_unread:
+            piece = self._receive(self._next_event())
+            if not isinstance(piece, DataSetPiece):
+                raise self._violation("command set in the middle of a data set")
+            self._is_data_set_unread = not piece.is_last
+            yield piece.data
+
+    def read_data_set(self, limit_bytes: int) -> bytes:
+        if not self._is_data_set_unread:
+            raise InvalidRequest("the request has no data set")
+        whole = bytearray()
+        for fragment in self.fragments():
+            if len(whole) + len(fragment) > limit_bytes:
+                raise TooLarge(f"data set longer than {limit_bytes} bytes")
+            whole += fragment
+        return bytes(whole)
+
+    def read_over(self) -> None:
+        """Read what is left of the request's data set and forget it, so that a response can be understood."""
+        for _ in self.fragments():
+            pass
+
+    def respond(self, response: CommandSet, data_set: bytes | None = None) -> None:
+        self.read_over()
+        self.is_answered = not is_pending(response.status)
+        self._connection.send_message(
+            self.context.context_id, response.encode(), None if data_set is None else [data_set]
+        )
+
+    def is_cancelled(self) -> bool:
+        while not self._is_cancelled and not self._is_data_set_unread and self.next_request is None:
+            event = self._connection.event_if_any()
+            if event is None:
+                break
+            if not isinstance(event, DataReceived):
+                self._connection.put_back(event)
+                return True
+            self._take_command(event)
+        return self._is_cancelled
+
+    def sub_operation(
+        self, context: PresentationContext, request: CommandSet, data_set: Sequence[memoryview]
+    ) -> CommandSet:
+        self.read_over()
+        self._connection.send_message(context.context_id, request.encode(), data_set)
+        while True:
+            response = self._take_command(self._next_event())
+            if response is None:
+                continue
+            if response.message_id_being_responded_to != request.message_id:
+                raise self._violation(f"response to {response.message_id_being_responded_to}, which was not asked")
+            if response.has_data_set:
+                raise self._violation("C-STORE-RSP with a data set")
+            return response
+
+    def _take_command(self, event: Event) -> CommandSet | None:
+        """Note a C-CANCEL-RQ or a further request; return a response."""
+        received = self._receive(event)
+        if received is None:
+            return None
+        if not isinstance(received, CommandReceived):
+            raise self._violation("data set without its command set")
+        try:
+            if received.command.is_response:
+                received.command.status  # noqa: B018 -- a response without its status or number is no response
+                received.command.message_id_being_responded_to  # noqa: B018
+                return received.command
+            if received.command.command_field != CommandField.C_CANCEL_RQ:
+                if self.next_request is not None:
+                    raise self._violation("more requests than the operations window allows")
+                self.next_request = received
+            elif received.command.message_id_being_responded_to == self.command.message_id:
+                self._is_cancelled = True
+        except ProtocolViolation as problem:
+            raise self._violation(str(problem)) from problem
+        return None
+
+    def _next_event(self) -> Event:
+        try:
+            return self._connection.next_event(self._data_timeout_s)
+        except Silence:
+            self._connection.abort(ProtocolViolation(f"silence of {self._data_timeout_s:g} s in a message"))
+            raise
+
+    def _receive(self, event: Event) -> CommandReceived | DataSetPiece | None:
+        if not isinstance(event, DataReceived):
+            # The conversation deals with it, after this exchange has ended.
+            self._connection.put_back(event)
+            raise AssociationLost("the peer ended the association in the middle of a message")
+        try:
+            return self._reader.receive(*event)
+        except ProtocolViolation as problem:
+            raise self._violation(str(problem)) from problem
+
+    def _violation(self, why: str) -> AssociationLost:
+        self._connection.abort(ProtocolViolation(why))
+        return AssociationLost(why)

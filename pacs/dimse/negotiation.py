@@ -1,0 +1,97 @@
+"""What an acceptor answers to a proposal (PS3.8 §7.1.1, PS3.7 Annex D): a pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from pacs.dimse.scp.service import PresentationContext
+from pacs.dimse.scp.storage_classes import is_storage_class
+from pacs.dimse.upper_layer.items import (
+    ContextResult,
+    ExtendedNegotiation,
+    ProposedContext,
+    RoleSelection,
+    UserInformation,
+)
+from pacs.dimse.upper_layer.pdu import AssociateAccept, AssociateRequest
+from pacs.errors import InvalidIdentity
+from pacs.model import checked_uid
+from pacs.part10.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from pacs.part10.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+
+SERVICE_TRANSFER_SYNTAXES = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN})
+"""What identifiers and other data sets of services come in; instances come in any."""
+
+_ACCEPTANCE, _ABSTRACT_SYNTAX_NOT_SUPPORTED, _TRANSFER_SYNTAXES_NOT_SUPPORTED = 0, 3, 4
+_STORAGE_INFORMATION = bytes((2, 0, 3, 0, 0, 0))
+"""Level 2 (every attribute is kept), signatures stay as they are, no coercion (PS3.4 B.3.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiated:
+    accept: AssociateAccept
+    contexts: Mapping[int, PresentationContext]
+    """The accepted ones."""
+
+
+def negotiate(request: AssociateRequest, services: Collection[str], max_pdu_length: int) -> Negotiated:
+    """Answer every proposed context and role.
+
+    Of a context's transfer syntaxes the first that can be taken is accepted: the order is the peer's preference, and
+    instances are kept in any. `services` are the abstract syntaxes answered beside storage.
+    """
+    proposed_roles = {role.sop_class_uid: role for role in request.user_information.roles}
+    results: list[ContextResult] = []
+    contexts: dict[int, PresentationContext] = {}
+    roles: dict[str, RoleSelection] = {}
+    for proposed in request.contexts:
+        result = _answer(proposed, services)
+        results.append(result)
+        if result.result != _ACCEPTANCE:
+            continue
+        role = proposed_roles.get(proposed.abstract_syntax)
+        is_storage = proposed.abstract_syntax not in services
+        if role is not None:
+            roles[role.sop_class_uid] = RoleSelection(role.sop_class_uid, role.is_scu, role.is_scp and is_storage)
+        contexts[proposed.context_id] = PresentationContext(
+            proposed.context_id,
+            proposed.abstract_syntax,
+            result.transfer_syntax,
+            is_scu=role is not None and role.is_scp and is_storage,
+        )
+    accepted = {context.abstract_syntax for context in contexts.values()}
+    information = UserInformation(
+        max_pdu_length=max_pdu_length,
+        implementation_class_uid=IMPLEMENTATION_CLASS_UID,
+        implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+        roles=tuple(roles.values()),
+        extended=tuple(
+            ExtendedNegotiation(extended.sop_class_uid, _STORAGE_INFORMATION)
+            for extended in request.user_information.extended
+            # A query service that answers nothing offers no more than the baseline (PS3.4 C.5.1.1).
+            if extended.sop_class_uid in accepted and extended.sop_class_uid not in services
+        ),
+    )
+    accept = AssociateAccept(request.called_ae_title, request.calling_ae_title, tuple(results), information)
+    return Negotiated(accept, contexts)
+
+
+def _answer(proposed: ProposedContext, services: Collection[str]) -> ContextResult:
+    if proposed.abstract_syntax in services:
+        taken = next((uid for uid in proposed.transfer_syntaxes if uid in SERVICE_TRANSFER_SYNTAXES), None)
+    elif is_storage_class(proposed.abstract_syntax):
+        taken = next((uid for uid in proposed.transfer_syntaxes if _can_be_kept(uid)), None)
+    else:
+        return ContextResult(proposed.context_id, _ABSTRACT_SYNTAX_NOT_SUPPORTED, IMPLICIT_VR_LITTLE_ENDIAN)
+    if taken is None:
+        return ContextResult(proposed.context_id, _TRANSFER_SYNTAXES_NOT_SUPPORTED, IMPLICIT_VR_LITTLE_ENDIAN)
+    return ContextResult(proposed.context_id, _ACCEPTANCE, taken)
+
+
+def _can_be_kept(transfer_syntax_uid: str) -> bool:
+    try:
+        checked_uid(transfer_syntax_uid, "Transfer Syntax")
+    except InvalidIdentity:
+        return False
+    return True

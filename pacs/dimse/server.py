@@ -1,0 +1,151 @@
+"""The DIMSE door's listener: accepts connections, one thread each, within limits; starts and stops."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Mapping
+
+from pacs import log
+from pacs.dimse.conversation import Conversation, Door, Identify
+from pacs.dimse.scp.service import Service
+from pacs.settings import DicomSettings
+
+MAX_UNASSOCIATED = 1024
+"""Connections that have not asked for an association yet. One more closes the oldest: honest peers ask at once."""
+_CLOSING_S = 2.0
+
+
+class DimseServer:
+    """Serves DICOM over TCP on a socket that listens already.
+
+    Args:
+        listening: bound and listening; closed by `stop`.
+        identify: (calling, called AE title, IP address) -> principal; raises `UnknownApplicationEntity`.
+        services: by abstract syntax, everything but storage.
+        storage: answers on every storage SOP class.
+    """
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        settings: DicomSettings,
+        identify: Identify,
+        services: Mapping[str, Service],
+        storage: Service,
+    ) -> None:
+        self._listening = listening
+        self._settings = settings
+        self._door = Door(settings, identify, services, storage, self)
+        self._lock = threading.Lock()
+        self._all_over = threading.Condition(self._lock)
+        self._unassociated: dict[Conversation, None] = {}
+        self._associated: set[Conversation] = set()
+        self._alive: set[Conversation] = set()
+        self._is_stopping = False
+        self._numbers = itertools.count(1)
+        self._accepting = threading.Thread(target=self._accept, name="dimse accept", daemon=True)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+        host, port = self._listening.getsockname()[:2]
+        return str(host), int(port)
+
+    def start(self) -> None:
+        self._accepting.start()
+
+    def stop(self, grace_s: float) -> None:
+        """Accept nobody more, let every message in hand be answered, abort the associations, close.
+
+        After `grace_s` seconds connections are cut whatever they are doing. Returns when all threads have ended, or
+        soon after the cut when one is held up by something else than its peer.
+        """
+        with self._lock:
+            self._is_stopping = True
+            conversations = list(self._alive)
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        if self._accepting.ident is not None:
+            self._accepting.join(_CLOSING_S)
+        self._listening.close()
+        for conversation in conversations:
+            conversation.stop()
+        if not self._wait_until_over(grace_s):
+            with self._lock:
+                left = list(self._alive)
+            for conversation in left:
+                conversation.cut("the archive is being stopped")
+            if not self._wait_until_over(_CLOSING_S):
+                log.warning("associations did not end in time", number=len(left))
+
+    def _wait_until_over(self, timeout_s: float) -> bool:
+        with self._all_over:
+            return self._all_over.wait_for(lambda: not self._alive, timeout_s)
+
+    # -- the limits: `Admission`
+
+    def enter(self, conversation: Conversation) -> bool:
+        with self._lock:
+            self._unassociated.pop(conversation, None)
+            if len(self._associated) >= self._settings.max_associations:
+                return False
+            self._associated.add(conversation)
+            return True
+
+    def leave(self, conversation: Conversation) -> None:
+        with self._lock:
+            self._unassociated.pop(conversation, None)
+            self._associated.discard(conversation)
+
+    # -- accepting
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                accepted, address = self._listening.accept()
+            except OSError as problem:
+                if self._is_stopping:
+                    return
+                log.failure("cannot accept a connection", problem)
+                time.sleep(0.1)  # out of file descriptors: some will be given back
+                continue
+            try:
+                self._begin(accepted, str(address[0]))
+            except (OSError, RuntimeError) as problem:  # the peer is gone already, or no thread can be made
+                log.failure("cannot serve a connection", problem, peer=str(address[0]))
+                accepted.close()
+
+    def _begin(self, accepted: socket.socket, address: str) -> None:
+        conversation = Conversation(self._door, accepted, address, next(self._numbers))
+        with self._lock:
+            if self._is_stopping:
+                accepted.close()
+                return
+            self._unassociated[conversation] = None
+            oldest = next(iter(self._unassociated)) if len(self._unassociated) > MAX_UNASSOCIATED else None
+            self._alive.add(conversation)
+        if oldest is not None:
+            log.warning("too many connections without association; the oldest is closed")
+            oldest.cut("too many connections without association")
+        try:
+            threading.Thread(target=self._run, args=(conversation,), name="association", daemon=True).start()
+        except RuntimeError:
+            self._ended(conversation)
+            raise
+
+    def _run(self, conversation: Conversation) -> None:
+        try:
+            conversation.run()
+        finally:
+            self._ended(conversation)
+
+    def _ended(self, conversation: Conversation) -> None:
+        with self._all_over:
+            self._unassociated.pop(conversation, None)
+            self._associated.discard(conversation)
+            self._alive.discard(conversation)
+            self._all_over.notify_all()
