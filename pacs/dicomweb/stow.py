@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -74,14 +75,17 @@ class _Store:
         if self._running >= MAX_REQUESTS:
             raise Busy(f"{MAX_REQUESTS} store requests are being received; no more are taken at once", retry_after_s=2)
         self._running += 1
+        body = _Body(request)
         try:
             store_request = self._open(request, study)
-        except PacsError:
-            await _drain(request)
-            raise
-        else:
-            await self._receive(request, store_request)
+            await self._receive(body, store_request)
             results = await _in_thread(store_request.results)
+        except PacsError:
+            await body.drain()
+            raise
+        except ClientDisconnect:
+            log.warning("store request was cut off", path=request.url.path)
+            return Response(status_code=400)  # nobody is there to read it
         finally:
             self._running -= 1
         return _response(results, request, study)
@@ -94,11 +98,11 @@ class _Store:
         source = Source(principal, "STOW-RS", request.client.host if request.client else "")
         return StoreRequest(self._services.ingest, source, reader, study)
 
-    async def _receive(self, request: Request, store_request: StoreRequest) -> None:
+    async def _receive(self, body: _Body, store_request: StoreRequest) -> None:
         """Feed the body as it comes. No thread waits for the client."""
         waiting = bytearray()
         try:
-            async for chunk in _chunks(request):
+            async for chunk in body.chunks():
                 waiting += chunk
                 if len(waiting) >= _FEED_BYTES:
                     await _in_thread(store_request.feed, bytes(waiting))
@@ -107,12 +111,10 @@ class _Store:
             await _in_thread(store_request.close)
         except ProtocolViolation as violation:
             await _in_thread(store_request.fail, violation)
-            await _drain(request)
-        except BaseException as problem:
+            await body.drain()
+        except BaseException:
             # Also when the client went away or the server stops: what was whole stays, the rest is forgotten.
             await asyncio.shield(_in_thread(store_request.abort))
-            if isinstance(problem, ClientDisconnect):
-                log.warning("store request was cut off", path=request.url.path)
             raise
 
 
@@ -133,26 +135,37 @@ def _reader(request: Request) -> MultipartReader | SinglePart:
     return MultipartReader(content_type.parameters.get("boundary", ""))
 
 
-async def _chunks(request: Request) -> AsyncIterator[bytes]:
+class _Body:
     """The body as it comes; a silent client does not hold a place for ever."""
-    stream = request.stream()
-    while True:
-        try:
-            async with asyncio.timeout(SILENCE_S):
-                chunk = await anext(stream, None)
-        except TimeoutError:
-            raise InvalidRequest(f"The body stopped arriving for {SILENCE_S:g} s; nothing more is waited for") from None
-        if chunk is None:
-            return
-        yield chunk
 
+    def __init__(self, request: Request) -> None:
+        self._stream = request.stream()
 
-async def _drain(request: Request) -> None:
-    drained = 0
-    async for chunk in _chunks(request):
-        drained += len(chunk)
-        if drained > _MAX_DRAINED_BYTES:
-            return
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """What has not been read yet.
+
+        Raises:
+            InvalidRequest: nothing came for `SILENCE_S`.
+            ClientDisconnect: the client is gone.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(SILENCE_S):
+                    chunk = await anext(self._stream, None)
+            except TimeoutError:
+                raise InvalidRequest(f"The body stopped arriving for {SILENCE_S:g} s; it is not waited for") from None
+            if chunk is None:
+                return
+            yield chunk
+
+    async def drain(self) -> None:
+        """Read and drop the rest, within reason: a client that is still sending does not read an answer."""
+        drained = 0
+        with contextlib.suppress(InvalidRequest, ClientDisconnect):
+            async for chunk in self.chunks():
+                drained += len(chunk)
+                if drained > _MAX_DRAINED_BYTES:
+                    return
 
 
 async def _in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
