@@ -1,14 +1,29 @@
-"""Stored pixels to native encodings, for clients that do not know the stored transfer syntax (PS3.5 Annex A)."""
+"""Stored pixels to native encodings, for peers that do not know the stored transfer syntax (PS3.5 Annex A)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pacs.pixels.decode import Fragment, decode
-from pacs.pixels.description import PixelDescription
+from pacs.errors import UndecodablePixels
+from pacs.part10.frame_table import FrameTable, frame_table
+from pacs.part10.header import Header, scan
+from pacs.part10.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+from pacs.pixels.decode import LOSSY, Fragment, decode
+from pacs.pixels.description import PixelDescription, describe
 from pacs.pixels.native import little_endian
+from pacs.pixels.reencode import element_head, reencoded, swapped
+
+_PHOTOMETRIC_INTERPRETATION = 0x00280004
+_PLANAR_CONFIGURATION = 0x00280006
+_LOSSY_IMAGE_COMPRESSION = 0x00282110
+_OFFSET_TABLES = {0x7FE00001, 0x7FE00002, 0x7FE00003}
+"""Extended Offset Table, its lengths, Encapsulated Pixel Data Value Total Length."""
+_FLOAT_BYTES = {0x7FE00008: 4, 0x7FE00009: 8}
+
+MAX_NATIVE_BYTES = 1 << 31
+"""Pixel data that would grow past this is refused: a data set is made whole in memory."""
 
 
 def native_frame(description: PixelDescription, fragments: Sequence[Fragment]) -> bytes:
@@ -23,6 +38,101 @@ def native_frame(description: PixelDescription, fragments: Sequence[Fragment]) -
     if not description.is_encapsulated:
         return little_endian(description, bytes(fragments[0]) if len(fragments) == 1 else b"".join(fragments))
     pixels = decode(description, fragments).pixels
-    if description.bits_allocated == 1:
-        return np.packbits(pixels.reshape(-1), bitorder="little").tobytes()
-    return pixels.tobytes()
+    return _packed(pixels.tobytes()) if description.bits_allocated == 1 else pixels.tobytes()
+
+
+def to_native(data_set: bytes | memoryview, transfer_syntax_uid: str, target_uid: str) -> bytes:
+    """A whole data set, as stored in `transfer_syntax_uid`, in Explicit or Implicit VR Little Endian.
+
+    Decompressed colour gets its right Photometric Interpretation and Planar Configuration 0, decompressed lossy frames
+    are marked as such. All other values keep their bytes; group lengths and offset tables, which would be wrong, go.
+
+    Raises:
+        UndecodablePixels: pixels that can't be decoded, more than `MAX_NATIVE_BYTES` of them, or another target.
+        MalformedDataSet, TooLarge: `data_set` can't be walked or inflated.
+    """
+    if target_uid not in {EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN}:
+        raise UndecodablePixels(f"data sets are made only in Explicit and Implicit VR Little Endian, not {target_uid}")
+    header = scan(data_set, transfer_syntax_uid)
+    is_implicit_vr = target_uid == IMPLICIT_VR_LITTLE_ENDIAN
+    changed: dict[int, tuple[str, bytes]] = {}
+    pixel_data = header.pixel_data
+    if pixel_data is not None:
+        changed = _decompressed(header) if header.is_encapsulated else _reordered(header)
+    return b"".join(_elements(header, changed, is_implicit_vr))
+
+
+def _elements(
+    header: Header, changed: dict[int, tuple[str, bytes]], is_implicit_vr: bool
+) -> Iterator[bytes | memoryview]:
+    for tag in sorted(header.elements.keys() | changed.keys()):
+        if tag in changed:
+            vr, value = changed[tag]
+            yield element_head(tag, vr, len(value), is_implicit_vr=is_implicit_vr)
+            yield value
+        elif tag & 0xFFFF and not (header.is_encapsulated and tag in _OFFSET_TABLES):
+            yield from reencoded(header, header.elements[tag], is_implicit_vr=is_implicit_vr)
+
+
+def _reordered(header: Header) -> dict[int, tuple[str, bytes]]:
+    """Native pixel data whose words must be swapped; nothing when they lie right."""
+    pixel_data = header.pixel_data
+    assert pixel_data is not None  # noqa: S101 -- for the type checker; the caller looked
+    value = header.buffer[pixel_data.value_offset : pixel_data.end]
+    if pixel_data.tag in _FLOAT_BYTES:
+        word_bytes, is_big_endian = _FLOAT_BYTES[pixel_data.tag], not header.is_little_endian
+    else:
+        description = describe(header)
+        is_big_endian = description.is_big_endian
+        word_bytes = description.bits_allocated // 8 if description.bits_allocated > 8 else 1 + description.is_word
+    if not is_big_endian or word_bytes == 1:
+        return {}
+    return {pixel_data.tag: (header.vr(pixel_data), _even(bytes(swapped(value, word_bytes))))}
+
+
+def _decompressed(header: Header) -> dict[int, tuple[str, bytes]]:
+    """The elements that decompressing replaces or adds."""
+    description = describe(header)
+    table = frame_table(header)
+    expected = description.number_of_frames
+    if len(table) < expected:
+        raise UndecodablePixels(f"the data set says {expected} frames; {len(table)} are there")
+    size = description.samples_per_frame * max(1, description.bits_allocated // 8) * expected
+    if size > MAX_NATIVE_BYTES:
+        raise UndecodablePixels(f"decompressed, the pixels would take {size} bytes; at most {MAX_NATIVE_BYTES}")
+    photometric_interpretation, pixel_data = _decoded_frames(header, description, table)
+    changed = {
+        _PHOTOMETRIC_INTERPRETATION: ("CS", _even(photometric_interpretation.encode(), b" ")),
+        0x7FE00010: ("OW" if description.bits_allocated > 8 else "OB", _even(pixel_data)),
+    }
+    if description.samples_per_pixel > 1:
+        changed[_PLANAR_CONFIGURATION] = ("US", b"\0\0")
+    if description.transfer_syntax_uid in LOSSY and not header.text(_LOSSY_IMAGE_COMPRESSION):
+        changed[_LOSSY_IMAGE_COMPRESSION] = ("CS", b"01")
+    return changed
+
+
+def _decoded_frames(header: Header, description: PixelDescription, table: FrameTable) -> tuple[str, bytes]:
+    """Photometric interpretation and native bytes of all frames."""
+    native = bytearray()
+    interpretations = set()
+    for number in range(1, description.number_of_frames + 1):
+        fragments = [header.buffer[offset : offset + length] for offset, length in table.fragments(number)]
+        frame = decode(description, fragments)
+        interpretations.add(frame.photometric_interpretation)
+        native += frame.pixels.tobytes()
+    if len(interpretations) != 1:
+        raise UndecodablePixels(
+            f"frames of one image decode to different colours: {', '.join(sorted(interpretations))}"
+        )
+    # Frames of a packed image follow each other without a gap (PS3.5 §8.1.1), so all are packed at once.
+    return interpretations.pop(), _packed(native) if description.bits_allocated == 1 else bytes(native)
+
+
+def _packed(bits: bytes | bytearray) -> bytes:
+    """Bytes of 0 and 1 as bits, least significant first."""
+    return np.packbits(np.frombuffer(bits, np.uint8), bitorder="little").tobytes()
+
+
+def _even(value: bytes, padding: bytes = b"\0") -> bytes:
+    return value + padding if len(value) % 2 else value
