@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fastapi import FastAPI
+
+from pacs.access.application_entities import ApplicationEntities
+from pacs.dicomweb.app import dicomweb_app
+from pacs.dimse.scp.information_model import FIND_MODELS, GET_MODELS, MOVE_MODELS
+from pacs.dimse.scp.query import QueryService
+from pacs.dimse.scp.retrieve_get import RetrieveGet
+from pacs.dimse.scp.retrieve_move import RetrieveMove
+from pacs.dimse.scp.service import Service
+from pacs.dimse.scp.storage import Storage
+from pacs.dimse.scp.verification import VERIFICATION, Verification
+from pacs.dimse.scu import Destinations
+from pacs.dimse.server import DimseServer
 from pacs.index import Index
 from pacs.ingest import Ingest
 from pacs.lifecycle import Lifecycle
+from pacs.portal.health import health_router
+from pacs.portal.routes import portal_router
 from pacs.query import Search
 from pacs.retrieve import Retrieve
 from pacs.settings import Settings
@@ -61,3 +78,27 @@ def open_archive(settings: Settings) -> Archive:
         retrieve=Retrieve(store, index, derived),
         lifecycle=Lifecycle(index, store, derived, settings.lifecycle),
     )
+
+
+def dimse_server(archive: Archive, listening: socket.socket) -> DimseServer:
+    """The DIMSE door on a socket that listens already; not started yet."""
+    settings = archive.settings.dicom
+    find, get = QueryService(archive.search), RetrieveGet(archive.retrieve)
+    move = RetrieveMove(archive.retrieve, settings.destinations, Destinations(settings).connect)
+    services: dict[str, Service] = {
+        VERIFICATION: Verification(),
+        **dict.fromkeys(FIND_MODELS, find),
+        **dict.fromkeys(MOVE_MODELS, move),
+        **dict.fromkeys(GET_MODELS, get),
+    }
+    identify = ApplicationEntities(settings).identify
+    return DimseServer(listening, settings, identify, services, Storage(archive.ingest))
+
+
+def web_app(archive: Archive, is_ready: Callable[[], bool]) -> FastAPI:
+    """Everything that is spoken over HTTP: DICOMweb, health, and the viewer's pages."""
+    app = FastAPI(title="pacs", docs_url=None, redoc_url=None, openapi_url=None)
+    app.mount("/dicomweb", dicomweb_app(archive.ingest, archive.search, archive.retrieve))
+    app.include_router(health_router(is_ready))
+    app.include_router(portal_router())
+    return app

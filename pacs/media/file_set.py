@@ -7,7 +7,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,6 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 
 from pacs.errors import NotDicom, NotFound, TooLarge
-
-Buffer = bytes | mmap.mmap
 
 _SPOOL_BYTES = 32 << 20
 """A zip's member up to this size is inflated in memory, a larger one into a temporary file."""
@@ -29,7 +27,7 @@ class Candidate:
 
     name: str
     """For people: the path, and the member's name behind ``!`` inside a zip."""
-    open: Callable[[], AbstractContextManager[Buffer]]
+    open: Callable[[], AbstractContextManager[memoryview]]
     """Gives the bytes for the length of a `with`; raises `pacs.errors.PacsError` or OSError."""
     refusal: str = ""
     """Set when the name alone already tells that nothing can be read."""
@@ -97,9 +95,9 @@ def _zip(path: Path, max_instance_bytes: int) -> Iterator[Candidate]:
 
 def _member(
     path: Path, member: zipfile.ZipInfo, max_instance_bytes: int
-) -> Callable[[], AbstractContextManager[Buffer]]:
+) -> Callable[[], AbstractContextManager[memoryview]]:
     @contextmanager
-    def read() -> Iterator[Buffer]:
+    def read() -> Iterator[memoryview]:
         """Inflate with a limit: the size a zip declares is not believed."""
         try:
             with (
@@ -115,9 +113,9 @@ def _member(
                     target.write(chunk)
                 target.seek(0)
                 if size <= _SPOOL_BYTES:
-                    yield target.read()
+                    yield memoryview(target.read())
                 else:
-                    with mmap.mmap(target.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                    with _map(target.fileno()) as mapped:
                         yield mapped
         except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError) as problem:
             raise NotDicom(f"the zip's member cannot be read: {problem}") from problem
@@ -126,19 +124,30 @@ def _member(
 
 
 @contextmanager
-def _mapped(path: Path) -> Iterator[Buffer]:
+def _mapped(path: Path) -> Iterator[memoryview]:
     if not path.is_file():
         raise NotDicom("this is no regular file")
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size <= _CHUNK_BYTES:
-            yield file.read(_CHUNK_BYTES + 1)
+            yield memoryview(file.read(_CHUNK_BYTES + 1))
         else:
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            with _map(file.fileno()) as mapped:
                 yield mapped
 
 
 @contextmanager
-def _nothing() -> Iterator[Buffer]:
+def _map(descriptor: int) -> Iterator[memoryview]:
+    mapped = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+    try:
+        yield memoryview(mapped)
+    finally:
+        # The traceback of a refusal may hold a view still; the mapping then ends with it.
+        with suppress(BufferError):
+            mapped.close()
+
+
+@contextmanager
+def _nothing() -> Iterator[memoryview]:
     raise NotFound("nothing to read")
-    yield b""
+    yield memoryview(b"")

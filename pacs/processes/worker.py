@@ -98,7 +98,8 @@ def _run_web(archive: Archive, state: State, inherited: list[int]) -> None:
         limit_concurrency=1000,
     )
     server = _ReadyServer(config, _say_ready)
-    asyncio.run(server.serve([socket.socket(fileno=inherited[1])]), loop_factory=config.get_loop_factory())
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(server.serve([socket.socket(fileno=inherited[1])]))
 
 
 class _ReadyServer(uvicorn.Server):
