@@ -1,11 +1,18 @@
 /** What a series without images is, in words. */
 
+import type { Series } from '../api/dicomweb'
 import { t } from '../i18n'
 
 const WITHOUT_IMAGES = new Set(['SR', 'KO', 'PR', 'RTSTRUCT', 'RTPLAN', 'RTRECORD', 'RWV', 'DOC', 'PLAN', 'REG', 'FID', 'ECG', 'HD', 'EPS', 'AU', 'SMR', 'TEXTUREMAP', 'M3D'])
 
 export function usuallyHasImages(modality: string): boolean {
   return !WITHOUT_IMAGES.has(modality)
+}
+
+/** The first series worth reading: scouts and localizers of one to three images come before it on most machines. */
+export function firstToRead(all: Series[]): Series | undefined {
+  const images = all.filter((each) => usuallyHasImages(each.modality))
+  return images.find((each) => (each.instanceCount ?? 0) > 3 && each.modality !== 'SEG') ?? images[0] ?? all[0]
 }
 
 export function kindOf(modality: string): string {

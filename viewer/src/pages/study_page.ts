@@ -1,7 +1,7 @@
 /** One study: its series beside one viewport. The first series with images opens by itself. */
 
 import { findStudy, searchSeries, type Series, seriesMetadata, type Study } from '../api/dicomweb'
-import { isAbort } from '../api/failure'
+import { Failure, isAbort } from '../api/failure'
 import { el, icon, replace } from '../dom'
 import { ageAt, formatDate, formatName } from '../format'
 import { t } from '../i18n'
@@ -11,7 +11,7 @@ import { framesOf } from '../viewport/frames'
 import { StackView } from '../viewport/stack_view'
 import { failureMessage } from './failure_message'
 import type { Page } from './page'
-import { kindOf, usuallyHasImages } from './series_kinds'
+import { firstToRead, kindOf } from './series_kinds'
 import { seriesPanel, type SeriesPanel } from './series_panel'
 import { studyTools } from './study_tools'
 import { topBar } from './top_bar'
@@ -83,6 +83,7 @@ export function studyPage(
       )
       all = await series
       if (life.signal.aborted) return
+      if (all.length === 0) throw new Failure('not-found', 404, '')
       panel = seriesPanel(all, (chosen) => void open(chosen))
       replace(side, panel.element)
       const first = all.find((each) => each.seriesInstanceUid === wantedSeries) ?? firstToRead(all)
@@ -144,12 +145,6 @@ export function studyPage(
       endView()
     },
   }
-}
-
-/** The first series worth reading: scouts and localizers of one to three images come before it on most machines. */
-export function firstToRead(all: Series[]): Series | undefined {
-  const images = all.filter((each) => usuallyHasImages(each.modality))
-  return images.find((each) => (each.instanceCount ?? 0) > 3 && each.modality !== 'SEG') ?? images[0] ?? all[0]
 }
 
 function drawTitle(title: HTMLElement, study: Study): void {
