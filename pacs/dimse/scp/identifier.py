@@ -6,6 +6,7 @@ Pure. Nothing a peer sends is believed: the data set is walked by `pacs.part10.h
 from __future__ import annotations
 
 import base64
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -117,9 +118,9 @@ class _Reader:
             return tuple(_number_text(number) for number in header.numbers(element.tag))
         stored = bytes(header.buffer[element.value_offset : element.end])
         if vr == "AT":
-            order = "little" if header.is_little_endian else "big"
-            halves = [int.from_bytes(stored[i : i + 2], order) for i in range(0, len(stored) - len(stored) % 4, 2)]
-            return tuple(f"{halves[i]:04X}{halves[i + 1]:04X}" for i in range(0, len(halves), 2))
+            order = "<" if header.is_little_endian else ">"
+            pairs = struct.iter_unpack(f"{order}HH", stored[: len(stored) - len(stored) % 4])
+            return tuple(f"{group:04X}{element:04X}" for group, element in pairs)
         if vr in _BINARY:
             return (base64.b64encode(stored).decode("ascii"),) if stored else ()
         text = self._text(header, stored, vr).strip(" \0")

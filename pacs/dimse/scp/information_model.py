@@ -87,7 +87,9 @@ def retrieve_keys(identifier: Identifier, model: InformationModel, level: Level)
     Raises:
         InvalidRequest: a unique key is missing or is no single value or UID list.
     """
-    keys = {above: (value,) for above, value in require_keys_above(identifier, model, level).items()}
+    keys: dict[Level, tuple[str, ...]] = {
+        above: (value,) for above, value in require_keys_above(identifier, model, level).items()
+    }
     values = identifier.values(UNIQUE_KEY[level])
     if not values:
         raise InvalidRequest(f"{_KEY_NAME[level]} missing; level {level} needs it")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pacs import log
-from pacs.dimse.messages.command import response_to
+from pacs.dimse.messages.command import CommandField, response_to
 from pacs.dimse.messages.status import Status
 from pacs.dimse.scp.identifier import MAX_IDENTIFIER_BYTES, Identifier, Key, decode_identifier
 from pacs.dimse.scp.identifier_writer import encode_identifier
@@ -32,18 +32,22 @@ class QueryService:
 
     def serve(self, exchange: Exchange) -> None:
         request, syntax = exchange.command, exchange.context.transfer_syntax
+        if request.command_field != CommandField.C_FIND_RQ:
+            exchange.respond(response_to(request, Status.UNRECOGNIZED_OPERATION))
+            return
         identifier = decode_identifier(exchange.read_data_set(MAX_IDENTIFIER_BYTES), syntax)
         model = FIND_MODELS[exchange.context.abstract_syntax]
         level = level_of(identifier, model)
         require_keys_above(identifier, model, level)
         asked = [key for key in identifier.keys if key.tag not in _NOT_MATCHED]
-        supported = [key for key in asked if key.tag in supported_keys(level)]
-        pending = Status.PENDING if len(supported) == len(asked) else Status.PENDING_WITH_UNSUPPORTED_KEYS
-        answer = _Answer(identifier, supported, level, exchange.peer.called_ae_title)
-        matches = tuple(_matches(supported))
+        answered = [key for key in asked if key.tag in supported_keys(level)]
+        pending = Status.PENDING if len(answered) == len(asked) else Status.PENDING_WITH_UNSUPPORTED_KEYS
+        answer = _Answer(identifier, answered, level, exchange.peer.called_ae_title)
+        # Keys of lower levels are looked for too, where the index can (Modality at study level is asked for often).
+        query = Query(level, tuple(_matches(asked)), include=frozenset())
         sent = 0
         status = Status.SUCCESS
-        for found in self._search.find(exchange.peer.principal, Query(level, matches, include=frozenset())):
+        for found in self._search.find(exchange.peer.principal, query):
             if exchange.is_cancelled():
                 status = Status.CANCEL
                 break

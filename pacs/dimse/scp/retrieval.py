@@ -1,0 +1,95 @@
+"""What C-MOVE and C-GET share: which instances, on which presentation context, in which bytes (PS3.4 C.4.2, C.4.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from pacs.dimse.scp.identifier import MAX_IDENTIFIER_BYTES, Identifier, decode_identifier
+from pacs.dimse.scp.information_model import InformationModel, level_of, retrieve_keys
+from pacs.dimse.scp.service import Exchange, PresentationContext
+from pacs.errors import NotFound
+from pacs.model import Level, Principal, StoredInstance
+from pacs.part10.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+from pacs.pixels.transcode import to_native
+from pacs.retrieve import Retrieve
+
+FALLBACKS: Final = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
+"""What a data set is sent in when the other end does not take it as stored, the better one first."""
+
+_MAX_MESSAGE_ID = 0xFFFF
+
+
+def read_identifier(exchange: Exchange) -> Identifier:
+    """The request's identifier.
+
+    Raises:
+        MalformedDataSet, TooLarge, InvalidRequest: it cannot be read.
+    """
+    return decode_identifier(exchange.read_data_set(MAX_IDENTIFIER_BYTES), exchange.context.transfer_syntax)
+
+
+def requested_instances(
+    identifier: Identifier, retrieve: Retrieve, principal: Principal, model: InformationModel
+) -> list[StoredInstance]:
+    """The instances that `identifier` names; none when nothing matches, which is no error.
+
+    Raises:
+        InvalidRequest: level or unique keys are missing or wrong.
+    """
+    keys = retrieve_keys(identifier, model, level_of(identifier, model))
+    *upper, lowest = keys
+    fixed = {level: keys[level][0] for level in upper}
+    found: list[StoredInstance] = []
+    for value in keys[lowest]:
+        found.extend(_instances(retrieve, principal, {**fixed, lowest: value}))
+    return found
+
+
+def _instances(retrieve: Retrieve, principal: Principal, keys: dict[Level, str]) -> list[StoredInstance]:
+    try:
+        return retrieve.instances(
+            principal,
+            patient_id=keys.get(Level.PATIENT),
+            study_instance_uid=keys.get(Level.STUDY),
+            series_instance_uid=keys.get(Level.SERIES),
+            sop_instance_uid=keys.get(Level.IMAGE),
+        )
+    except NotFound:
+        return []
+
+
+def chosen_context(
+    contexts: Iterable[PresentationContext], sop_class_uid: str, transfer_syntax_uid: str
+) -> PresentationContext | None:
+    """The accepted context to send an instance on: its own transfer syntax, otherwise a fallback, otherwise None."""
+    of_class = {context.transfer_syntax: context for context in contexts if context.abstract_syntax == sop_class_uid}
+    for accepted in (transfer_syntax_uid, *FALLBACKS):
+        if accepted in of_class:
+            return of_class[accepted]
+    return None
+
+
+def data_set_for(retrieve: Retrieve, instance: StoredInstance, transfer_syntax_uid: str) -> memoryview:
+    """The data set to send: byte for byte as stored when `transfer_syntax_uid` is the stored one, else re-encoded.
+
+    Raises:
+        UndecodablePixels: it cannot be had in `transfer_syntax_uid`.
+        StorageError: the stored bytes cannot be read.
+    """
+    stored = retrieve.data_set(instance)
+    if transfer_syntax_uid == instance.transfer_syntax_uid:
+        return stored
+    return memoryview(to_native(stored, instance.transfer_syntax_uid, transfer_syntax_uid))
+
+
+def no_context_reason(instance: StoredInstance) -> str:
+    return f"no accepted context for {instance.sop_class_uid} as {instance.transfer_syntax_uid}"
+
+
+def sub_operation_message_id(number: int, request_message_id: int) -> int:
+    """Message ID of the `number`-th sub-operation (from 0), never that of the request itself (PS3.7 §9.3.1)."""
+    message_id = number % _MAX_MESSAGE_ID + 1
+    if message_id >= request_message_id:
+        message_id = message_id % _MAX_MESSAGE_ID + 1
+    return message_id

@@ -1,0 +1,178 @@
+"""We as client: the associations that C-MOVE sends on (PS3.7 §9.1.1). Only configured addresses are dialled.
+
+The same pure core and the same socket shell as the server's, so that a stored data set goes to the kernel where it lies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Sequence
+
+from pacs.dimse.connection import Connection, Silence
+from pacs.dimse.messages.command import CommandSet
+from pacs.dimse.messages.message import CommandReceived, MessageReader
+from pacs.dimse.scp.service import AssociationLost, PresentationContext
+from pacs.dimse.upper_layer.association import Association
+from pacs.dimse.upper_layer.events import (
+    Aborted,
+    AssociationAccepted,
+    AssociationRejected,
+    DataReceived,
+    Event,
+    ReleaseConfirmed,
+)
+from pacs.dimse.upper_layer.items import ProposedContext, UserInformation
+from pacs.dimse.upper_layer.outgoing_data import LEAST_MAX_PDU_LENGTH
+from pacs.dimse.upper_layer.pdu import AssociateReject, AssociateRequest
+from pacs.errors import ProtocolViolation
+from pacs.part10.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from pacs.settings import DestinationSettings, DicomSettings
+
+CONNECT_TIMEOUT_S = 10.0
+"""A destination on a hospital's network answers in milliseconds; whoever waits for the C-MOVE should hear of it."""
+RELEASE_TIMEOUT_S = 5.0
+"""Everything has been answered by then; a peer that does not confirm is aborted."""
+
+_REASONS = {
+    (1, 2): "application context name not supported",
+    (1, 3): "our AE title is not recognized there",
+    (1, 7): "its AE title is not the configured one",
+    (3, 1): "temporary congestion",
+    (3, 2): "local limit exceeded",
+}
+"""(source, reason) of PS3.8 Table 9-21 that an operator can do something about."""
+
+
+class DestinationLost(Exception):
+    """The destination cannot be reached, refused the association, or ended it; the message says which."""
+
+
+class Destinations:
+    """Opens associations under this archive's own AE title."""
+
+    def __init__(self, settings: DicomSettings) -> None:
+        self._settings = settings
+
+    def connect(self, destination: DestinationSettings, contexts: Sequence[ProposedContext]) -> StorageAssociation:
+        """An established association with `destination`, on which `contexts` (at most 128) were proposed.
+
+        Raises:
+            DestinationLost: not reachable in `CONNECT_TIMEOUT_S`, silent, or it refused.
+        """
+        where = f"{destination.aet} at {destination.host}:{destination.port}"
+        settings = self._settings
+        try:
+            connected = socket.create_connection((destination.host, destination.port), CONNECT_TIMEOUT_S)
+        except OSError as problem:
+            raise DestinationLost(f"{where} cannot be reached: {problem.strerror or problem}") from problem
+        association = Association(max_pdu_length=settings.max_pdu, is_requestor=True)
+        connection = Connection(connected, association, send_timeout_s=settings.data_timeout_s)
+        request = AssociateRequest(
+            called_ae_title=destination.aet,
+            calling_ae_title=settings.aet,
+            contexts=tuple(contexts),
+            user_information=UserInformation(
+                max_pdu_length=settings.max_pdu,
+                implementation_class_uid=IMPLEMENTATION_CLASS_UID,
+                implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+            ),
+        )
+        try:
+            association.request(request)
+            association.connected()
+            deadline = time.monotonic() + settings.acse_timeout_s
+            accepted = _accepted(connection.next_event(settings.acse_timeout_s, deadline=deadline), contexts)
+        except (AssociationLost, DestinationLost) as lost:
+            connection.abort()
+            connection.finish(0.0)
+            raise DestinationLost(f"{where}: {lost}") from lost
+        return StorageAssociation(connection, accepted, where, settings.data_timeout_s)
+
+
+class StorageAssociation:
+    """One open association, we being the storage SCU on it; used by one thread."""
+
+    def __init__(
+        self, connection: Connection, contexts: Sequence[PresentationContext], where: str, response_timeout_s: float
+    ) -> None:
+        self._connection = connection
+        self._contexts = tuple(contexts)
+        self._where = where
+        self._response_timeout_s = response_timeout_s
+        self._reader = MessageReader()
+
+    @property
+    def contexts(self) -> Sequence[PresentationContext]:
+        """Accepted contexts."""
+        return self._contexts
+
+    def store(self, context: PresentationContext, request: CommandSet, data_set: memoryview) -> int:
+        """Send one C-STORE-RQ with `data_set` exactly as it is, and wait for the response; returns its status.
+
+        Raises:
+            DestinationLost: the association ended, or no valid response came in time.
+        """
+        try:
+            self._connection.send_message(context.context_id, request.encode(), [data_set])
+            return self._response_to(request).status
+        except (AssociationLost, ProtocolViolation) as lost:
+            self._connection.abort(lost if isinstance(lost, ProtocolViolation) else None)
+            raise DestinationLost(f"{self._where}: {lost}") from lost
+
+    def _response_to(self, request: CommandSet) -> CommandSet:
+        while True:
+            event = self._connection.next_event(self._response_timeout_s)
+            if not isinstance(event, DataReceived):
+                raise AssociationLost(event.why if isinstance(event, Aborted) else "it wants to release")
+            received = self._reader.receive(*event)
+            if received is None:
+                continue
+            if not isinstance(received, CommandReceived) or not received.command.is_response:
+                raise ProtocolViolation("it sent something else than a response to C-STORE")
+            if received.command.message_id_being_responded_to != request.message_id:
+                raise ProtocolViolation("it answered a message that was not sent")
+            return received.command
+
+    def release(self) -> None:
+        """End the association in order, abort it when the peer does not play along, close; never raises."""
+        with contextlib.suppress(AssociationLost):
+            if not self._connection.association.is_over:
+                self._release()
+        self._connection.finish(0.0)
+
+    def _release(self) -> None:
+        self._connection.association.release()
+        deadline = time.monotonic() + RELEASE_TIMEOUT_S
+        try:
+            while not isinstance(self._connection.next_event(RELEASE_TIMEOUT_S, deadline=deadline), ReleaseConfirmed):
+                pass
+        except Silence:
+            self._connection.abort()
+
+
+def _accepted(event: Event, proposed: Sequence[ProposedContext]) -> list[PresentationContext]:
+    """The accepted contexts. Raises `DestinationLost` when there is no association, or none that can carry data."""
+    if isinstance(event, AssociationRejected):
+        raise DestinationLost(f"it rejected the association: {_reason(event.reject)}")
+    if isinstance(event, Aborted):
+        raise DestinationLost(event.why)
+    if not isinstance(event, AssociationAccepted):
+        raise DestinationLost("it answered something else than A-ASSOCIATE")
+    if 0 < event.accept.user_information.max_pdu_length < LEAST_MAX_PDU_LENGTH:
+        raise DestinationLost("its maximum PDU length is too short to send anything")
+    by_id = {context.context_id: context for context in proposed}
+    return [
+        PresentationContext(
+            result.context_id, by_id[result.context_id].abstract_syntax, result.transfer_syntax, is_scu=True
+        )
+        for result in event.accept.contexts
+        # What was not proposed cannot be accepted: the bytes would be of another transfer syntax.
+        if result.result == 0 and result.transfer_syntax in by_id[result.context_id].transfer_syntaxes
+    ]
+
+
+def _reason(reject: AssociateReject) -> str:
+    known = _REASONS.get((reject.source, reject.reason))
+    return known or f"result {reject.result}, source {reject.source}, reason {reject.reason} (PS3.8 Table 9-21)"
