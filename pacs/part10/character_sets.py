@@ -55,12 +55,23 @@ def decode(value: bytes, character_set: tuple[str, ...], vr: str) -> str:
     if b"\x1b" not in value:
         if value.isascii():
             return value.decode("ascii")
-        return value.decode(character_set[0], errors="replace")
+        return _decode_plain(value, character_set)
     if vr not in _MULTI_VALUE_VRS:
         return _decode_escaped(value, character_set, b"\r\n\t\f")
     # Each value, and in PN each component, starts again in the first character set (PS3.5 §6.1.2.5.3).
     delimiters = b"\\^=" if vr == "PN" else b"\\"
     return _decode_escaped(value, character_set, delimiters)
+
+
+def _decode_plain(value: bytes, character_set: tuple[str, ...]) -> str:
+    """Bytes past ASCII without an escape; where the default repertoire has none, a declared set that fits is meant."""
+    if character_set[0] == _DEFAULT:
+        for declared in character_set[1:]:
+            try:
+                return value.decode(declared)
+            except UnicodeDecodeError:
+                continue
+    return value.decode(character_set[0], errors="replace")
 
 
 def _decode_escaped(value: bytes, character_set: tuple[str, ...], delimiters: bytes) -> str:
@@ -79,4 +90,6 @@ def _fragment(part: bytes, character_set: tuple[str, ...], delimiters: bytes) ->
         return part.decode(encoding, errors="replace")
     rest = part[escape_length:]
     split = next((index for index, byte in enumerate(rest) if byte in delimiters), len(rest))
+    if first == _DEFAULT and not rest[split:].isascii():
+        split = len(rest)  # the default repertoire has no such bytes: the writer forgot to escape again
     return rest[:split].decode(encoding, errors="replace") + rest[split:].decode(first, errors="replace")

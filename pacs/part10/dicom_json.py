@@ -11,7 +11,7 @@ from pydicom.datadict import private_dictionary_VR
 
 from pacs.errors import MalformedDataSet, NotFound, TooLarge
 from pacs.part10 import character_sets, values
-from pacs.part10.elements import PIXEL_DATA_TAGS, Element, Item, iter_elements, iter_items
+from pacs.part10.elements import MAX_KEPT_ELEMENTS, PIXEL_DATA_TAGS, Element, Item, elements_by_tag, iter_items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from pacs.model import DicomJson
     from pacs.part10.header import Header
 
-MAX_ELEMENTS: Final = 2_000_000
-"""Elements of one data set as JSON; an enhanced multi-frame of 10,000 frames has about 600,000."""
 LARGE_VALUE_BYTES: Final = 1 << 20
 """Text and numbers longer than this are bulk data, too (PS3.18 F.2.6 allows it for any VR)."""
 _LARGEST_EXACT: Final = 1 << 53
@@ -62,7 +60,7 @@ def to_json(
     that cannot be walked and numbers of a wrong length become UN with their bytes.
 
     Raises:
-        TooLarge: more than `MAX_ELEMENTS` elements.
+        TooLarge: more than `MAX_KEPT_ELEMENTS` elements and items.
     """
     conversion = _Conversion(header, bulk_data_uri, inline_limit_bytes)
     scope = _Scope(header.character_set, header.integer(_PIXEL_REPRESENTATION) == 1, "", 0)
@@ -93,13 +91,10 @@ class _Conversion:
         self._ends = header.ends
         self._bulk_data_uri = bulk_data_uri
         self._inline_limit = inline_limit
-        self._left = MAX_ELEMENTS
+        self._left = MAX_KEPT_ELEMENTS
 
     def data_set(self, wanted: Mapping[int, Element], siblings: Mapping[int, Element], scope: _Scope) -> DicomJson:
         """`wanted` elements of the data set that consists of `siblings`."""
-        self._left -= len(wanted)
-        if self._left < 0:
-            raise TooLarge(f"the data set has more than {MAX_ELEMENTS} elements, too many for its metadata as JSON")
         result: DicomJson = {}
         for tag in sorted(wanted):
             if not tag & 0xFFFF or tag >> 16 in _NOT_OF_THE_DATA_SET or tag == _TRAILING_PADDING:
@@ -171,7 +166,10 @@ class _Conversion:
         return {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
 
     def _item(self, item: Item, path: str, outer: _Scope) -> DicomJson:
-        elements = _elements_of(self.buffer, item, self._is_little_endian, outer.depth + 1, self._ends)
+        elements = elements_by_tag(self.buffer, item, self._is_little_endian, outer.depth + 1, self._ends, self._left)
+        self._left -= len(elements) + 1
+        if self._left < 0:
+            raise TooLarge(f"more than {MAX_KEPT_ELEMENTS} items in the sequences of one data set")
         character_set, is_signed = outer.character_set, outer.is_signed
         own = elements.get(_CHARACTER_SET)
         if own is not None:
@@ -180,15 +178,6 @@ class _Conversion:
         if own is not None:
             is_signed = values.numbers(self.buffer, own, "US", self._is_little_endian)[:1] == (1,)
         return self.data_set(elements, elements, _Scope(character_set, is_signed, path, outer.depth + 1))
-
-
-def _elements_of(
-    buffer: memoryview, item: Item, is_little_endian: bool, depth: int, ends: dict[int, int]
-) -> dict[int, Element]:
-    found: Iterable[Element] = iter_elements(
-        buffer, item.start, item.end, item.is_implicit_vr, is_little_endian, depth, ends
-    )
-    return {element.tag: element for element in found}
 
 
 @lru_cache(maxsize=8192)
@@ -272,7 +261,7 @@ def value_bytes(header: Header, path: str) -> memoryview:
             item = next((item for index, item in enumerate(items, start=1) if index == int(number)), None)
             if item is None:
                 raise NotFound(f"{tag} has no item {number}")
-            elements = _elements_of(header.buffer, item, header.is_little_endian, depth, header.ends)
+            elements = elements_by_tag(header.buffer, item, header.is_little_endian, depth, header.ends)
     except MalformedDataSet as error:
         raise NotFound(f"the sequences on the path {path} cannot be walked: {error}") from error
     element = elements.get(int(parts[-1], 16))

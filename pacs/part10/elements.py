@@ -13,13 +13,17 @@ from typing import Final, NamedTuple
 
 from pydicom.datadict import dictionary_VR
 
-from pacs.errors import MalformedDataSet
+from pacs.errors import MalformedDataSet, TooLarge
 
 MAX_DEPTH: Final = 64
 """Sequences inside sequences; the deepest real structured reports reach about 20."""
 MAX_TOP_LEVEL_ELEMENTS: Final = 1 << 16
-MAX_NESTED_ELEMENTS: Final = 1 << 23
+MAX_NESTED_ELEMENTS: Final = 1 << 22
 """Elements, items and fragments walked inside one top-level element of undefined length."""
+
+_MAX_REMEMBERED_ENDS: Final = 1 << 20
+MAX_KEPT_ELEMENTS: Final = 2_000_000
+"""Elements of one data set held in memory at once; an enhanced multi-frame of 10,000 frames has about 600,000."""
 
 UNDEFINED: Final = 0xFFFFFFFF
 ITEM: Final = 0xFFFEE000
@@ -138,8 +142,6 @@ def iter_elements(  # noqa: PLR0912 -- the one hot loop; a call per element cost
         if length != UNDEFINED:
             value_end = value_offset + length
             if value_end > end:
-                if tag == 0 and not any(buffer[offset : min(end, offset + 4096)]):
-                    return
                 raise MalformedDataSet(
                     f"{tag_text(tag)} at byte {offset} claims {length} bytes, only {end - value_offset} are left"
                 )
@@ -171,24 +173,41 @@ def _check_padding(buffer: memoryview, offset: int, end: int) -> None:
 
 def _long_head(buffer: memoryview, offset: int, end: int, reader: Encoding) -> tuple[str, int, int, bool]:
     """VR, offset of the value, length and whether implicit, of an explicit element without a 16-bit length VR."""
-    group, number, code, length = reader.explicit.unpack_from(buffer, offset)
+    group, number, code, _ = reader.explicit.unpack_from(buffer, offset)
     tag = group << 16 | number
     vr = _LONG.get(code)
     if vr is None:
-        if group == 0xFFFE or not (code.isalpha() and code.isupper()):
-            return standard_vr(tag), offset + 8, reader.implicit.unpack_from(buffer, offset)[2], True
-        # A VR of a later edition of the standard has the long form (PS3.5 §7.1.2), a vendor's mistake mostly the short.
-        if offset + 12 <= end and length == 0:
-            long_length = reader.length.unpack_from(buffer, offset + 8)[0]
-            if offset + 12 + long_length <= end:
-                return "UN", offset + 12, long_length, False
-        return "UN", offset + 8, length, False
+        return _head_of_unknown_vr(buffer, offset, end, reader)
     if offset + 12 > end:
         raise MalformedDataSet(f"the data set ends at byte {end}, inside {tag_text(tag)} at byte {offset}")
     long_length = reader.length.unpack_from(buffer, offset + 8)[0]
     if vr == "UN" and long_length <= 0xFFFF:
         vr = standard_vr(tag)  # PS3.5 §6.2.2: a node that did not know the attribute wrote UN
     return vr, offset + 12, long_length, False
+
+
+def _head_of_unknown_vr(buffer: memoryview, offset: int, end: int, reader: Encoding) -> tuple[str, int, int, bool]:
+    """As `_long_head`, for a VR that is none: the first reading behind which a next element can stand.
+
+    A VR of a later edition of the standard has the long form (PS3.5 §7.1.2), a vendor's own mostly the short one
+    (``??`` for example), and other bytes are the length of an element that was put in as implicit VR.
+    """
+    group, number, code, short_length = reader.explicit.unpack_from(buffer, offset)
+    tag = group << 16 | number
+    as_implicit = (standard_vr(tag), offset + 8, reader.implicit.unpack_from(buffer, offset)[2], True)
+    if group == 0xFFFE or as_implicit[2] == UNDEFINED:
+        return as_implicit
+    as_short = ("UN", offset + 8, short_length, False)
+    readings = [as_implicit, as_short]
+    if code.isalpha() and code.isupper():
+        readings.reverse()
+        if short_length == 0 and offset + 12 <= end:
+            readings.insert(0, ("UN", offset + 12, reader.length.unpack_from(buffer, offset + 8)[0], False))
+    for reading in readings:
+        behind = reading[1] + reading[2]
+        if behind == end or (behind + 8 <= end and reader.implicit.unpack_from(buffer, behind)[0] >= group):
+            return reading
+    return readings[0]
 
 
 def end_of_undefined(  # noqa: PLR0912 -- one state machine over items and elements
@@ -223,7 +242,9 @@ def end_of_undefined(  # noqa: PLR0912 -- one state machine over items and eleme
         inner = group << 16 | number
         if inner == SEQUENCE_DELIMITATION:
             offset += 8
-            ends[sequences.pop()] = offset
+            sequence_start = sequences.pop()
+            if len(ends) < _MAX_REMEMBERED_ENDS:
+                ends[sequence_start] = offset
             if not sequences:
                 return offset
             del items[len(sequences) :]  # closes an item whose own delimiter is missing, too
@@ -314,6 +335,29 @@ def iter_items(
             offset = start + length
     if offset != end and any(buffer[offset:end]):
         raise MalformedDataSet(f"{tag_text(sequence.tag)} ends inside an item at byte {offset}")
+
+
+def elements_by_tag(
+    buffer: memoryview,
+    item: Item,
+    is_little_endian: bool,
+    depth: int,
+    ends: dict[int, int],
+    limit: int = MAX_KEPT_ELEMENTS,
+) -> dict[int, Element]:
+    """The elements of one item; the last one when a tag comes twice.
+
+    Raises:
+        MalformedDataSet: as `iter_elements`.
+        TooLarge: more than `limit` elements.
+    """
+    found: dict[int, Element] = {}
+    walked = iter_elements(buffer, item.start, item.end, item.is_implicit_vr, is_little_endian, depth, ends)
+    for count, element in enumerate(walked, start=1):
+        if count > limit:
+            raise TooLarge(f"more than {MAX_KEPT_ELEMENTS} elements in the sequences of one data set")
+        found[element.tag] = element
+    return found
 
 
 def _end_of_item(

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING
 from pacs.errors import MalformedDataSet, TooLarge
 from pacs.part10 import character_sets, values
 from pacs.part10.elements import (
+    MAX_KEPT_ELEMENTS,
     MAX_TOP_LEVEL_ELEMENTS,
     PIXEL_DATA_TAGS,
     Element,
     Item,
+    elements_by_tag,
     iter_elements,
     iter_items,
     looks_explicit,
+    tag_text,
 )
 from pacs.part10.transfer_syntax import TransferSyntax, transfer_syntax
 
@@ -115,17 +118,22 @@ class Header:
 
         Raises:
             MalformedDataSet: the sequence cannot be walked.
+            TooLarge: more than `MAX_KEPT_ELEMENTS` elements and items in it.
         """
         element = self.elements.get(tag)
         if element is None or element.vr != "SQ":
             return ()
-        return tuple(self._nested(item) for item in iter_items(self.buffer, element, self.is_little_endian, self.ends))
+        found: list[Header] = []
+        left = MAX_KEPT_ELEMENTS
+        for item in iter_items(self.buffer, element, self.is_little_endian, self.ends):
+            elements = elements_by_tag(self.buffer, item, self.is_little_endian, 1, self.ends, left)
+            left -= len(elements) + 1
+            if left < 0:
+                raise TooLarge(f"more than {MAX_KEPT_ELEMENTS} items in {tag_text(tag)}")
+            found.append(self._nested(item, elements))
+        return tuple(found)
 
-    def _nested(self, item: Item) -> Header:
-        found = iter_elements(
-            self.buffer, item.start, item.end, item.is_implicit_vr, self.is_little_endian, 1, self.ends
-        )
-        elements = {element.tag: element for element in found}
+    def _nested(self, item: Item, elements: dict[int, Element]) -> Header:
         inherited = {
             tag: self.elements[tag]
             for tag in (_SPECIFIC_CHARACTER_SET, _PIXEL_REPRESENTATION)
@@ -172,12 +180,15 @@ def scan(data_set: Buffer, transfer_syntax_uid: str, *, max_inflated_bytes: int 
     elements: dict[int, Element] = {}
     ends: dict[int, int] = {}
     pixel_data: Element | None = None
+    left = MAX_TOP_LEVEL_ELEMENTS
     for element in iter_elements(buffer, 0, len(buffer), is_implicit_vr, is_little_endian, 0, ends):
         elements[element.tag] = element
-        if element.tag in PIXEL_DATA_TAGS:
-            pixel_data = element
-        elif len(elements) > MAX_TOP_LEVEL_ELEMENTS:
+        left -= 1
+        if left < 0:
             raise MalformedDataSet(f"more than {MAX_TOP_LEVEL_ELEMENTS} elements at the top level of the data set")
+    elements.pop(0, None)  # zero padding
+    for tag in PIXEL_DATA_TAGS & elements.keys():
+        pixel_data = elements[tag]
     if not elements:
         raise MalformedDataSet("the data set holds no element (PS3.5 §7.1)")
     return Header(

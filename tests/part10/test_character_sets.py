@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import warnings
+
+import pydicom.charset
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pacs.part10.character_sets import decode, encodings
+
+NAMES = [
+    ("ISO_IR 100", "Buc^Jérôme"),
+    ("ISO_IR 101", "Wałęsa"),
+    ("ISO_IR 109", "Ĥĝ"),
+    ("ISO_IR 110", "Āž"),
+    ("ISO_IR 126", "Διονυσιος"),
+    ("ISO_IR 127", "قباني^لنزار"),
+    ("ISO_IR 138", "שרון^דבורה"),
+    ("ISO_IR 144", "Люкceмбypг"),
+    ("ISO_IR 148", "Çavuşoğlu"),
+    ("ISO_IR 166", "นามสกุล"),
+    ("ISO_IR 13", "ﾔﾏﾀﾞ^ﾀﾛｳ"),
+    ("ISO_IR 192", "王^小东=김^희중"),
+    ("GB18030", "王^小东"),
+    ("GBK", "王^小东"),
+    ("\\ISO 2022 IR 149", "Hong^Gildong=洪^吉洞=홍^길동"),
+    ("\\ISO 2022 IR 87", "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+    ("ISO 2022 IR 13\\ISO 2022 IR 87", "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎"),
+    ("ISO 2022 IR 6\\ISO 2022 IR 58", "Zhang^XiaoDong=张^小东"),
+    ("ISO 2022 IR 100\\ISO 2022 IR 144", "Jérôme^Люкceмбypг"),
+]
+
+
+@pytest.mark.parametrize(("character_set", "name"), NAMES)
+def test_what_pydicom_encodes_comes_back(character_set, name):
+    python_encodings = pydicom.charset.convert_encodings(character_set.split("\\"))
+    groups = [
+        b"^".join(pydicom.charset.encode_string(component, python_encodings) for component in group.split("^"))
+        for group in name.split("=")
+    ]
+    assert decode(b"=".join(groups), encodings(character_set.encode()), "PN") == name
+
+
+@pytest.mark.parametrize("value", [b"\x1b$)C" + "홍^길동".encode("euc_kr"), "홍^길동".encode("euc_kr")])
+def test_korean_without_the_escapes_it_should_have(value):
+    assert decode(value, encodings(b"\\ISO 2022 IR 149"), "PN") == "홍^길동"
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "correct"),
+    [
+        ("ISO-IR 100", "ISO_IR 100"),
+        ("ISO IR 192", "ISO_IR 192"),
+        ("ISO 2022 IR100", "ISO_IR 100"),
+        ("iso_ir 144", "ISO_IR 144"),
+        ("ISO_IR 149", "ISO 2022 IR 149"),
+        ("UTF-8", "ISO_IR 192"),
+        ("ISO_IR 192\\ISO 2022 IR 149", "ISO_IR 192"),
+        ("ISO_IR 999", ""),
+        ("nonsense", ""),
+    ],
+)
+def test_names_that_real_files_have(misspelt, correct):
+    assert encodings(misspelt.encode()) == encodings(correct.encode())
+
+
+@pytest.mark.parametrize("vr", ["CS", "UI", "DA", "AE"])
+def test_other_vrs_have_the_default_repertoire(vr):
+    assert decode(b"A\xe9", ("UTF8",), vr) == "Aé"
+
+
+def test_backslash_inside_a_multi_byte_character_is_no_separator():
+    value = "許蓋功".encode("GBK") + b"\\X"
+    assert decode(value, encodings(b"GBK"), "LO") == "許蓋功\\X"
+
+
+@given(st.binary(max_size=60), st.sampled_from([character_set for character_set, _ in NAMES]) | st.text(max_size=20))
+def test_wrong_bytes_never_raise_nor_warn(value, character_set):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for vr in ("PN", "LO", "LT", "CS"):
+            for content in (value, b"\x1b$B" + value, b"\x1b$)C" + value, b"\x1b-F" + value):
+                decode(content, encodings(character_set.encode("utf-8")), vr).encode("utf-8")
