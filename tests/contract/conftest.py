@@ -85,11 +85,12 @@ NewUrl = Callable[[], str]
 _numbers = itertools.count()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> NewUrl:
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def new_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> NewUrl:
     """Makes an empty database and returns its URL."""
     if request.param == "sqlite":
-        return lambda: f"sqlite:///{tmp_path / f'index{next(_numbers)}.db'}"
+        folder = tmp_path_factory.mktemp("index")
+        return lambda: f"sqlite:///{folder / f'index{next(_numbers)}.db'}"
     server: PostgreSQL = request.getfixturevalue("postgresql")
 
     def new_database() -> str:
