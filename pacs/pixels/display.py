@@ -6,13 +6,14 @@ PS3.3 §C.11.1 (Modality LUT), §C.11.2 (VOI LUT), §C.7.6.16.2.9-10 (the same i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal
 
 from pacs.errors import MalformedDataSet
+from pacs.part10.elements import Item, iter_elements, iter_items
 from pacs.part10.header import Header
-from pacs.pixels.lookup import LookUpTable, lut_of_item, palette
+from pacs.pixels.lookup import LookUpTable, Palette, lut_of_item, palette
 
 _MODALITY = 0x00080060
 _SMALLEST_PIXEL_PADDING, _PIXEL_PADDING_LIMIT = 0x00280120, 0x00280121
@@ -21,6 +22,8 @@ _RESCALE_INTERCEPT, _RESCALE_SLOPE = 0x00281052, 0x00281053
 _MODALITY_LUT_SEQUENCE, _VOI_LUT_SEQUENCE = 0x00283000, 0x00283010
 _SHARED_FUNCTIONAL_GROUPS, _PER_FRAME_FUNCTIONAL_GROUPS = 0x52009229, 0x52009230
 _FRAME_VOI_LUT, _PIXEL_VALUE_TRANSFORMATION = 0x00289132, 0x00289145
+_INHERITED = (0x00080005, 0x00280103)
+"""Specific Character Set, Pixel Representation."""
 
 WindowFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
@@ -48,7 +51,7 @@ class DisplayAttributes:
     voi_lut: LookUpTable | None = None
     padding: tuple[int, int] | None = None
     """Stored values, both inclusive, that stand for "no image here" (PS3.3 §C.7.5.1.1.2)."""
-    palette: tuple[LookUpTable, LookUpTable, LookUpTable] | None = None
+    palette: Palette | None = None
 
 
 def display_attributes(header: Header, frame_number: int = 1) -> DisplayAttributes:
@@ -88,11 +91,28 @@ def _levels(header: Header, frame_number: int) -> Iterator[Header]:
 
 
 def _items(header: Header, tag: int, index: int) -> tuple[Header, ...]:
-    """The item at `index` as a tuple of one; empty when there is none or the sequence is damaged."""
+    """The item at `index` as a tuple of one; empty when there is none or the sequence is damaged.
+
+    Only that item is walked: a per-frame sequence may have thousands, and a picture needs one.
+    """
+    sequence = header.elements.get(tag)
+    if sequence is None or sequence.vr != "SQ":
+        return ()
     try:
-        return tuple(islice(header.items(tag), index, index + 1))
+        items = iter_items(header.buffer, sequence, header.is_little_endian, header.ends)
+        return tuple(_walked(header, item) for item in islice(items, index, index + 1))
     except MalformedDataSet:
         return ()
+
+
+def _walked(header: Header, item: Item) -> Header:
+    """An item as a data set of its own; what tells how to read numbers and text is taken over from around it."""
+    elements = {tag: header.elements[tag] for tag in _INHERITED if tag in header.elements}
+    found = iter_elements(
+        header.buffer, item.start, item.end, item.is_implicit_vr, header.is_little_endian, 1, header.ends
+    )
+    elements.update((element.tag, element) for element in found)
+    return replace(header, elements=elements, is_implicit_vr=item.is_implicit_vr, pixel_data=None)
 
 
 def _first_lut(header: Header, sequence: int) -> LookUpTable | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -44,12 +45,30 @@ class LookUpTable:
         return 255 if self.bits > 8 and highest <= 255 else max((1 << self.bits) - 1, highest)
 
 
+Palette = tuple[LookUpTable, LookUpTable, LookUpTable]
+"""Red, green, blue."""
+
+
+@lru_cache(maxsize=16)
+def rgb_table(tables: Palette, bits: int) -> NDArray[np.uint8]:
+    """The 8-bit RGB of each index of `bits` bits, ``(1 << bits, 3)``; palettes repeat over a series, so it is kept.
+
+    The full scale is that of all three tables together, or a colour cast would appear.
+    """
+    scale = 255 / max(table.full_scale() for table in tables)
+    indices = np.arange(1 << bits)
+    channels = [table.apply(indices).astype(np.float32) * scale + 0.5 for table in tables]
+    rgb = np.clip(np.stack(channels, axis=-1), 0, 255).astype(np.uint8)
+    rgb.flags.writeable = False
+    return rgb
+
+
 def lut_of_item(item: Header) -> LookUpTable | None:
     """The LUT in an item of Modality LUT Sequence or VOI LUT Sequence; None when it has none that can be used."""
     return _lut(item, _LUT_DESCRIPTOR, _words(item, _LUT_DATA))
 
 
-def palette(header: Header) -> tuple[LookUpTable, LookUpTable, LookUpTable]:
+def palette(header: Header) -> Palette:
     """Red, green and blue Palette Color Lookup Tables, also segmented ones (PS3.3 §C.7.9.2).
 
     Raises:

@@ -16,6 +16,7 @@ from pacs.part10.header import Header
 from pacs.pixels.decode import DecodedFrame, Fragment, decode
 from pacs.pixels.description import PixelDescription, describe
 from pacs.pixels.display import DisplayAttributes, Window, display_attributes
+from pacs.pixels.lookup import Palette, rgb_table
 from pacs.pixels.native import Pixels
 from pacs.pixels.window import stored_values, to_8_bits
 
@@ -96,7 +97,7 @@ def show(
     interpretation, pixels = frame.photometric_interpretation, frame.pixels
     if pixels.ndim == 2:
         if interpretation == "PALETTE COLOR" and display.palette is not None:
-            return _coloured(stored_values(pixels, description), display)
+            return _coloured(stored_values(pixels, description), display.palette)
         return to_8_bits(pixels, description, display, window=window, is_inverse=interpretation == "MONOCHROME1")
     colours = _eight_bits(pixels, description)
     if interpretation in {"YBR_FULL", "YBR_ICT", "YBR_RCT"}:
@@ -164,12 +165,12 @@ def encode(picture: Picture, media_type: str = JPEG_MEDIA_TYPE, quality: int = D
     return stream.getvalue()
 
 
-def _coloured(indices: Pixels, display: DisplayAttributes) -> Picture:
-    """Palette indices to RGB. The full scale is that of all three tables together, or a colour cast would appear."""
-    assert display.palette is not None  # noqa: S101 -- for the type checker; the caller looked
-    scale = 255 / max(table.full_scale() for table in display.palette)
-    channels = [table.apply(indices).astype(np.float32) * scale + 0.5 for table in display.palette]
-    return np.stack(channels, axis=-1).astype(np.uint8)
+def _coloured(indices: Pixels, tables: Palette) -> Picture:
+    """Palette indices to RGB."""
+    bits = 8 * indices.dtype.itemsize
+    if indices.dtype.kind not in "iu" or bits > 16:
+        raise UndecodablePixels(f"PALETTE COLOR with indices of {bits} bits can't be shown")
+    return np.take(rgb_table(tables, bits), indices.view(f"u{bits // 8}"), axis=0)
 
 
 def _eight_bits(pixels: Pixels, description: PixelDescription) -> Picture:

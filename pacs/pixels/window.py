@@ -16,6 +16,8 @@ from pacs.pixels.native import Pixels
 
 _SAMPLE_PIXELS = 1 << 16
 """Enough pixels to find a window from; taken evenly over the frame."""
+_LEAST_CONTRAST = 8
+"""Grey levels between the darkest and the brightest pixel below which nobody sees an image."""
 _SOFT_TISSUE = Window(40, 400)
 """What a CT is shown with when it brings no window of its own."""
 
@@ -180,6 +182,7 @@ def _range_of_bits(description: PixelDescription) -> tuple[int, int]:
 
 
 def _is_blank(shown: NDArray[np.uint8], pixels: Pixels) -> bool:
-    if shown.min() != shown.max():
+    """All black, all white or a hardly visible shade of one grey, though the pixels do differ."""
+    if int(shown.max()) - int(shown.min()) >= _LEAST_CONTRAST:
         return False
     return bool(pixels.min() != pixels.max())
