@@ -1,8 +1,9 @@
 /** One viewport that shows a stack of frames: Cornerstone's canvas, our overlay, rail and messages around it. */
 
-import { Enums, eventTarget, RenderingEngine, type Types, utilities } from '@cornerstonejs/core'
+import { Enums, eventTarget, imageLoader, RenderingEngine, type Types, utilities } from '@cornerstonejs/core'
 import { Enums as ToolEnums, PanTool, StackScrollTool, ToolGroupManager, WindowLevelTool, ZoomTool } from '@cornerstonejs/tools'
 
+import { TAG } from '../api/tags'
 import { el, replace } from '../dom'
 import { t } from '../i18n'
 import { startCornerstone } from './cornerstone'
@@ -185,15 +186,36 @@ export class StackView {
     this.rail.markLoaded(imageIdIndex)
     this.rail.moveTo(imageIdIndex)
     this.background?.moveTo(imageIdIndex)
-    const frame = this.frames[imageIdIndex]
-    const hasWindow = frame?.attributes['00281050']?.Value !== undefined
-    if (this.commonWindow === undefined && !image.color && !hasWindow) {
-      this.commonWindow = robustWindow(image.getPixelData())
-      this.viewport()?.setProperties({ voiRange: rangeOf(this.commonWindow) })
-    }
+    const hasWindow = this.frames[imageIdIndex]?.attributes[TAG.WindowCenter]?.Value !== undefined
+    if (this.commonWindow === undefined && !image.color && !hasWindow) this.findWindow(image)
     this.canvasHost.dataset.state = 'drawing'
     this.canvasHost.dataset.index = String(imageIdIndex)
     this.drawWords()
+  }
+
+  /** A window for images that bring none: from the one on screen at once, then from the middle of the stack. */
+  private findWindow(image: Types.IImage): void {
+    const apply = (window: Window): void => {
+      this.commonWindow = window
+      this.viewport()?.setProperties({ voiRange: rangeOf(window) })
+      this.viewport()?.render()
+    }
+    const first = robustWindow(image.getPixelData())
+    apply(first)
+    const frames = this.frames
+    const middle = frames[Math.floor(frames.length / 2)]
+    if (middle === undefined || middle.imageId === image.imageId) return
+    const use = (other: Types.IImage): void => {
+      // The reader's own choice, or another series meanwhile, stands.
+      if (this.frames === frames && this.isWindow(first)) apply(robustWindow(other.getPixelData()))
+    }
+    imageLoader.loadAndCacheImage(middle.imageId).then(use, () => undefined)
+  }
+
+  private isWindow(window: Window): boolean {
+    const shown = this.viewport()?.getProperties().voiRange
+    const { lower, upper } = rangeOf(window)
+    return shown !== undefined && shown.lower === lower && shown.upper === upper
   }
 
   private rendered(): void {
