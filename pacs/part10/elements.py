@@ -223,7 +223,7 @@ def end_of_undefined(  # noqa: PLR0912 -- one state machine over items and eleme
     """Offset behind the Sequence Delimitation Item that closes the value at `start`. Iterative, bounded.
 
     The value of UN with undefined length is implicit VR (PS3.5 §6.2.2); each item's first element tells what it really
-    is, because real files mix both.
+    is, because real files mix both. Pixel data may end with the data set, behind a whole fragment.
 
     Raises:
         MalformedDataSet: no delimiter, something else where an item must be, too deep, too many.
@@ -237,6 +237,8 @@ def end_of_undefined(  # noqa: PLR0912 -- one state machine over items and eleme
     offset = start
     for _ in range(MAX_NESTED_ELEMENTS):
         if offset + 8 > end:
+            if offset == end and len(sequences) == 1 and not items and tag in PIXEL_DATA_TAGS and offset != start:
+                return end  # every fragment is whole; only the delimiter was never written
             raise MalformedDataSet(f"no Sequence Delimitation Item {where}; the data set ends at byte {end}")
         group, number, length = unpack(buffer, offset)
         inner = group << 16 | number
