@@ -7,14 +7,17 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pacs.errors import NotFound, StoredBytesDamaged
+from pacs import log
+from pacs.errors import NotFound, StorageError, StoredBytesDamaged
 from pacs.index import Index
 from pacs.model import DicomJson, InstanceKey, Principal, StoredInstance
 from pacs.part10.dicom_json import to_json, value_bytes
+from pacs.part10.frame_bytes import frame_bytes
 from pacs.part10.frame_table import FrameTable
 from pacs.part10.header import Header, scan
 from pacs.part10.transfer_syntax import transfer_syntax
-from pacs.storage.derived import DerivedStore
+from pacs.pixels.thumbnail import thumbnail
+from pacs.storage.derived import DerivedStore, thumbnail_name
 from pacs.storage.segments import SegmentStore
 
 _MAX_KEPT = 2048
@@ -109,16 +112,27 @@ class Retrieve:
             StorageError: the bytes are not there.
         """
         table = self._frame_table(instance)
-        for number in numbers:
-            if not 1 <= number <= len(table):
-                raise NotFound(
-                    f"frame {number} is not there: the instance has {len(table)} frames (numbers start at 1)"
-                )
-        if transfer_syntax(instance.transfer_syntax_uid).is_deflated:
-            data_set = self.header(instance).buffer
-        else:
-            data_set = self.data_set(instance)
-        return [_frame(table, number, data_set, instance) for number in numbers]
+        is_deflated = transfer_syntax(instance.transfer_syntax_uid).is_deflated
+        data_set = self.header(instance).buffer if is_deflated else self.data_set(instance)
+        return frame_bytes(table, data_set, numbers)
+
+    def thumbnail(self, instance: StoredInstance, frame_number: int) -> bytes:
+        """A small JPEG of one frame, kept for the next who asks; made on the spot when it is not there yet.
+
+        Raises:
+            NotFound: the number is out of range.
+            UndecodablePixels: no pixel data, or it cannot be decoded.
+        """
+        hospital, name = instance.key.hospital, thumbnail_name(instance.digest, frame_number)
+        kept = self._derived.get(hospital, name)
+        if kept is None:
+            (fragments,) = self.frames(instance, (frame_number,))
+            kept = thumbnail(self.header(instance), fragments, frame_number=frame_number)
+            try:
+                self._derived.put(hospital, name, kept)
+            except StorageError as problem:
+                log.failure("thumbnail cannot be kept", problem, sop_instance_uid=instance.key.sop_instance_uid)
+        return kept
 
     def metadata(self, instance: StoredInstance, bulk_data_base: str) -> DicomJson:
         """The DICOM JSON Model of the instance (PS3.18 Annex F); bulk values as ``<bulk_data_base>/<path>``.
@@ -153,20 +167,3 @@ class Retrieve:
             while len(self._kept) > _MAX_KEPT:
                 self._kept.popitem(last=False)
         return kept
-
-
-def _frame(table: FrameTable, number: int, data_set: memoryview, instance: StoredInstance) -> tuple[memoryview, ...]:
-    fragments = table.fragments(number)
-    if any(offset + length > len(data_set) for offset, length in fragments):
-        raise StoredBytesDamaged(f"instance {instance.key.sop_instance_uid} ends before its frame {number}")
-    if table.frame_bits & 7:
-        return (_unpacked(table, number, data_set),)
-    return tuple(data_set[offset : offset + length] for offset, length in fragments)
-
-
-def _unpacked(table: FrameTable, number: int, data_set: memoryview) -> memoryview:
-    """A one-bit frame whose neighbours share its first or last byte (PS3.5 §8.1.1): alone, unused bits cleared."""
-    ((offset, length),) = table.fragments(number)
-    bits = int.from_bytes(data_set[offset : offset + length], "little") >> table.bit_offset(number)
-    bits &= (1 << table.frame_bits) - 1
-    return memoryview(bits.to_bytes((table.frame_bits + 7) // 8, "little"))

@@ -15,6 +15,11 @@ _MARK = b"PACSd1"
 _CHECK_BYTES = 4
 
 
+def thumbnail_name(digest: str, frame_number: int) -> str:
+    """Name of the JPEG thumbnail of one frame; `digest` is the data set's, so that it can never be of other bytes."""
+    return f"thumbnail/{digest}/{frame_number}"
+
+
 class DerivedStore:
     """One file per object under `root`, in 256 folders per hospital. Thread-safe, and safe between processes.
 
