@@ -1,6 +1,6 @@
 """We as client: the associations that C-MOVE sends on (PS3.7 §9.1.1). Only configured addresses are dialled.
 
-The same pure core and the same socket shell as the server's, so that a stored data set goes to the kernel where it lies.
+The same pure core and socket shell as the server: a stored data set goes to the kernel where it lies.
 """
 
 from __future__ import annotations

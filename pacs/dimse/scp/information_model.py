@@ -73,7 +73,7 @@ def require_keys_above(identifier: Identifier, model: InformationModel, level: L
     for above in model.above(level):
         values = identifier.values(UNIQUE_KEY[above])
         if not values:
-            raise InvalidRequest(f"{_KEY_NAME[above]} missing; {model.name} {level} needs it")
+            raise InvalidRequest(f"{_KEY_NAME[above]} missing at level {level}")
         if len(values) > 1:
             raise InvalidRequest(f"{_KEY_NAME[above]} needs a single value here")
         found[above] = _single_value(values[0], above)
@@ -92,7 +92,7 @@ def retrieve_keys(identifier: Identifier, model: InformationModel, level: Level)
     }
     values = identifier.values(UNIQUE_KEY[level])
     if not values:
-        raise InvalidRequest(f"{_KEY_NAME[level]} missing; level {level} needs it")
+        raise InvalidRequest(f"{_KEY_NAME[level]} missing at level {level}")
     if level is Level.PATIENT and len(values) > 1:
         raise InvalidRequest(f"{_KEY_NAME[level]} needs a single value here")
     keys[level] = tuple(dict.fromkeys(_single_value(value, level) for value in values))

@@ -89,7 +89,5 @@ def no_context_reason(instance: StoredInstance) -> str:
 
 def sub_operation_message_id(number: int, request_message_id: int) -> int:
     """Message ID of the `number`-th sub-operation (from 0), never that of the request itself (PS3.7 §9.3.1)."""
-    message_id = number % _MAX_MESSAGE_ID + 1
-    if message_id >= request_message_id:
-        message_id = message_id % _MAX_MESSAGE_ID + 1
-    return message_id
+    message_id = number % (_MAX_MESSAGE_ID - 1) + 1
+    return message_id + 1 if message_id >= request_message_id else message_id
