@@ -120,8 +120,8 @@ class Association:
 
     def request(self, request: pdu.AssociateRequest) -> None:
         """A-ASSOCIATE request; the shell connects next."""
-        self._request = request
         self._require(Trigger.ASSOCIATE_REQUEST)
+        self._request = request
 
     def connected(self) -> None:
         """Transport connection confirmation: we have connected to a peer."""
@@ -129,8 +129,8 @@ class Association:
 
     def accept(self, accept: pdu.AssociateAccept) -> None:
         """A-ASSOCIATE response (accept)."""
-        self._accepted_ids = frozenset(context.context_id for context in accept.contexts if context.result == 0)
         self._require(Trigger.ACCEPT, accept)
+        self._accepted_ids = frozenset(context.context_id for context in accept.contexts if context.result == 0)
 
     def reject(self, reject: pdu.AssociateReject) -> None:
         """A-ASSOCIATE response (reject)."""

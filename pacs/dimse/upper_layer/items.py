@@ -103,18 +103,38 @@ def encode_proposed_context(context: ProposedContext) -> bytes:
     return encode_item(0x20, bytes((context.context_id, 0, 0, 0)) + syntaxes)
 
 
-def decode_proposed_context(content: memoryview) -> ProposedContext:
-    context_id = _context_id(content)
-    abstract: list[str] = []
-    transfer: list[str] = []
-    for kind, item in iter_items(content[4:]):
+class ProposedContextReader:
+    """Reads the presentation contexts of one A-ASSOCIATE-RQ.
+
+    A peer that proposes 128 contexts proposes the same transfer syntaxes in most: equal bytes are read once.
+    """
+
+    def __init__(self) -> None:
+        self._read: dict[bytes, tuple[str, ...]] = {}
+
+    def read(self, content: memoryview) -> ProposedContext:
+        """One Presentation Context Item. Raises `ProtocolViolation`."""
+        context_id = _context_id(content)
+        items = content[4:]
+        # The abstract syntax comes first (PS3.8 §9.3.2.2), and what follows is the transfer syntaxes.
+        first = next(iter_items(items), None)
+        if first is None or first[0] != 0x30:
+            raise ProtocolViolation(f"presentation context {context_id} does not begin with its abstract syntax")
+        rest = bytes(items[_ITEM_HEADER.size + len(first[1]) :])
+        transfer_syntaxes = self._read.get(rest)
+        if transfer_syntaxes is None:
+            transfer_syntaxes = self._read[rest] = _transfer_syntaxes(rest, context_id)
+        return ProposedContext(context_id, decode_uid(first[1]), transfer_syntaxes)
+
+
+def _transfer_syntaxes(items: bytes, context_id: int) -> tuple[str, ...]:
+    found: list[str] = []
+    for kind, item in iter_items(memoryview(items)):
         if kind == 0x30:
-            abstract.append(decode_uid(item))
-        elif kind == 0x40:
-            transfer.append(decode_uid(item))
-    if len(abstract) != 1:
-        raise ProtocolViolation(f"presentation context {context_id} has {len(abstract)} abstract syntaxes, not one")
-    return ProposedContext(context_id, abstract[0], tuple(transfer))
+            raise ProtocolViolation(f"presentation context {context_id} has two abstract syntaxes")
+        if kind == 0x40:
+            found.append(decode_uid(item))
+    return tuple(found)
 
 
 def encode_context_result(context: ContextResult) -> bytes:

@@ -9,9 +9,9 @@ from enum import IntEnum
 from pacs.dimse.upper_layer.items import (
     ContextResult,
     ProposedContext,
+    ProposedContextReader,
     UserInformation,
     decode_context_result,
-    decode_proposed_context,
     decode_uid,
     decode_user_information,
     encode_context_result,
@@ -160,7 +160,8 @@ def decode_associate_rq(body: memoryview) -> AssociateRequest:
             information.
     """
     version, called, calling, application_context, items, information = _decode_associate(body, 0x20)
-    contexts = tuple(decode_proposed_context(item) for item in items)
+    reader = ProposedContextReader()
+    contexts = tuple(reader.read(item) for item in items)
     _check_context_ids([context.context_id for context in contexts])
     return AssociateRequest(called, calling, contexts, information, application_context, version)
 
