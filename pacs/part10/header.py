@@ -67,7 +67,7 @@ class Header:
         return self.transfer_syntax.is_encapsulated and bytes(self.buffer[start : start + 4]) == b"\xfe\xff\x00\xe0"
 
     def value(self, tag: int) -> memoryview | None:
-        """The stored bytes of the value, delimiters left out; None when the element is absent."""
+        """The stored bytes of the value, of undefined length with its delimiter; None when the element is absent."""
         element = self.elements.get(tag)
         if element is None:
             return None

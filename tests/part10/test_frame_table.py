@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 import time
 import warnings
+import zlib
 
 import pydicom
 import pytest
@@ -145,8 +146,6 @@ def test_damaged_tables_are_refused(encoded):
 
 
 def test_a_table_that_inflates_without_end_is_refused():
-    import zlib
-
     with pytest.raises(StoredBytesDamaged):
         FrameTable.decode(b"\x03\x04\0\0\0\x04\0\0\0" + zlib.compress(bytes(1 << 24)))
 
