@@ -1,4 +1,4 @@
-"""DICOM bytes, pure: bytes in, values out. No file, socket, thread or clock; no length is believed before it is compared.
+"""DICOM bytes, pure: bytes in, values out. No file, socket, thread or clock; no length is believed unchecked.
 
 From the bytes of a file inwards:
 
