@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,7 +21,6 @@ from pacs.pixels.render import JPEG_MEDIA_TYPE, PNG_MEDIA_TYPE, rendered
 from pacs.pixels.thumbnail import THUMBNAIL_SIDE, middle, thumbnail
 
 _OFFERS = (Offer(JPEG_MEDIA_TYPE), Offer(PNG_MEDIA_TYPE))
-_MAX_KEPT_BYTES = 32 << 20
 _MAX_TRIED = 3
 """Instances tried when the middle one cannot be decoded; more would make one request expensive."""
 
@@ -66,11 +63,10 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
 
 
 class Pictures:
-    """Makes pictures, and keeps the small ones in memory. Thread-safe."""
+    """Makes pictures. Thread-safe."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._kept = _KeptPictures(_MAX_KEPT_BYTES)
 
     def rendered(self, request: Request) -> Response:
         """The image at full size, or scaled to ``viewport``."""
@@ -98,14 +94,11 @@ class Pictures:
         side = THUMBNAIL_SIDE if viewport is None else max(viewport.columns, viewport.rows)
 
         def make(instance: StoredInstance, frame: int, offer: Offer) -> bytes:
-            name = (instance.digest, str(frame), str(side), offer.media_type)
-            kept = self._kept.get(name)
-            if kept is None:
-                header = self._services.retrieve.header(instance)
-                (fragments,) = self._services.retrieve.frames(instance, (frame,))
-                kept = thumbnail(header, fragments, frame_number=frame, side=side, media_type=offer.media_type)
-                self._kept.put(name, kept)
-            return kept
+            if side == THUMBNAIL_SIDE and offer.media_type == JPEG_MEDIA_TYPE:
+                return self._services.retrieve.thumbnail(instance, frame)
+            header = self._services.retrieve.header(instance)
+            (fragments,) = self._services.retrieve.frames(instance, (frame,))
+            return thumbnail(header, fragments, frame_number=frame, side=side, media_type=offer.media_type)
 
         return self._answer(request, parameters, "thumbnail", make)
 
@@ -165,28 +158,3 @@ def _candidates(instances: list[StoredInstance]) -> list[StoredInstance]:
         return []
     chosen = middle(len(images)) - 1
     return [images[chosen], *images[chosen + 1 :], *reversed(images[:chosen])]
-
-
-class _KeptPictures:
-    """Pictures by name, the least used forgotten first, within a number of bytes. Thread-safe."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._size_bytes = 0
-        self._lock = threading.Lock()
-        self._pictures: OrderedDict[tuple[str, ...], bytes] = OrderedDict()
-
-    def get(self, name: tuple[str, ...]) -> bytes | None:
-        with self._lock:
-            picture = self._pictures.get(name)
-            if picture is not None:
-                self._pictures.move_to_end(name)
-            return picture
-
-    def put(self, name: tuple[str, ...], picture: bytes) -> None:
-        with self._lock:
-            self._size_bytes += len(picture) - len(self._pictures.pop(name, b""))
-            self._pictures[name] = picture
-            while self._size_bytes > self._max_bytes:
-                _, oldest = self._pictures.popitem(last=False)
-                self._size_bytes -= len(oldest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from starlette.types import Scope
 
@@ -14,6 +14,9 @@ from pacs.dicomweb.resources import ResourceKey, service_base
 from pacs.dicomweb.responses import IMMUTABLE, REVALIDATE, entity_tag
 from pacs.dicomweb.services import Services
 from pacs.model import Principal, StoredInstance
+from pacs.part10.file_meta import write_file_meta
+from pacs.part10.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
+from pacs.pixels.transcode import to_native
 
 DICOM = "application/dicom"
 
@@ -36,13 +39,15 @@ def instances_of(services: Services) -> Callable[[Scope], Answer]:
         if is_not_modified(scope, tag):
             return Answer(headers, status=304)
         if not offer.is_multipart:
-            file = services.retrieve.file(instances[0])
+            file = _file(services, instances[0], offer)
             return Answer({**headers, "content-type": offer.content_type(), "content-length": str(len(file))}, (file,))
         boundary = derived_boundary(*identity)
         headers["content-type"] = offer.content_type(boundary)
-        length = encoded_length(boundary, (_part(instance, base, b"") for instance in instances))
-        headers["content-length"] = str(length + sum(instance.location.length for instance in instances))
-        return Answer(headers, _files(services, instances, base, boundary), is_lazy=True)
+        if not offer.is_only_if_named:
+            length = encoded_length(boundary, (_part(instance, base, offer, b"") for instance in instances))
+            headers["content-length"] = str(length + sum(instance.location.length for instance in instances))
+        parts = (_part(instance, base, offer, _file(services, instance, offer)) for instance in instances)
+        return Answer(headers, encoded(boundary, parts), is_lazy=True)
 
     return prepare
 
@@ -58,23 +63,36 @@ def find(services: Services, principal: Principal, key: ResourceKey) -> list[Sto
 
 
 def instance_offers(instances: Sequence[StoredInstance]) -> tuple[Offer, ...]:
-    """As stored, byte for byte: many instances as multipart, one also by itself."""
+    """As stored, byte for byte: many instances as multipart, one also by itself.
+
+    Explicit VR Little Endian is made for who names it. ``application/dicom`` without a transfer syntax gives what is
+    stored although PS3.18 §8.7.3.2 means Explicit VR Little Endian: what goes in comes out.
+    """
     syntaxes = {instance.transfer_syntax_uid for instance in instances}
     syntax = syntaxes.pop() if len(syntaxes) == 1 else MIXED
-    offers = [Offer(DICOM, syntax, is_multipart=True)]
-    if len(instances) == 1:
-        offers.append(Offer(DICOM, syntax))
+    offers: list[Offer] = []
+    for is_multipart in (True, False) if len(instances) == 1 else (True,):
+        offers.append(Offer(DICOM, syntax, is_multipart))
+        if syntax != EXPLICIT_VR_LITTLE_ENDIAN:
+            offers.append(Offer(DICOM, EXPLICIT_VR_LITTLE_ENDIAN, is_multipart, is_only_if_named=True))
     return tuple(offers)
 
 
-def _files(
-    services: Services, instances: Sequence[StoredInstance], base: str, boundary: str
-) -> Iterator[bytes | memoryview]:
-    parts = (_part(instance, base, services.retrieve.file(instance)) for instance in instances)
-    return encoded(boundary, parts)
+def _file(services: Services, instance: StoredInstance, offer: Offer) -> bytes | memoryview:
+    """The Part 10 file as stored, or re-encoded when the offer is. Raises `UndecodablePixels`."""
+    if not offer.is_only_if_named or instance.transfer_syntax_uid == offer.transfer_syntax_uid:
+        return services.retrieve.file(instance)
+    data_set = services.retrieve.data_set(instance)
+    meta = write_file_meta(
+        sop_class_uid=instance.sop_class_uid,
+        sop_instance_uid=instance.key.sop_instance_uid,
+        transfer_syntax_uid=EXPLICIT_VR_LITTLE_ENDIAN,
+    )
+    return meta + to_native(data_set, instance.transfer_syntax_uid, EXPLICIT_VR_LITTLE_ENDIAN)
 
 
-def _part(instance: StoredInstance, base: str, file: bytes | memoryview) -> Part:
+def _part(instance: StoredInstance, base: str, offer: Offer, file: bytes | memoryview) -> Part:
     key = instance.key
     path = ResourceKey(key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid).path
-    return Part(f"{DICOM}; transfer-syntax={instance.transfer_syntax_uid}", (file,), base + path)
+    syntax = offer.transfer_syntax_uid if offer.is_only_if_named else instance.transfer_syntax_uid
+    return Part(f"{DICOM}; transfer-syntax={syntax}", (file,), base + path)

@@ -1,0 +1,51 @@
+"""Plain ASGI routes: pieces are passed on untouched, late errors keep their status."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pacs.dicomweb.hot import Answer, HotRoute
+from pacs.errors import UndecodablePixels
+
+SCOPE = {"type": "http", "method": "GET", "path": "/", "headers": []}
+
+
+def sent_by(route: HotRoute, scope: dict[str, Any] = SCOPE) -> list[Any]:
+    messages: list[Any] = []
+
+    async def send(message: Any) -> None:
+        messages.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    asyncio.run(route(scope, receive, send))
+    return messages
+
+
+@pytest.mark.parametrize("is_lazy", [False, True])
+def test_pieces_are_not_joined_or_copied(is_lazy: bool) -> None:
+    pieces = [b"head", memoryview(b"frame"), b"tail"]
+    messages = sent_by(HotRoute(lambda _: Answer({"x": "y"}, pieces, is_lazy=is_lazy)))
+    assert messages[0]["headers"] == [(b"x", b"y")]
+    bodies = [message["body"] for message in messages[1:]]
+    assert all(sent is piece for sent, piece in zip(bodies, pieces, strict=False))
+    assert [message.get("more_body", False) for message in messages[1:]] == [True, True, True, False]
+
+
+def test_an_error_before_the_first_piece_is_raised_before_the_answer_begins() -> None:
+    def pieces() -> Iterator[bytes]:
+        raise UndecodablePixels("no")
+        yield b""
+
+    with pytest.raises(UndecodablePixels):
+        sent_by(HotRoute(lambda _: Answer({}, pieces(), is_lazy=True)))
+
+
+def test_other_methods_are_refused() -> None:
+    messages = sent_by(HotRoute(lambda _: Answer({})), {**SCOPE, "method": "PUT"})
+    assert messages[0]["status"] == 405

@@ -1,0 +1,115 @@
+"""Pictures and thumbnails of every level."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.uid import generate_uid
+
+from pacs.dicomweb.resources import ResourceKey
+from tests.dicomweb.served import DoorInMemory, image
+
+
+def picture(content: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(content))
+
+
+@pytest.fixture(scope="module")
+def slices(door: DoorInMemory) -> list[ResourceKey]:
+    """Three slices of one grey each; the middle one is the second."""
+    study, series = generate_uid(), generate_uid()
+    return [
+        door.keep(
+            image(
+                StudyInstanceUID=study,
+                SeriesInstanceUID=series,
+                InstanceNumber=number,
+                PixelData=np.full(16 * 24, number * 100, "<u2").tobytes(),
+            )
+        )
+        for number in (1, 2, 3)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["rendered", "thumbnail"])
+def test_every_level_has_a_picture(door: DoorInMemory, slices: list[ResourceKey], kind: str) -> None:
+    instance = slices[0]
+    study = f"/studies/{instance.study_instance_uid}"
+    for path in (study, f"{study}/series/{instance.series_instance_uid}", instance.path, f"{instance.path}/frames/1"):
+        answer = door.get(f"{path}/{kind}")
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-type"] == "image/jpeg"
+        assert picture(answer.content).size == (24, 16)
+        assert door.get(f"{path}/{kind}", if_none_match=answer.headers["etag"]).status_code == 304
+
+
+def test_a_series_shows_its_middle_image(door: DoorInMemory, slices: list[ResourceKey]) -> None:
+    series = f"/studies/{slices[0].study_instance_uid}/series/{slices[0].series_instance_uid}"
+    for kind in ("rendered", "thumbnail"):
+        of_series = door.get(f"{series}/{kind}", accept="image/png").content
+        assert of_series == door.get(f"{slices[1].path}/{kind}", accept="image/png").content
+        assert of_series != door.get(f"{slices[0].path}/{kind}", accept="image/png").content
+
+
+def test_accept(door: DoorInMemory, slices: list[ResourceKey]) -> None:
+    url = f"{slices[0].path}/rendered"
+    assert picture(door.get(url, accept="image/png").content).format == "PNG"
+    assert picture(door.get(f"{url}?accept=image/png").content).format == "PNG"
+    assert picture(door.get(url, accept="image/avif,image/webp,image/*,*/*;q=0.8").content).format == "JPEG"
+    assert door.get(url, accept="image/gif").status_code == 406
+
+
+def test_window_viewport_and_quality(door: DoorInMemory) -> None:
+    kept = door.keep(image(PixelData=np.tile(np.arange(0, 240, 10, dtype="<u2"), 16).tobytes()))
+    url = f"{kept.path}/rendered"
+
+    def greys(parameters: str) -> np.ndarray:
+        answer = door.get(f"{url}?{parameters}", accept="image/png")
+        assert answer.status_code == 200, answer.text
+        return np.asarray(picture(answer.content))
+
+    narrow = greys("window=120,2,linear")
+    assert set(narrow[0]) <= {0, 255} | set(narrow[0, 11:14])
+    assert narrow[0, 0] == 0
+    assert narrow[0, -1] == 255
+    assert not np.array_equal(greys("window=120,240,sigmoid"), greys("window=120,240,linear-exact"))
+    assert greys("viewport=12,8").shape == (8, 12)
+    assert greys("viewport=24,16,12,0,12,8").shape == (16, 24)
+    large, small = (len(door.get(f"{url}?quality={quality}").content) for quality in (100, 1))
+    assert large > small
+    assert picture(door.get(f"{kept.path}/thumbnail?viewport=10,10").content).size == (10, 7)
+
+
+@pytest.mark.parametrize(
+    "parameters", ["window=1", "window=a,b", "window=1,0", "viewport=0,0", "viewport=1", "quality=0", "quality=101"]
+)
+def test_bad_parameters(door: DoorInMemory, slices: list[ResourceKey], parameters: str) -> None:
+    answer = door.get(f"{slices[0].path}/rendered?{parameters}")
+    assert answer.status_code == 400
+    assert parameters.partition("=")[0] in answer.json()["error"]
+
+
+def test_what_is_no_image_says_so(door: DoorInMemory) -> None:
+    kept = door.keep(image(PixelData=None, Modality="SR"))
+    for path in (kept.path, f"/studies/{kept.study_instance_uid}"):
+        answer = door.get(f"{path}/rendered")
+        assert answer.status_code == 406
+        assert "no image" in answer.json()["error"]
+
+
+def test_frames_that_are_not_there(door: DoorInMemory, slices: list[ResourceKey]) -> None:
+    assert door.get(f"{slices[0].path}/frames/2/rendered").status_code == 404
+    assert door.get(f"{slices[0].path}/frames/1,1/rendered").status_code == 400
+    assert door.get(f"/studies/{generate_uid()}/thumbnail").status_code == 404
+
+
+def test_an_undecodable_middle_gives_way_to_its_neighbour(door: DoorInMemory) -> None:
+    study, series = generate_uid(), generate_uid()
+    for number in (1, 2, 3):
+        broken = {"BitsAllocated": 12} if number == 2 else {}
+        door.keep(image(StudyInstanceUID=study, SeriesInstanceUID=series, InstanceNumber=number, **broken))
+    answer = door.get(f"/studies/{study}/series/{series}/thumbnail")
+    assert answer.status_code == 200

@@ -1,0 +1,49 @@
+"""window, viewport and quality."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pacs.dicomweb.rendering_parameters import RenderingParameters, rendering_parameters
+from pacs.errors import InvalidRequest
+from pacs.pixels.display import Window
+from pacs.pixels.render import Viewport
+
+
+def test_absent_is_the_default() -> None:
+    assert rendering_parameters({"annotation": "patient"}) == RenderingParameters()
+
+
+def test_what_they_mean() -> None:
+    parameters = rendering_parameters({"window": "40.5,400,Linear-Exact", "viewport": "100,50,,10,20", "quality": "75"})
+    assert parameters.window == Window(40.5, 400, "LINEAR_EXACT")
+    assert parameters.viewport == Viewport(100, 50, 0, 10, 20, None)
+    assert parameters.quality == 75
+    assert rendering_parameters({"window": "-600,1500"}).window == Window(-600, 1500, "LINEAR")
+    assert parameters.identity != RenderingParameters().identity
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(
+            ("window", text)
+            for text in ("", "1", "1,2,3,4", "1,2,cubic", "nan,1", "1,inf", "1,-1", "1,0.5", "1_0,2", "１,2")
+        ),
+        *(("viewport", text) for text in ("", "1", "0,1", "1e9,1", "1,1,x", "1,1,1,1,1,1,1", "-5,5")),
+        *(("quality", text) for text in ("", "0", "101", "9.5", "²", "1000")),
+    ],
+)
+def test_nonsense_names_its_parameter(name: str, text: str) -> None:
+    with pytest.raises(InvalidRequest, match=name):
+        rendering_parameters({name: text})
+
+
+@given(st.sampled_from(["window", "viewport", "quality"]), st.text(alphabet="0123456789.,-+einfa xlr", max_size=30))
+def test_any_text(name: str, text: str) -> None:
+    with contextlib.suppress(InvalidRequest):
+        rendering_parameters({name: text})
