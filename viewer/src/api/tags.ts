@@ -17,6 +17,7 @@ export const TAG = {
   PatientSex: '00100040',
   PatientAge: '00101010',
   SliceThickness: '00180050',
+  ImagerPixelSpacing: '00181164',
   StudyInstanceUid: '0020000D',
   SeriesInstanceUid: '0020000E',
   SeriesNumber: '00200011',

@@ -70,7 +70,33 @@ export function flattened(instance: DataSet, frameNumber: number): DataSet {
   for (const groups of [shared, own]) {
     for (const tag of Object.keys(groups ?? {})) Object.assign(flat, items(groups as DataSet, tag)[0])
   }
-  return flat
+  return placeable(flat)
+}
+
+/** Leaves out a spacing or a place that cannot be one (zeros, skewed directions): they would draw nothing at all. */
+function placeable(attributes: DataSet): DataSet {
+  const isSpacing = (tag: string): boolean => {
+    const spacing = numbers(attributes, tag)
+    return spacing.length === 2 && spacing.every((size) => size > 0)
+  }
+  if (!isSpacing(TAG.PixelSpacing)) {
+    const imager = isSpacing(TAG.ImagerPixelSpacing) ? attributes[TAG.ImagerPixelSpacing] : undefined
+    attributes[TAG.PixelSpacing] = imager
+  }
+  const cosines = numbers(attributes, TAG.ImageOrientationPatient)
+  if (!isOrthonormal(cosines) || numbers(attributes, TAG.ImagePositionPatient).length !== 3) {
+    delete attributes[TAG.ImageOrientationPatient]
+    delete attributes[TAG.ImagePositionPatient]
+  }
+  return attributes
+}
+
+function isOrthonormal(cosines: number[]): boolean {
+  if (cosines.length !== 6) return false
+  const product = (one: number, other: number): number =>
+    [0, 1, 2].reduce((sum, axis) => sum + (cosines[one + axis] ?? NaN) * (cosines[other + axis] ?? NaN), 0)
+  const isNear = (value: number, wanted: number): boolean => Math.abs(value - wanted) < 0.02
+  return isNear(product(0, 0), 1) && isNear(product(3, 3), 1) && isNear(product(0, 3), 0)
 }
 
 function byPlace(one: DataSet, other: DataSet): number {

@@ -66,6 +66,7 @@ it('puts a frame’s own groups over the shared ones over the instance', () => {
   const place = (z: number): DataSet => ({ '00200032': { vr: 'DS', Value: [0, 0, z] } })
   const instance = image('5', {
     ...slope(9),
+    '00200037': { vr: 'DS', Value: [1, 0, 0, 0, 1, 0] },
     '00280008': { vr: 'IS', Value: [2] },
     '52009229': { vr: 'SQ', Value: [{ ...group('00289145', slope(2)), ...group('00209113', place(-1)) }] },
     '52009230': { vr: 'SQ', Value: [group('00209113', place(1)), group('00209113', place(2))] },
@@ -76,4 +77,20 @@ it('puts a frame’s own groups over the shared ones over the instance', () => {
   expect(second['52009230']).toBeUndefined()
   expect(flattened(instance, 99)['00200032']?.Value).toEqual([0, 0, -1])
   expect(instance['00281053']?.Value).toEqual([9])
+})
+
+describe('attributes that cannot place an image', () => {
+  const shown = (more: DataSet) => flattened(image('5', more), 1)
+
+  it('are left out, so that the image is drawn all the same', () => {
+    const skewed = { ...placed('5', 3), '00200037': { vr: 'DS', Value: [1, 0, 0, 1, 0, 0] } }
+    expect(shown({ '00280030': { vr: 'DS', Value: [0, 0] } })['00280030']).toBeUndefined()
+    expect(flattened(skewed, 1)['00200032']).toBeUndefined()
+    expect(flattened(placed('5', 3), 1)['00200032']?.Value).toEqual([0, 0, 3])
+  })
+
+  it('give way to the spacing at the detector', () => {
+    const spacing = shown({ '00181164': { vr: 'DS', Value: [0.2, 0.2] } })
+    expect(spacing['00280030']?.Value).toEqual([0.2, 0.2])
+  })
 })
