@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from pydicom.datadict import keyword_for_tag
-from sqlalchemy import ColumnElement, Table, and_, exists, false, func, or_, select
+from sqlalchemy import ColumnElement, Table, and_, false, func, or_, select
 
 from pacs.errors import InvalidRequest
 from pacs.index import wildcard
@@ -23,7 +24,22 @@ TABLES: dict[Level, Table] = {
     Level.SERIES: series,
     Level.IMAGE: instances,
 }
+ROW_ABOVE = {Level.STUDY: "patient_row", Level.SERIES: "study_row", Level.IMAGE: "series_row"}
+"""The column that points to the row of the level above."""
 Condition = ColumnElement[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A criterion in SQL; never narrower than the criterion."""
+
+    condition: Condition
+    is_whole: bool = True
+    """It says all of the criterion; otherwise rows that pass have still to be looked at."""
+    is_key: bool = False
+    """An index on the column leads to few rows."""
+
+
 _LAST_CHARACTER = "\U0010ffff"
 
 PATIENT_NAME = 0x00100010
@@ -59,6 +75,9 @@ COLUMNS: dict[Level, dict[int, str]] = {
     },
 }
 _LISTS = frozenset({"modalities_in_study", "sop_classes_in_study"})
+_KEYS = frozenset({"study_instance_uid", "series_instance_uid", "sop_instance_uid", "patient_id", "accession_number"})
+_KEY_PREFIX = 2
+"""A pattern is a key from so many characters before its first wild card on."""
 
 
 def level_of(tag: int) -> Level | None:
@@ -66,11 +85,8 @@ def level_of(tag: int) -> Level | None:
     return next((level for level in LEVELS if tag in COLUMNS[level]), None)
 
 
-def condition(tag: int, criterion: Criterion, at: Level, dialect: str) -> tuple[Condition, bool] | None:
-    """`criterion` in SQL for a search at level `at`, and whether it says all; None when no column there helps.
-
-    What the SQL says is never narrower than the criterion.
-    """
+def condition(tag: int, criterion: Criterion, at: Level, dialect: str) -> Said | None:
+    """`criterion` in SQL for a search at level `at`; None when no column there helps."""
     level = level_of(tag)
     if level is None or LEVELS.index(level) > LEVELS.index(at):
         return None
@@ -79,74 +95,80 @@ def condition(tag: int, criterion: Criterion, at: Level, dialect: str) -> tuple[
     return _on_column(table, COLUMNS[level][tag], criterion, dialect)
 
 
-def condition_below(criteria: list[tuple[int, Criterion]], at: Level, dialect: str) -> Condition:
+def condition_below(hospital: str, criteria: list[tuple[int, Criterion]], at: Level, dialect: str) -> Said:
     """That one path of rows below level `at` satisfies all of these keys of lower levels.
 
     Raises:
         InvalidRequest: a key has no form in SQL.
     """
-    found: list[Condition] = []
+    found: list[Said] = []
     lowest = at
     for tag, criterion in criteria:
         level = level_of(tag)
-        part = _on_column(TABLES[level], COLUMNS[level][tag], criterion, dialect) if level else None
-        if level is None or part is None:
+        said = _on_column(TABLES[level], COLUMNS[level][tag], criterion, dialect) if level else None
+        if level is None or said is None:
             raise InvalidRequest(f"{keyword_for_tag(tag)} takes no wild card when the level searched is {at}")
-        found.append(part[0])
+        found.append(said)
         lowest = max(lowest, level, key=LEVELS.index)
-    links = [
-        TABLES[lower].c[_UP[lower]] == TABLES[upper].c.id
-        for upper, lower in pairwise(LEVELS)
-        if LEVELS.index(at) < LEVELS.index(lower) <= LEVELS.index(lowest)
-    ]
-    below = [TABLES[level] for level in LEVELS[LEVELS.index(at) + 1 : LEVELS.index(lowest) + 1]]
-    same_hospital = [table.c.hospital == TABLES[at].c.hospital for table in below]
-    return exists(select(1).select_from(*below).where(*links, *same_hospital, *found).correlate(TABLES[at]))
+    below = LEVELS[LEVELS.index(at) + 1 : LEVELS.index(lowest) + 1]
+    top = TABLES[below[0]]
+    links = [TABLES[lower].c[ROW_ABOVE[lower]] == TABLES[upper].c.id for upper, lower in pairwise(below)]
+    rows = select(top.c[ROW_ABOVE[below[0]]]).select_from(*(TABLES[level] for level in below))
+    same_hospital = [TABLES[level].c.hospital == hospital for level in below]
+    rows = rows.where(*same_hospital, *links, *(said.condition for said in found))
+    if any(said.is_key for said in found):
+        # The few rows below are found first, then those above them.
+        return Said(TABLES[at].c.id.in_(rows), is_key=True)
+    # Each row above is asked in its turn.
+    rows = rows.where(top.c[ROW_ABOVE[below[0]]] == TABLES[at].c.id)
+    return Said(rows.correlate(TABLES[at]).exists())
 
 
-_UP = {Level.STUDY: "patient_row", Level.SERIES: "study_row", Level.IMAGE: "series_row"}
-
-
-def _on_column(table: Table, name: str, criterion: Criterion, dialect: str) -> tuple[Condition, bool] | None:
+def _on_column(table: Table, name: str, criterion: Criterion, dialect: str) -> Said | None:
     column = table.c[name]
     match criterion:
         case Words(patterns) if name in _LISTS:
             if any(wildcard.has_wildcard(pattern) or "\\" in pattern for pattern in patterns):
                 return None
-            return or_(*(_in_list(column, pattern) for pattern in patterns)), True
+            return Said(or_(*(_in_list(column, pattern) for pattern in patterns)))
         case Uids(values) if name in _LISTS:
-            return or_(*(_in_list(column, value) for value in values)), True
+            return Said(or_(*(_in_list(column, value) for value in values)))
         case Uids(values):
-            return column.in_(values), True
+            return Said(column.in_(values), is_key=name in _KEYS)
         case Words(patterns):
-            return _any_pattern(column, patterns, dialect), True
+            is_key = name in _KEYS and all(map(_is_key, patterns))
+            return Said(_any_pattern(column, patterns, dialect), is_key=is_key)
         case Ranges(_, ranges):
-            return or_(*(_in_range(column, first, last) for first, last in ranges)), True
+            return Said(or_(*(_in_range(column, first, last) for first, last in ranges)))
         case Numbers(values):
             numbers = [integer(value) for value in values if value == value.to_integral_value()]
             in_range = [number for number in numbers if number is not None]
-            return (column.in_(in_range) if in_range else false()), True
+            return Said(column.in_(in_range) if in_range else false())
         case Names() | FuzzyNames():
             return _on_name(table, criterion, dialect)
     return None
 
 
-def _on_name(table: Table, criterion: Names | FuzzyNames, dialect: str) -> tuple[Condition, bool]:
+def _is_key(pattern: str) -> bool:
+    return not wildcard.has_wildcard(pattern) or len(wildcard.literal_prefix(pattern)) >= _KEY_PREFIX
+
+
+def _on_name(table: Table, criterion: Names | FuzzyNames, dialect: str) -> Said:
     groups = [table.c.patient_name, table.c.patient_name_ideographic, table.c.patient_name_phonetic]
 
     def any_group(pattern: str) -> Condition:
         return or_(*(_like(group, pattern, dialect) for group in groups))
 
     if isinstance(criterion, FuzzyNames):
-        return or_(*(and_(*(any_group(f"*{part}*") for part in choice)) for choice in criterion.choices)), False
-    return or_(
-        *(
-            any_group(pattern[0])
-            if len(pattern) == 1
-            else and_(*(_like(group, part, dialect) for group, part in zip(groups, pattern, strict=False) if part))
-            for pattern in criterion.patterns
-        )
-    ), True
+        choices = (and_(*(any_group(f"*{part}*") for part in choice)) for choice in criterion.choices)
+        return Said(or_(*choices), is_whole=False)
+    patterns = (
+        any_group(pattern[0])
+        if len(pattern) == 1
+        else and_(*(_like(group, part, dialect) for group, part in zip(groups, pattern, strict=False) if part))
+        for pattern in criterion.patterns
+    )
+    return Said(or_(*patterns))
 
 
 def _in_list(column: ColumnElement[str], value: str) -> Condition:

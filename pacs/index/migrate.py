@@ -7,6 +7,7 @@ from alembic.config import Config
 from sqlalchemy import Engine, text
 
 from pacs.index.engine import writing
+from pacs.index.sqlite_statistics import write_statistics
 
 _LOCK = 0x70616373  # "pacs"
 
@@ -24,3 +25,5 @@ def migrate(engine: Engine) -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        if connection.dialect.name == "sqlite":
+            write_statistics(connection)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Select, bindparam, select, tuple_
 
 from pacs.index import results
-from pacs.index.columns import LEVELS, condition, condition_below, level_of
+from pacs.index.columns import LEVELS, ROW_ABOVE, TABLES, condition, condition_below, level_of
 from pacs.index.criteria import Criterion, criteria, satisfies
 from pacs.index.engine import reading
 from pacs.index.tables import instances, patients, series, studies
@@ -73,6 +73,7 @@ def _plan(hospital: str, query: Query, dialect: str) -> _Plan:
     rows = _rows_of(hospital, query.level)
     residual = []
     below = []
+    highest = query.level
     for tag, criterion in criteria(query):
         if not _is_supported(tag, query.level):
             continue  # as if it had no value (PS3.4 C.4.1.2.2.1, PS3.18 §8.3.4.1); `unsupported_keys` tells
@@ -82,11 +83,14 @@ def _plan(hospital: str, query: Query, dialect: str) -> _Plan:
             continue
         said = condition(tag, criterion, query.level, dialect)
         if said is not None:
-            rows = rows.where(said[0])
-        if said is None or not said[1]:
+            rows = rows.where(said.condition)
+            highest = min(highest, level or highest, key=LEVELS.index)
+        if said is None or not said.is_whole:
             residual.append((tag, criterion))
     if below:
-        rows = rows.where(condition_below(below, query.level, dialect))
+        said = condition_below(hospital, below, query.level, dialect)
+        rows = rows.where(said.condition)
+    rows = _joined(rows, hospital, query.level, highest)
     columns, is_descending = _ORDER[query.level]
     rows = rows.order_by(*(column.desc() if is_descending else column for column in columns))
     tags = results.chosen_tags(query.include, frozenset(match.path[0] for match in query.matches))
@@ -94,32 +98,20 @@ def _plan(hospital: str, query: Query, dialect: str) -> _Plan:
 
 
 def _rows_of(hospital: str, level: Level) -> Select[Any]:
-    match level:
-        case Level.PATIENT:
-            return select(patients).where(patients.c.hospital == hospital)
-        case Level.STUDY:
-            return select(studies).where(studies.c.hospital == hospital)
-        case Level.SERIES:
-            return (
-                select(series)
-                .join(studies, studies.c.id == series.c.study_row)
-                .where(series.c.hospital == hospital, studies.c.hospital == hospital)
-            )
-        case Level.IMAGE:
-            return (
-                select(
-                    instances.c.id,
-                    instances.c.series_row,
-                    instances.c.instance_number,
-                    instances.c.sop_instance_uid,
-                    instances.c.sop_class_uid,
-                    instances.c.transfer_syntax_uid,
-                    instances.c.attributes,
-                )
-                .join(series, series.c.id == instances.c.series_row)
-                .join(studies, studies.c.id == series.c.study_row)
-                .where(instances.c.hospital == hospital, series.c.hospital == hospital, studies.c.hospital == hospital)
-            )
+    table = TABLES[level]
+    # The look-up columns of an instance are not read for a search.
+    unread = {"frame_table", "digest"}
+    return select(*(column for column in table.c if column.name not in unread)).where(table.c.hospital == hospital)
+
+
+def _joined(rows: Select[Any], hospital: str, level: Level, highest: Level) -> Select[Any]:
+    """`rows` with the tables above up to the one that a condition names; no more, for a join that chooses nothing
+    costs SQLite a scan of what is joined."""
+    for upper, lower in reversed(list(pairwise(LEVELS[1:]))):
+        if max(LEVELS.index(highest), 1) <= LEVELS.index(upper) < LEVELS.index(level):
+            above, below = TABLES[upper], TABLES[lower]
+            rows = rows.join(above, above.c.id == below.c[ROW_ABOVE[lower]]).where(above.c.hospital == hospital)
+    return rows
 
 
 def _answers(engine: Engine, plan: _Plan) -> Iterator[DicomJson]:

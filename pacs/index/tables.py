@@ -84,6 +84,7 @@ patients = Table(
     _count("instances"),
     Column("attributes", Text, nullable=False),
     UniqueConstraint("hospital", "patient_id", "issuer_of_patient_id", "lone_study_uid", name="uq_patients_identity"),
+    Index("ix_patients_newest", "hospital", "id"),
     Index("ix_patients_name", "hospital", "patient_name"),
     Index("ix_patients_name_ideographic", "hospital", "patient_name_ideographic"),
     Index("ix_patients_name_phonetic", "hospital", "patient_name_phonetic"),
@@ -144,7 +145,6 @@ series = Table(
     # A series belongs to one study; equipment that sends one UID under two studies gets two rows.
     UniqueConstraint("hospital", "series_instance_uid", "study_row"),
     Index("ix_series_in_study", "hospital", "study_row", "series_number", "id"),
-    Index("ix_series_modality", "hospital", "modality"),
     Index(
         "ix_series_unsettled",
         "last_stored_at_us",

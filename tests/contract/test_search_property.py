@@ -250,16 +250,17 @@ def _values(data_set: DicomJson, tag: int) -> list[Any]:
     return data_set.get(f"{tag:08X}", {}).get("Value", [])
 
 
-def _asks(key: Match) -> bool:
+def _asks(key: Match, is_fuzzy: bool = False) -> bool:
     """A key without a value, or with one that matches everything, asks nothing."""
     texts = [value for value in (value.strip() for value in key.values) if value.strip("*")]
     if key.tag in (0x00100010, 0x00080090):
-        return bool(texts) and all(re.sub(r"[*^= ]", "", text) for text in texts)
+        idle = r"[*?^= ]" if is_fuzzy else r"[*^= ]"
+        return bool(texts) and all(re.sub(idle, "", text) for text in texts)
     return bool(texts)
 
 
 def _holds(data_set: DicomJson, key: Match, is_fuzzy: bool) -> bool:
-    if not _asks(key):
+    if not _asks(key, is_fuzzy):
         return True
     asked = [value.strip() for value in key.values if value.strip().strip("*")]
     stored = _values(data_set, key.tag)

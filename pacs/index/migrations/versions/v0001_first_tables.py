@@ -39,6 +39,7 @@ def upgrade() -> None:
             "hospital", "patient_id", "issuer_of_patient_id", "lone_study_uid", name="uq_patients_identity"
         ),
     )
+    op.create_index("ix_patients_newest", "patients", ["hospital", "id"], unique=False)
     op.create_index("ix_patients_name", "patients", ["hospital", "patient_name"], unique=False)
     op.create_index("ix_patients_name_ideographic", "patients", ["hospital", "patient_name_ideographic"], unique=False)
     op.create_index("ix_patients_name_phonetic", "patients", ["hospital", "patient_name_phonetic"], unique=False)
@@ -112,7 +113,6 @@ def upgrade() -> None:
         ),
     )
     op.create_index("ix_series_in_study", "series", ["hospital", "study_row", "series_number", "id"], unique=False)
-    op.create_index("ix_series_modality", "series", ["hospital", "modality"], unique=False)
     op.create_index(
         "ix_series_unsettled",
         "series",
