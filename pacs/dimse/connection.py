@@ -167,15 +167,19 @@ class Connection:
         with contextlib.suppress(AssociationLost):
             self.flush()
 
-    def finish(self, linger_s: float) -> None:
+    def finish(self, linger_s: float, *, is_released: bool) -> None:
         """Say what is left to say, wait until the peer closes, or `linger_s`, then close.
 
-        Closing at once would throw away what the peer has not read yet (RFC 1122 §4.2.2.13).
+        Closing at once would throw away what the peer has not read yet (RFC 1122 §4.2.2.13). After an abort or a
+        rejection the peer sees the end of the stream; after a release it is the peer that closes (PS3.8 §9.2).
         """
         deadline = time.monotonic() + linger_s
         association = self.association
         with contextlib.suppress(AssociationLost):
             self.flush()
+            if not is_released:
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_WR)
             while association.is_artim_running and not association.wants_close:
                 wait_s = deadline - time.monotonic()
                 if wait_s <= 0 or not self._receive(wait_s):

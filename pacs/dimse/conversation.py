@@ -96,12 +96,13 @@ class Conversation:
 
     def run(self) -> None:
         """Answer until the association is over; raises nothing."""
-        linger_s = _ABORT_LINGER_S
+        is_released = False
         try:
             self._association.connection_arrived()
             peer = self._open()
             if peer is not None:
-                linger_s = self._serve(peer)
+                self._serve(peer)
+                is_released = True
         except AssociationLost as lost:
             self._log_loss(lost)
         except Exception as problem:  # noqa: BLE001 -- one association must never end another
@@ -111,7 +112,8 @@ class Conversation:
             self._door.admission.leave(self)
             with self._lock:
                 self._is_idle = True
-            self._connection.finish(0.0 if self._is_stopping else min(linger_s, self._settings.acse_timeout_s))
+            linger_s = self._settings.acse_timeout_s if is_released else _ABORT_LINGER_S
+            self._connection.finish(0.0 if self._is_stopping else linger_s, is_released=is_released)
 
     # -- opening
 
@@ -166,15 +168,15 @@ class Conversation:
 
     # -- serving
 
-    def _serve(self, peer: Peer) -> float:
-        """Answer requests until the peer releases; returns how long to wait for it to close, in seconds."""
+    def _serve(self, peer: Peer) -> None:
+        """Answer requests until the peer releases."""
         request: CommandReceived | None = None
         while True:
             request = request or self._next_request()
             if request is None:
                 self._association.respond_to_release()
                 self._log_end("association released")
-                return self._settings.acse_timeout_s
+                return
             request = self._answer(peer, request)
 
     def _next_request(self) -> CommandReceived | None:

@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from pacs import errors
+from pacs.dimse.messages.command import (
+    CommandField,
+    CommandSet,
+    Element,
+    c_cancel_rq,
+    c_echo_rq,
+    c_find_rq,
+    c_store_rq,
+    response_to,
+)
+from pacs.dimse.scp.service import Exchange
+from pacs.dimse.server import DimseServer
+from pacs.dimse.upper_layer import pdu
+from pacs.dimse.upper_layer.events import Aborted, AssociationAccepted, AssociationRejected, ReleaseConfirmed
+from tests.dimse.served import CT, CT_CONTEXT, ECHO_CONTEXT, FIND, FIND_CONTEXT, MemoryIngest, RawPeer, serving
+
+
+class Acting:
+    """A service that does what a test says."""
+
+    def __init__(self, act: Callable[[Exchange], None]) -> None:
+        self.serve = act
+
+
+def _store(uid: str, message_id: int = 1) -> CommandSet:
+    return c_store_rq(message_id, CT, uid)
+
+
+def test_echo_store_release(server: DimseServer, ingest: MemoryIngest) -> None:
+    with RawPeer(server) as peer:
+        accepted = peer.associate()
+        assert isinstance(accepted, AssociationAccepted)
+        assert [context.result for context in accepted.accept.contexts] == [0, 0, 3]
+        assert accepted.accept.user_information.max_pdu_length == 131072
+        assert peer.ask(ECHO_CONTEXT, c_echo_rq(1)).status == 0
+        instance = bytes(range(256)) * 1000
+        answer = peer.ask(CT_CONTEXT, _store("1.2.3", 2), instance)
+        assert (answer.status, answer.message_id_being_responded_to) == (0, 2)
+        assert answer.affected_sop_instance_uid == "1.2.3"
+        assert ingest.kept == {"1.2.3": instance}
+        assert isinstance(peer.release(), ReleaseConfirmed)
+
+
+@pytest.mark.parametrize(
+    ("problem", "status"),
+    [
+        (errors.IdentityMismatch("the data set is another instance"), 0xA900),
+        (errors.MalformedDataSet("torn"), 0xC000),
+        (errors.StorageFull("no room is left"), 0xA700),
+        (errors.Conflict("other bytes are kept"), 0x0111),
+    ],
+)
+def test_a_refusal_is_told_with_its_reason_and_the_association_lives_on(
+    server: DimseServer, ingest: MemoryIngest, problem: Exception, status: int
+) -> None:
+    with RawPeer(server) as peer:
+        peer.associate()
+        ingest.fail_with = problem
+        answer = peer.ask(CT_CONTEXT, _store("1.2.3"), bytes(100_000))
+        assert (answer.status, answer.error_comment) == (status, str(problem))
+        ingest.fail_with = None
+        assert peer.ask(CT_CONTEXT, _store("1.2.4"), b"ab").status == 0
+        assert (ingest.kept, ingest.aborted) == ({"1.2.4": b"ab"}, 1)
+
+
+def test_an_unexpected_error_is_logged_but_not_told(
+    server: DimseServer, ingest: MemoryIngest, caplog: pytest.LogCaptureFixture
+) -> None:
+    ingest.fail_with = RuntimeError("secret path")
+    with RawPeer(server) as peer:
+        peer.associate()
+        answer = peer.ask(CT_CONTEXT, _store("1.2.3"), b"ab")
+        assert answer.status == 0x0110
+        assert "secret" not in str(answer.error_comment)
+        assert peer.ask(ECHO_CONTEXT, c_echo_rq(1)).status == 0
+    assert "request failed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("context_id", "command", "data_set", "status"),
+    [
+        (CT_CONTEXT, c_find_rq(1, CT), b"ab", 0x0211),
+        (ECHO_CONTEXT, c_store_rq(1, CT, "1.2"), b"ab", 0x0211),
+        (CT_CONTEXT, CommandSet({**_store("1.2.3"), Element.COMMAND_DATA_SET_TYPE: 0x0101}), None, 0xC000),
+        (CT_CONTEXT, CommandSet({**_store("1.2.3"), Element.AFFECTED_SOP_INSTANCE_UID: ""}), b"ab", 0xC000),
+    ],
+)
+def test_a_request_that_does_not_fit_is_refused(
+    server: DimseServer, context_id: int, command: CommandSet, data_set: bytes | None, status: int
+) -> None:
+    with RawPeer(server) as peer:
+        peer.associate()
+        assert peer.ask(context_id, command, data_set).status == status
+        assert peer.ask(ECHO_CONTEXT, c_echo_rq(1)).status == 0
+
+
+def test_a_service_that_forgets_to_answer_does_not_leave_the_peer_waiting(ingest: MemoryIngest) -> None:
+    with serving(ingest, {FIND: Acting(lambda _: None)}) as server, RawPeer(server) as peer:
+        peer.associate()
+        assert peer.ask(FIND_CONTEXT, c_find_rq(1, FIND), bytes(50_000)).status == 0x0110
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        CommandSet({Element.COMMAND_FIELD: CommandField.C_ECHO_RQ, Element.COMMAND_DATA_SET_TYPE: 0x0101}),
+        CommandSet({Element.MESSAGE_ID: 1, Element.COMMAND_DATA_SET_TYPE: 0x0101}),
+        CommandSet({Element.COMMAND_FIELD: CommandField.C_ECHO_RQ, Element.MESSAGE_ID: 1}),
+        response_to(c_echo_rq(1), 0),
+    ],
+    ids=["no message id", "no command field", "no data set type", "a response"],
+)
+def test_what_cannot_be_answered_is_aborted(server: DimseServer, message: CommandSet) -> None:
+    with RawPeer(server) as peer:
+        peer.associate()
+        peer.send(ECHO_CONTEXT, message)
+        assert isinstance(peer.event(), Aborted)
+        assert peer.is_closed_by_server()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reject"),
+    [
+        ({"called": "OTHER"}, pdu.CALLED_AE_TITLE_NOT_RECOGNIZED),
+        ({"calling": "A\\B"}, pdu.CALLING_AE_TITLE_NOT_RECOGNIZED),
+        ({"max_pdu_length": 7}, pdu.NO_REASON_GIVEN),
+    ],
+)
+def test_a_rejection_says_why(
+    server: DimseServer, arguments: dict[str, str], reject: pdu.AssociateReject, caplog: pytest.LogCaptureFixture
+) -> None:
+    with RawPeer(server) as peer:
+        assert peer.associate(**arguments) == AssociationRejected(reject)  # type: ignore[arg-type]
+    assert "association rejected" in caplog.text
+
+
+def test_a_cancel_reaches_the_service_while_it_answers(ingest: MemoryIngest) -> None:
+    answered = threading.Semaphore(0)
+
+    def find(exchange: Exchange) -> None:
+        exchange.read_data_set(1000)
+        while not exchange.is_cancelled():
+            exchange.respond(response_to(exchange.command, 0xFF00, has_data_set=True), b"match")
+            answered.acquire()
+        exchange.respond(response_to(exchange.command, 0xFE00))
+
+    with serving(ingest, {FIND: Acting(find)}) as server, RawPeer(server) as peer:
+        peer.associate()
+        peer.send(FIND_CONTEXT, c_find_rq(9, FIND), b"keys")
+        assert peer.receive()[1] == b"match"
+        peer.send(FIND_CONTEXT, c_cancel_rq(8))  # another message's
+        answered.release()
+        assert peer.receive()[0].status == 0xFF00
+        peer.send(FIND_CONTEXT, c_cancel_rq(9))
+        for _ in range(100):
+            answered.release()
+        while (status := peer.receive()[0].status) == 0xFF00:
+            pass
+        assert status == 0xFE00
+        peer.send(FIND_CONTEXT, c_cancel_rq(9))  # too late: nothing happens
+        assert peer.ask(ECHO_CONTEXT, c_echo_rq(1)).status == 0
+
+
+def test_a_request_that_comes_too_early_waits_its_turn(ingest: MemoryIngest) -> None:
+    has_come = threading.Event()
+
+    def find(exchange: Exchange) -> None:
+        exchange.read_data_set(1000)
+        has_come.wait(10)
+        exchange.is_cancelled()
+        exchange.respond(response_to(exchange.command, 0))
+
+    with serving(ingest, {FIND: Acting(find)}) as server, RawPeer(server) as peer:
+        peer.associate()
+        peer.send(FIND_CONTEXT, c_find_rq(1, FIND), b"keys")
+        peer.send(CT_CONTEXT, _store("1.2.3", 2), bytes(100_000))
+        has_come.set()
+        assert peer.receive()[0].message_id_being_responded_to == 1
+        assert peer.receive()[0].message_id_being_responded_to == 2
+    assert len(ingest.kept["1.2.3"]) == 100_000
+
+
+def test_a_release_in_the_middle_of_an_answer_is_confirmed(ingest: MemoryIngest) -> None:
+    released = threading.Event()
+
+    def find(exchange: Exchange) -> None:
+        exchange.read_data_set(1000)
+        released.wait(10)
+        while not exchange.is_cancelled():
+            pass
+        exchange.respond(response_to(exchange.command, 0xFE00))
+
+    with serving(ingest, {FIND: Acting(find)}) as server, RawPeer(server) as peer:
+        peer.associate()
+        peer.send(FIND_CONTEXT, c_find_rq(1, FIND), b"keys")
+        peer.association.release()
+        peer.flush()
+        released.set()
+        assert peer.receive()[0].status == 0xFE00
+        assert isinstance(peer.event(), ReleaseConfirmed)
+
+
+def test_a_data_set_beyond_the_services_limit_is_refused_and_read_over(ingest: MemoryIngest) -> None:
+    def find(exchange: Exchange) -> None:
+        exchange.read_data_set(1000)
+
+    with serving(ingest, {FIND: Acting(find)}) as server, RawPeer(server) as peer:
+        peer.associate()
+        assert peer.ask(FIND_CONTEXT, c_find_rq(1, FIND), bytes(500_000)).status == 0xA700
+        assert peer.ask(ECHO_CONTEXT, c_echo_rq(1)).status == 0
+
+
+def test_silence_before_the_association_is_ended(ingest: MemoryIngest) -> None:
+    with serving(ingest, acse_timeout_s=0.2) as server, RawPeer(server) as peer:
+        peer.socket.sendall(b"\x01\0\0\0\x01\0half of it")
+        assert peer.is_closed_by_server()
+
+
+def test_a_request_that_comes_drop_by_drop_has_a_deadline(ingest: MemoryIngest) -> None:
+    with serving(ingest, acse_timeout_s=0.3) as server, RawPeer(server) as peer:
+        peer.socket.settimeout(0.05)
+        closed = False
+        for _ in range(200):
+            try:
+                peer.socket.sendall(b"\x01")
+                closed = peer.socket.recv(100) in (b"",) or closed
+            except TimeoutError:
+                continue
+            except OSError:
+                closed = True
+            if closed:
+                break
+        assert closed
+
+
+def test_silence_in_the_middle_of_a_message_is_aborted_and_leaves_nothing(
+    ingest: MemoryIngest, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "pacs")
+    with serving(ingest, data_timeout_s=0.2) as server, RawPeer(server) as peer:
+        peer.associate()
+        peer.send(CT_CONTEXT, _store("1.2.3"))
+        peer.socket.sendall(b"\x04\0\0\0\x10\0")
+        assert isinstance(peer.event(), Aborted)
+    assert (ingest.begun, ingest.aborted, ingest.kept) == (1, 1, {})
+    assert "association lost" in caplog.text
+
+
+def test_silence_of_an_idle_association_is_aborted(ingest: MemoryIngest) -> None:
+    with serving(ingest, idle_timeout_s=0.2) as server, RawPeer(server) as peer:
+        peer.associate()
+        assert isinstance(peer.event(), Aborted)
+
+
+def test_a_peer_that_takes_nothing_is_given_up(ingest: MemoryIngest) -> None:
+    ended = threading.Event()
+
+    def find(exchange: Exchange) -> None:
+        try:
+            exchange.read_data_set(1000)
+            while True:
+                exchange.respond(response_to(exchange.command, 0xFF00, has_data_set=True), bytes(1 << 20))
+        finally:
+            ended.set()
+
+    with serving(ingest, {FIND: Acting(find)}, data_timeout_s=0.3) as server, RawPeer(server) as peer:
+        peer.associate()
+        peer.send(FIND_CONTEXT, c_find_rq(1, FIND), b"keys")
+        assert ended.wait(10)
+
+
+@pytest.mark.parametrize("how", ["abort", "close"])
+def test_a_peer_that_goes_away_in_the_middle_of_a_store_leaves_nothing(ingest: MemoryIngest, how: str) -> None:
+    with serving(ingest) as server:
+        with RawPeer(server) as peer:
+            peer.associate()
+            peer.send(CT_CONTEXT, _store("1.2.3"))
+            peer.socket.sendall(b"\x04\0\0\0\x10\0" + b"\0\0\x0f\xfc\x03\0" + bytes(1000))
+            if how == "abort":
+                peer.socket.sendall(bytes(0xFFA - 1000))
+                peer.abort()
+        with RawPeer(server) as other:
+            other.associate()
+            assert other.ask(CT_CONTEXT, _store("1.2.4"), b"ab").status == 0
+    assert ingest.kept == {"1.2.4": b"ab"}
+    assert ingest.aborted == 1

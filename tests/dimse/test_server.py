@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+
+from pacs.dimse import server as server_module
+from pacs.dimse.messages.command import c_echo_rq, c_store_rq
+from pacs.dimse.server import DimseServer
+from pacs.dimse.upper_layer import pdu
+from pacs.dimse.upper_layer.events import Aborted, AssociationAccepted, AssociationRejected
+from tests.dimse.served import CT, CT_CONTEXT, ECHO_CONTEXT, MemoryIngest, MemoryReception, RawPeer, serving
+
+
+class SlowIngest(MemoryIngest):
+    """Commits when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_committing = threading.Event()
+        self.may_commit = threading.Event()
+
+    def begin(self, _source: object, _syntax: str, *, sop_class_uid: str, sop_instance_uid: str) -> MemoryReception:
+        ingest = self
+
+        class Slow(MemoryReception):
+            def commit(self) -> None:
+                ingest.is_committing.set()
+                assert ingest.may_commit.wait(20)
+                super().commit()
+
+        return Slow(self, sop_instance_uid)
+
+
+def test_many_peers_are_answered_at_the_same_time(server: DimseServer) -> None:
+    peers = [RawPeer(server) for _ in range(20)]
+    for peer in peers:
+        assert isinstance(peer.associate(), AssociationAccepted)
+    for peer in peers:
+        assert peer.ask(ECHO_CONTEXT, c_echo_rq(1)).status == 0
+        peer.socket.close()
+
+
+def test_one_association_too_many_is_told_to_come_back(ingest: MemoryIngest) -> None:
+    with serving(ingest, max_associations=1) as server:
+        with RawPeer(server) as first:
+            first.associate()
+            with RawPeer(server) as second:
+                assert second.associate() == AssociationRejected(pdu.LOCAL_LIMIT_EXCEEDED)
+            first.release()
+        with RawPeer(server) as third:
+            assert isinstance(third.associate(), AssociationAccepted)
+
+
+def test_silent_connections_make_room_for_honest_ones(ingest: MemoryIngest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "MAX_UNASSOCIATED", 3)
+    with serving(ingest, max_associations=1) as server:
+        silent = [RawPeer(server) for _ in range(3)]
+        with RawPeer(server) as honest:
+            assert isinstance(honest.associate(), AssociationAccepted)
+        assert silent[0].is_closed_by_server()
+        for peer in silent:
+            peer.socket.close()
+
+
+def test_stopping_finishes_the_store_in_hand() -> None:
+    ingest = SlowIngest()
+    with serving(ingest) as server, RawPeer(server) as peer, RawPeer(server) as idle, RawPeer(server) as silent:
+        peer.associate()
+        idle.associate()
+        peer.send(CT_CONTEXT, c_store_rq(1, CT, "1.2.3"), bytes(300_000))
+        assert ingest.is_committing.wait(10)
+        stopping = threading.Thread(target=server.stop, args=(20,))
+        stopping.start()
+        assert isinstance(idle.event(), Aborted)
+        assert silent.is_closed_by_server()
+        ingest.may_commit.set()
+        assert peer.receive()[0].status == 0
+        assert isinstance(peer.event(), Aborted)
+        stopping.join(20)
+        assert not stopping.is_alive()
+    assert len(ingest.kept["1.2.3"]) == 300_000
+
+
+def test_stopping_does_not_wait_longer_than_its_grace() -> None:
+    ingest = MemoryIngest()
+    with serving(ingest) as server, RawPeer(server) as peer:
+        peer.associate()
+        peer.send(CT_CONTEXT, c_store_rq(1, CT, "1.2.3"))
+        peer.socket.sendall(b"\x04\0\0\0\x10\0")
+        while not ingest.begun:
+            pass
+        server.stop(0.1)
+        assert peer.is_closed_by_server()
+        assert ingest.aborted == 1
+
+
+def test_nobody_is_accepted_after_the_stop(ingest: MemoryIngest) -> None:
+    with serving(ingest) as server:
+        address = server.address
+        server.stop(1)
+        with pytest.raises(OSError):
+            socket.create_connection(address, timeout=2)
+
+
+def test_associations_leave_no_thread_behind(server: DimseServer) -> None:
+    before = threading.active_count()
+    for number in range(100):
+        with RawPeer(server) as peer:
+            peer.associate()
+            if number % 2:
+                peer.abort()
+            else:
+                peer.release()
+    server.stop(10)
+    assert threading.active_count() <= before
