@@ -86,7 +86,7 @@ class Destinations:
             accepted = _accepted(connection.next_event(settings.acse_timeout_s, deadline=deadline), contexts)
         except (AssociationLost, DestinationLost) as lost:
             connection.abort()
-            connection.finish(0.0)
+            connection.finish(0.0, is_released=False)
             raise DestinationLost(f"{where}: {lost}") from lost
         return StorageAssociation(connection, accepted, where, settings.data_timeout_s)
 
@@ -137,12 +137,13 @@ class StorageAssociation:
 
     def release(self) -> None:
         """End the association in order, abort it when the peer does not play along, close; never raises."""
+        is_released = False
         with contextlib.suppress(AssociationLost):
-            if not self._connection.association.is_over:
-                self._release()
-        self._connection.finish(0.0)
+            is_released = not self._connection.association.is_over and self._release()
+        self._connection.finish(0.0, is_released=is_released)
 
-    def _release(self) -> None:
+    def _release(self) -> bool:
+        """Whether the peer confirmed."""
         self._connection.association.release()
         deadline = time.monotonic() + RELEASE_TIMEOUT_S
         try:
@@ -150,6 +151,8 @@ class StorageAssociation:
                 pass
         except Silence:
             self._connection.abort()
+            return False
+        return True
 
 
 def _accepted(event: Event, proposed: Sequence[ProposedContext]) -> list[PresentationContext]:
