@@ -13,6 +13,7 @@ from pacs.model import checked_uid
 MAX_FRAMES_PER_REQUEST = 10_000
 _FRAME_LIST = re.compile(r"[0-9]{1,9}(?:,[0-9]{1,9})*\Z")
 _HOST = re.compile(r"(?:[0-9A-Za-z._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z")
+_IMPLIED_PORTS = {"http": 80, "https": 443}
 _BULK_DATA_PATH = re.compile(r"[0-9A-Fa-f]{8}(?:/[0-9]{1,9}/[0-9A-Fa-f]{8}){0,64}\Z")
 
 
@@ -79,10 +80,13 @@ def bulk_data_path(text: str) -> str:
 def service_base(scope: Mapping[str, Any]) -> str:
     """The URL under which the client reached this door, without a slash at the end: ``http://host:8080/dicomweb``.
 
-    Taken from the Host header when it has the form of one; otherwise from the listening address.
+    Taken from the Host header when it has the form of one; otherwise from the listening address. A client that names
+    the listening address itself but forgets its port (dicomweb-client does) gets the port back.
     """
     host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
-    if not _HOST.match(host):
-        server = scope.get("server") or ("localhost", None)
-        host = str(server[0]) if server[1] is None else f"{server[0]}:{server[1]}"
+    address, port = scope.get("server") or ("localhost", None)
+    address = f"[{address}]" if ":" in str(address) else str(address)
+    if not _HOST.match(host) or host in (address, "localhost"):
+        is_implied = port is None or port == _IMPLIED_PORTS.get(scope.get("scheme", "http"))
+        host = (host if host == "localhost" else address) + ("" if is_implied else f":{port}")
     return f"{scope.get('scheme', 'http')}://{host}{scope.get('root_path', '')}"

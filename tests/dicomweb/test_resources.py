@@ -80,6 +80,10 @@ def test_bad_bulk_data_paths(text: str) -> None:
     [
         (b"archive.example:8080", "http://archive.example:8080/dicomweb"),
         (b"[::1]:80", "http://[::1]:80/dicomweb"),
+        (b"archive.example", "http://archive.example/dicomweb"),
+        (b"127.0.0.1", "http://127.0.0.1:9/dicomweb"),
+        (b"127.0.0.1:10", "http://127.0.0.1:10/dicomweb"),
+        (b"localhost", "http://localhost:9/dicomweb"),
         (b"evil/path", "http://127.0.0.1:9/dicomweb"),
         (b"a\r\nx: y", "http://127.0.0.1:9/dicomweb"),
         (b"", "http://127.0.0.1:9/dicomweb"),
@@ -88,3 +92,9 @@ def test_bad_bulk_data_paths(text: str) -> None:
 def test_the_base_is_the_host_the_client_used_when_it_can_be_one(host: bytes, expected: str) -> None:
     scope = {"scheme": "http", "headers": [(b"host", host)], "server": ("127.0.0.1", 9), "root_path": "/dicomweb"}
     assert service_base(scope) == expected
+
+
+def test_the_base_without_a_host_header() -> None:
+    scope = {"scheme": "https", "headers": [], "server": ("::1", 443)}
+    assert service_base(scope) == "https://[::1]"
+    assert service_base({"headers": [], "server": None}) == "http://localhost"
