@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from pacs.dimse.messages.command import CommandSet, Element, c_echo_rq, c_store_rq
+from pacs.dimse.scp.service import AssociationLost, PresentationContext
+from pacs.dimse.scp.storage import Storage
+from pacs.errors import InvalidIdentity, MalformedDataSet, StorageFull
+from tests.dimse.scp.fake_exchange import CT, JPEG_LS, FakeExchange
+from tests.dimse.served import MemoryIngest
+
+CONTEXT = PresentationContext(1, CT, JPEG_LS)
+STORE = c_store_rq(1, CT, "1.2.3")
+
+
+@dataclass
+class StoreExchange(FakeExchange):
+    ends_early: bool = False
+
+    def fragments(self) -> Iterator[memoryview]:
+        half = len(self.data_set) // 2
+        yield memoryview(self.data_set)[:half]
+        if self.ends_early:
+            raise AssociationLost("gone")
+        yield memoryview(self.data_set)[half:]
+
+
+def _serve(ingest: MemoryIngest, exchange: Any) -> None:
+    Storage(ingest).serve(exchange)  # type: ignore[arg-type]
+
+
+def test_fragments_are_passed_on_and_success_comes_after_the_commit() -> None:
+    ingest, exchange = MemoryIngest(), StoreExchange(STORE, b"abcd", CONTEXT)
+    _serve(ingest, exchange)
+    assert ingest.kept == {"1.2.3": b"abcd"}
+    assert exchange.statuses == [0]
+
+
+def test_the_ingest_is_told_who_sends_what() -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    class Asked(MemoryIngest):
+        def begin(self, source: Any, syntax: str, **uids: str) -> Any:
+            asked.append((source.principal.name, source.route, source.peer, syntax, uids))
+            return super().begin(source, syntax, **uids)
+
+    _serve(Asked(), StoreExchange(STORE, b"abcd", CONTEXT))
+    uids = {"sop_class_uid": CT, "sop_instance_uid": "1.2.3"}
+    assert asked == [("WORKSTATION", "C-STORE", "127.0.0.1", JPEG_LS, uids)]
+
+
+def test_no_success_without_a_commit() -> None:
+    ingest, exchange = MemoryIngest(), StoreExchange(STORE, b"abcd", CONTEXT)
+    ingest.fail_with = StorageFull("no room")
+    with pytest.raises(StorageFull):
+        _serve(ingest, exchange)
+    assert exchange.statuses == []
+    assert ingest.aborted == 1
+
+
+def test_a_peer_that_is_gone_leaves_nothing() -> None:
+    ingest = MemoryIngest()
+    with pytest.raises(AssociationLost):
+        _serve(ingest, StoreExchange(STORE, b"abcd", CONTEXT, ends_early=True))
+    assert (ingest.kept, ingest.aborted) == ({}, 1)
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        (CommandSet({**STORE, Element.COMMAND_DATA_SET_TYPE: 0x0101}), MalformedDataSet),
+        (CommandSet({**STORE, Element.AFFECTED_SOP_INSTANCE_UID: ""}), InvalidIdentity),
+        (CommandSet({**STORE, Element.AFFECTED_SOP_CLASS_UID: ""}), InvalidIdentity),
+    ],
+)
+def test_a_request_that_names_nothing_is_refused(command: CommandSet, problem: type[Exception]) -> None:
+    ingest = MemoryIngest()
+    with pytest.raises(problem):
+        _serve(ingest, StoreExchange(command, b"abcd", CONTEXT))
+    assert ingest.begun == 0
+
+
+def test_anything_else_is_no_operation_of_this_service() -> None:
+    exchange = StoreExchange(c_echo_rq(7), b"", CONTEXT)
+    _serve(MemoryIngest(), exchange)
+    assert exchange.statuses == [0x0211]
