@@ -15,6 +15,7 @@ Map, from stored frame to picture:
 - `thumbnail`: `thumbnail(header, fragments, *, frame_number=1) -> bytes`; `middle(count)` picks what stands for all.
 - `transcode`: `native_frame(description, fragments) -> bytes`, one frame in Explicit VR Little Endian;
   `to_native(data_set, transfer_syntax_uid, target_uid) -> bytes`, a whole data set.
+- `reencode`: data elements between implicit, explicit and big endian, values kept byte for byte.
 
 `fragments` are always the stored fragments of one frame, as `pacs.retrieve` hands them out. Every function raises
 `pacs.errors.UndecodablePixels` for pixels it cannot take, and never an error of a codec.

@@ -72,7 +72,9 @@ def decode(
         elif uid in JPEG_XL:
             return _decode_jpeg_xl(description, frame)
         elif uid == DEFLATED_FRAME:
-            pixels = unpack(description, _inflated(frame, description.native_frame_bytes))
+            pixels = unpack(
+                description, _inflated(frame, max(description.native_frame_bytes, description.samples_per_frame))
+            )
         else:
             raise UndecodablePixels(f"no decoder for transfer syntax {uid}")
     except (RuntimeError, ValueError, TypeError, IndexError, MemoryError, OverflowError) as error:

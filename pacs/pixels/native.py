@@ -20,13 +20,22 @@ def cell_type(description: PixelDescription) -> np.dtype[Any]:
     return np.dtype(f"<{kind}{max(1, description.bits_allocated // 8)}")
 
 
+def frame_size(description: PixelDescription, available_bytes: int) -> int:
+    """Bytes of a native frame, where `available_bytes` are stored for it.
+
+    Some writers say YBR_FULL_422 and store every sample, as a decompressor left them; the length tells.
+    """
+    whole = description.samples_per_frame * description.bits_allocated // 8
+    return whole if description.is_subsampled and available_bytes >= whole else description.native_frame_bytes
+
+
 def little_endian(description: PixelDescription, frame: bytes) -> bytes:
     """The bytes of a native frame as Explicit VR Little Endian wants them.
 
     Raises:
         UndecodablePixels: fewer bytes than the frame needs.
     """
-    size = description.native_frame_bytes
+    size = frame_size(description, len(frame))
     if len(frame) < size:
         raise UndecodablePixels(
             f"the frame has {len(frame)} bytes; {description.rows} x {description.columns} needs {size}"
@@ -57,7 +66,7 @@ def unpack(description: PixelDescription, frame: bytes) -> Pixels:
     if description.bits_allocated == 1:
         return unpack_bits(description, data)
     cells: Pixels = np.frombuffer(data, cell_type(description))
-    if description.is_subsampled:
+    if description.is_subsampled and cells.size < description.samples_per_frame:
         return _upsampled(description, cells)
     if description.samples_per_pixel == 1:
         return cells.reshape(rows, columns)

@@ -28,6 +28,8 @@ PNG_MEDIA_TYPE = "image/png"
 DEFAULT_QUALITY = 90
 MAX_VIEWPORT = 16384
 """Columns or rows a viewport may ask for."""
+MAX_ENLARGED_PIXELS = 1 << 25
+"""Pixels of a picture larger than its image: an 8K screen has as many; more would only cost memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,11 @@ def in_viewport(picture: Picture, viewport: Viewport) -> Picture:
         region = region[:, ::-1]
     if height < 0:
         region = region[::-1]
+    scale = min(viewport.columns / region.shape[1], viewport.rows / region.shape[0])
+    if scale > 1 and region.shape[0] * region.shape[1] * scale * scale > MAX_ENLARGED_PIXELS:
+        raise InvalidRequest(
+            f"viewport {viewport.columns},{viewport.rows} enlarges the image beyond {MAX_ENLARGED_PIXELS} pixels"
+        )
     return fitted(region, viewport.columns, viewport.rows)
 
 

@@ -52,6 +52,13 @@ def test_two_pixels_share_their_colour_in_422() -> None:
     assert shown.tolist() == [[[10, 1, 2], [20, 1, 2], [30, 3, 4], [40, 3, 4]]]
 
 
+def test_a_422_frame_with_every_sample_is_taken_as_it_is() -> None:
+    pixels = colours()
+    description = description_of(pixels, photometric_interpretation="YBR_FULL_422")
+    assert np.array_equal(unpack(description, pixels.tobytes()), pixels)
+    assert little_endian(description, pixels.tobytes() + b"\0") == pixels.tobytes()
+
+
 def test_a_short_frame_is_refused() -> None:
     pixels = gradient()
     with pytest.raises(UndecodablePixels, match=r"3071 bytes; 32 x 48 needs 3072"):

@@ -99,6 +99,11 @@ def test_a_viewport_that_holds_nothing_is_refused(viewport: Viewport) -> None:
         in_viewport(np.zeros((3, 4), np.uint8), viewport)
 
 
+def test_a_picture_is_not_enlarged_beyond_what_a_screen_shows() -> None:
+    with pytest.raises(InvalidRequest, match="enlarges"):
+        in_viewport(np.zeros((3, 4), np.uint8), Viewport(16384, 16384))
+
+
 def test_a_thin_image_keeps_at_least_one_pixel() -> None:
     assert fitted(np.zeros((1000, 2), np.uint8), 100, 100).shape == (100, 1)
 
