@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -178,6 +177,3 @@ def status(
     else:
         show(found, _out)
 
-
-# A reader like `head` that closes the pipe ends us quietly, as it ends any other tool.
-signal.signal(signal.SIGPIPE, signal.SIG_DFL)

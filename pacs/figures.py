@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from sqlalchemy.engine import make_url
 
 from pacs.errors import StorageError
@@ -51,9 +50,6 @@ def figures(settings: Settings) -> dict[str, Any]:
 
 def show(found: dict[str, Any], console: Console) -> None:
     """Print `figures` for a person."""
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column()
     modalities = ", ".join(f"{name} {count:,}" for name, count in found["series_by_modality"].items())
     last = found["last_stored_at"]
     for name, text in (
@@ -72,8 +68,7 @@ def show(found: dict[str, Any], console: Console) -> None:
             f" of {_readable(found['disk_total_bytes'])}",
         ),
     ):
-        table.add_row(name, text)
-    console.print(table, soft_wrap=True)
+        console.print(f"{name:24}{text}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _size(folder: Path) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import random
 import signal
@@ -18,8 +17,8 @@ from pydicom.filereader import dcmread
 from pydicom.filewriter import write_dataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE
-from pynetdicom.dimse_primitives import C_STORE
 
+from tests.raw_store import store_bytes
 from tests.running_archive import RunningArchive
 
 ROUNDS = int(os.environ.get("PACS_KILL_ROUNDS", "60" if os.environ.get("PACS_SOAK") else "4"))
@@ -54,18 +53,10 @@ class Sender(threading.Thread):
         association = ae.associate("127.0.0.1", self._port, ae_title=self._aet)
         while association.is_established:
             uid, data_set = self._next()
-            request = C_STORE()
-            request.MessageID, request.Priority = self.sent % 65535 + 1, 2
-            request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = CTImageStorage, uid
-            request.DataSet = io.BytesIO(data_set)
             self.sent += 1
-            association._reactor_checkpoint.clear()
-            try:
-                association.dimse.send_msg(request, association.accepted_contexts[0].context_id)
-                _, response = association.dimse.get_msg(block=True)
-            finally:
-                association._reactor_checkpoint.set()
-            if response is None or response.Status is None:
+            context_id = association.accepted_contexts[0].context_id
+            response = store_bytes(association, CTImageStorage, uid, data_set, context_id=context_id)
+            if response is None:
                 break
             if response.Status == 0:
                 self.acknowledged[uid] = data_set

@@ -6,12 +6,12 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from pydicom import config as pydicom_config
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
@@ -19,9 +19,9 @@ from pydicom.filereader import dcmread
 from pydicom.filewriter import write_dataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE
-from pynetdicom.dimse_primitives import C_STORE
 
 from benchmarks.dimse_load import _associate_rq
+from tests.raw_store import store_bytes
 from tests.running_archive import RunningArchive
 
 
@@ -49,29 +49,21 @@ def _instance(**changes: str | None) -> tuple[str, bytes]:
     """A new CT instance, with attributes replaced or (None) left out."""
     data_set = dcmread(str(get_testdata_file("CT_small.dcm")))
     data_set.SOPInstanceUID = uid = generate_uid()
-    for keyword, value in changes.items():
-        if value is None:
-            del data_set[keyword]
-        else:
-            data_set[keyword].value = value
+    with pydicom_config.disable_value_validation():
+        for keyword, value in changes.items():
+            if value is None:
+                del data_set[keyword]
+            else:
+                data_set[keyword].value = value
     buffer = DicomBytesIO()
     buffer.is_little_endian, buffer.is_implicit_VR = True, False
     write_dataset(buffer, data_set)
     return str(uid), buffer.getvalue()
 
 
-def _store(association: Any, uid: str, data_set: bytes, *, sop_class: str = CTImageStorage) -> Any:
-    request = C_STORE()
-    request.MessageID, request.Priority = 1, 2
-    request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = sop_class, uid
-    request.DataSet = BytesIO(data_set)
-    association._reactor_checkpoint.clear()
-    try:
-        association.dimse.send_msg(request, association.accepted_contexts[0].context_id)
-        _, response = association.dimse.get_msg(block=True)
-    finally:
-        association._reactor_checkpoint.set()
-    return response
+def _store(association: Any, uid: str, data_set: bytes) -> Any:
+    context_id = association.accepted_contexts[0].context_id
+    return store_bytes(association, CTImageStorage, uid, data_set, context_id=context_id)
 
 
 def _instances(archive: RunningArchive) -> int:

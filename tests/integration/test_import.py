@@ -97,7 +97,7 @@ def test_ctrl_c_keeps_what_was_stored_and_says_so(archive: RunningArchive, tmp_p
     whole = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
     uid = b"1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322"
     for number in range(3000):
-        changed = uid[: -len(str(number))] + str(number).encode()
+        changed = uid[:-4] + f"{number:04}".encode()
         (many / f"{number}").write_bytes(whole.replace(uid, changed))
     command = [sys.executable, "-m", "pacs", "import", str(many), "--data", str(archive.data), "--json"]
     importing = subprocess.Popen([*command, "--report", str(tmp_path / "r")], stdout=subprocess.PIPE, text=True)
