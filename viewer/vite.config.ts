@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { appendFileSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { defineConfig, type Plugin } from 'vite'
@@ -22,6 +22,19 @@ function precompressed(): Plugin {
   }
 }
 
+/** The licences of the fonts, which reach the page through its styles, below those of the code. */
+function fontLicences(): Plugin {
+  return {
+    name: 'font-licences',
+    apply: 'build',
+    closeBundle() {
+      for (const font of ['@fontsource-variable/inter', '@fontsource/pretendard']) {
+        appendFileSync(`${OUT}/licences.md`, `\n## ${font}\n\n${readFileSync(`node_modules/${font}/LICENSE`, 'utf8')}`)
+      }
+    },
+  }
+}
+
 export default defineConfig({
   base: '/',
   build: {
@@ -32,8 +45,9 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 6000,
+    license: { fileName: 'licences.md' },
   },
   worker: { format: 'es' },
-  plugins: [precompressed()],
+  plugins: [fontLicences(), precompressed()],
   server: { proxy: { '/dicomweb': 'http://127.0.0.1:8080' } },
 })

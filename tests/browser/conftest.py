@@ -91,7 +91,8 @@ def ct(send: Callable[[list[Dataset | Path]], None]) -> list[Dataset]:
     return slices
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright runs, its event loop is this thread's, and no other test could run one.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     executable = os.environ.get("PACS_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if executable is None:

@@ -165,6 +165,22 @@ def test_what_is_not_there_is_said_in_words(page: Page, ct: list[Dataset]) -> No
     expect(page.locator("tr[data-study='2.25.1001']")).to_be_visible()
 
 
+def test_bits_above_those_stored_are_not_taken_for_pixels(page: Page, send: Send, complaints: Complaints) -> None:
+    clean, marked = ct_slices()[0], ct_slices()[0]
+    values = clean.pixel_array.astype("<u2") & 0x0FFF
+    for image, pixels in ((clean, values), (marked, values | np.tri(*values.shape, dtype="<u2") << 15)):
+        image.PixelRepresentation, image.BitsStored, image.HighBit = 0, 12, 11
+        image.PixelData = pixels.tobytes()
+        image.StudyInstanceUID, image.SeriesInstanceUID = "2.25.1005", "2.25.1005.1"
+        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = "2.25.1005.1.1"
+    send([marked])
+    open_study(page, "2.25.1005")
+    screen = shown(page, 0)
+    assert looks_like(screen, expected(clean, *screen.shape))
+    expect(page.locator(".overlay")).to_contain_text("Rendered by the archive (8 bit)")
+    assert complaints == []
+
+
 def test_a_frame_that_cannot_be_had_is_said_and_the_others_stay(page: Page, ct: list[Dataset]) -> None:
     broken = re.compile(r"2\.25\.1001\.2\.2/frames/1$")
     page.route(broken, lambda route: route.fulfill(status=500, json={"error": "disk"}))

@@ -9,6 +9,12 @@ export function usuallyHasImages(modality: string): boolean {
   return !WITHOUT_IMAGES.has(modality)
 }
 
+/** Modality codes with those that bring images of their own before what was derived from them. */
+export function imagesFirst(modalities: string[]): string[] {
+  const rank = (modality: string): number => (modality === 'SEG' ? 1 : usuallyHasImages(modality) ? 0 : 2)
+  return [...modalities].sort((one, other) => rank(one) - rank(other) || one.localeCompare(other))
+}
+
 /** The first series worth reading: scouts and localizers of one to three images come before it on most machines. */
 export function firstToRead(all: Series[]): Series | undefined {
   const images = all.filter((each) => usuallyHasImages(each.modality))

@@ -9,6 +9,7 @@ import { ICON } from '../icons'
 import { go, remember, studyAddress } from '../router'
 import { failureMessage } from './failure_message'
 import type { Page } from './page'
+import { imagesFirst } from './series_kinds'
 import { addressOf, filterFrom, filterRow, isEmpty } from './study_filters'
 import { brand, topBar } from './top_bar'
 
@@ -174,7 +175,7 @@ function studyRow(study: Study, isChosen: boolean, open: (study: Study) => void)
     el('td', { class: 'person' }, link, person !== '' && el('small', {}, person)),
     el('td', { class: 'code' }, study.patientId),
     el('td', { class: 'when' }, formatDate(study.date), el('small', {}, formatTime(study.time))),
-    el('td', {}, ...study.modalities.map((code) => el('span', { class: `badge m-${badgeClass(code)}` }, code))),
+    el('td', {}, ...imagesFirst(study.modalities).map((code) => el('span', { class: `badge m-${badgeClass(code)}` }, code))),
     el('td', { class: 'what' }, study.description || el('span', { class: 'dim' }, t.noDescription)),
     el('td', { class: 'code' }, study.accessionNumber),
     el('td', { class: 'number' }, study.seriesCount ?? ''),

@@ -6,7 +6,7 @@
 import { type Types, utilities } from '@cornerstonejs/core'
 import { wadors } from '@cornerstonejs/dicom-image-loader'
 
-import type { DataSet } from '../api/dicom_json'
+import { type DataSet, number } from '../api/dicom_json'
 import { detailOf, Failure, failureOf, kindOf } from '../api/failure'
 import { TAG } from '../api/tags'
 import type { Frame } from './frames'
@@ -24,7 +24,8 @@ async function load(imageId: string, options?: Options): Promise<Types.IImage> {
   if (frame === undefined) throw new Failure('not-found', 0, imageId)
   if (!frame.isServerRendered) {
     try {
-      return (await wadors.loadImage(imageId, options as never).promise) as Types.IImage
+      const image = (await wadors.loadImage(imageId, options as never).promise) as Types.IImage & { transferSyntaxUID?: string }
+      if (!hasForeignBits(image, frame.attributes)) return image
     } catch (error) {
       // A refusal of the archive is an answer; anything else is pixels that could not be decoded here.
       if (error instanceof XMLHttpRequest && error.status !== 406) throw failureOfRequest(error)
@@ -32,6 +33,19 @@ async function load(imageId: string, options?: Options): Promise<Types.IImage> {
   }
   return await loadRendered(frame)
 }
+
+/** True when bits above Bits Stored hold something else, an overlay for example: Cornerstone would take them as value. */
+function hasForeignBits(image: Types.IImage & { transferSyntaxUID?: string }, attributes: DataSet): boolean {
+  const stored = number(attributes, TAG.BitsStored) ?? 16
+  const isUnsigned = number(attributes, TAG.PixelRepresentation) !== 1
+  if (image.color || !isUnsigned || !NATIVE.has(image.transferSyntaxUID ?? '')) return false
+  const isScaled = image.preScale?.scaled === true
+  const slope = isScaled ? (number(attributes, TAG.RescaleSlope) ?? 1) : 1
+  const intercept = isScaled ? (number(attributes, TAG.RescaleIntercept) ?? 0) : 0
+  return Math.abs(image.maxPixelValue - intercept) > Math.abs(slope) * (2 ** stored - 0.5)
+}
+
+const NATIVE = new Set(['1.2.840.10008.1.2', '1.2.840.10008.1.2.1', '1.2.840.10008.1.2.2', '1.2.840.10008.1.2.1.99'])
 
 function failureOfRequest(request: XMLHttpRequest): Failure {
   const body: unknown = request.response

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 
 import type { Series } from '../../src/api/dicomweb'
-import { firstToRead, usuallyHasImages } from '../../src/pages/series_kinds'
+import { firstToRead, imagesFirst, usuallyHasImages } from '../../src/pages/series_kinds'
 
 const series = (modality: string, instanceCount: number): Series => ({
   studyInstanceUid: '1',
@@ -20,4 +20,8 @@ it('opens the first whole series, not the report and not the scout', () => {
   expect(firstToRead([series('SR', 1)])?.modality).toBe('SR')
   expect(firstToRead([])).toBeUndefined()
   expect(usuallyHasImages('XX')).toBe(true)
+})
+
+it('names what was looked at before what was made of it', () => {
+  expect(imagesFirst(['SEG', 'RWV', 'PT', 'CT', 'SR'])).toEqual(['CT', 'PT', 'SEG', 'RWV', 'SR'])
 })
