@@ -49,6 +49,7 @@ class _Parents(NamedTuple):
     patient_row: int
     study_row: int
     series_row: int
+    sop_classes_in_study: str = "\\"
 
 
 @dataclass(slots=True)
@@ -151,7 +152,7 @@ def _known_series(connection: Connection, hospital: str, wanted: Iterable[_Serie
     found = connection.execute(_KNOWN_SERIES, {"hospital": hospital, "uids": uids})
     known = {
         _SeriesKey(hospital, row.study_instance_uid, row.series_instance_uid): _Parents(
-            row.patient_row, row.study_row, row.series_row
+            row.patient_row, row.study_row, row.series_row, row.sop_classes_in_study
         )
         for row in found
     }
@@ -259,7 +260,7 @@ def _count(connection: Connection, growths: list[_Growth], now_us: int) -> None:
     words: set[tuple[int, str, str]] = set()
     series_rows = []
     for growth in growths:
-        patient_row, study_row, series_row = growth.parents
+        patient_row, study_row, series_row, known_classes = growth.parents
         more = Counter(instances=growth.instances, series=int(growth.is_new_series))
         study_growth.setdefault(study_row, Counter()).update(more)
         if growth.is_new_study:
@@ -270,7 +271,8 @@ def _count(connection: Connection, growths: list[_Growth], now_us: int) -> None:
         )
         if growth.is_new_series:
             words.add((study_row, "modalities_in_study", growth.modality))
-        words |= {(study_row, "sop_classes_in_study", uid) for uid in growth.sop_classes}
+        new_classes = {uid for uid in growth.sop_classes if f"\\{uid}\\" not in known_classes}
+        words |= {(study_row, "sop_classes_in_study", uid) for uid in new_classes}
     study_patients = {growth.parents.study_row: growth.parents.patient_row for growth in growths}
     for study_row, counter in study_growth.items():
         patient_growth[study_patients[study_row]]["studies"] += counter["studies"]
@@ -310,6 +312,7 @@ _KNOWN_SERIES = (
         studies.c.id.label("study_row"),
         studies.c.study_instance_uid,
         studies.c.patient_row,
+        studies.c.sop_classes_in_study,
     )
     .join(studies, studies.c.id == series.c.study_row)
     .where(

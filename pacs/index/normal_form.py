@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 MAX_WORD = 256
@@ -137,7 +138,9 @@ def _sortable(moment: datetime) -> str:
 def integer(value: Any) -> int | None:
     """An IS or binary integer value, also as text; None when it is none or outside 32 bit."""
     try:
-        number = int(value)
-    except (TypeError, ValueError, OverflowError):
+        if isinstance(value, str):
+            value = Decimal(value.strip())
+        # Compared before it is made an integer: 1e999999999 would take all memory.
+        return int(value) if -(1 << 31) <= value < 1 << 31 else None
+    except (TypeError, ValueError, ArithmeticError):
         return None
-    return number if -(1 << 31) <= number < 1 << 31 else None

@@ -14,9 +14,12 @@ NO_MODALITY = "OT"
 """Told for a series without Modality (PS3.3 C.7.3.1.1.1 "Other"): viewers show nothing for a study that names none."""
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 def encoded(attributes: DicomJson) -> str:
     """`attributes` as compact JSON that both databases keep."""
-    text = json.dumps(attributes, ensure_ascii=False, separators=(",", ":"))
+    text = _ENCODER.encode(attributes)
     try:
         text.encode()
     except UnicodeEncodeError:  # a lone surrogate from a wrong byte

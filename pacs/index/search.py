@@ -35,7 +35,7 @@ _SERIES_BY_ROW = select(series).where(series.c.id.in_(bindparam("rows", expandin
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class Plan:
     """A query, understood."""
 
     level: Level
@@ -49,9 +49,9 @@ class _Plan:
 
 def search(engine: Engine, hospital: str, query: Query) -> Iterator[DicomJson]:
     """See `pacs.index.Index.search`."""
-    plan = _plan(hospital, query, engine.dialect.name)
-    stop = None if plan.limit is None else plan.offset + plan.limit
-    return islice(_answers(engine, plan), plan.offset, stop) if plan.residual else _answers(engine, plan)
+    planned = plan(hospital, query, engine.dialect.name)
+    stop = None if planned.limit is None else planned.offset + planned.limit
+    return islice(_answers(engine, planned), planned.offset, stop) if planned.residual else _answers(engine, planned)
 
 
 def unsupported_keys(query: Query) -> frozenset[int]:
@@ -69,7 +69,8 @@ def _is_supported(tag: int, level: Level) -> bool:
     )
 
 
-def _plan(hospital: str, query: Query, dialect: str) -> _Plan:
+def plan(hospital: str, query: Query, dialect: str) -> Plan:
+    """`query` in SQL. Raises: InvalidRequest, a key cannot be understood."""
     rows = _rows_of(hospital, query.level)
     residual = []
     below = []
@@ -94,7 +95,7 @@ def _plan(hospital: str, query: Query, dialect: str) -> _Plan:
     columns, is_descending = _ORDER[query.level]
     rows = rows.order_by(*(column.desc() if is_descending else column for column in columns))
     tags = results.chosen_tags(query.include, frozenset(match.path[0] for match in query.matches))
-    return _Plan(query.level, rows, tuple(residual), tags, query.limit, query.offset)
+    return Plan(query.level, rows, tuple(residual), tags, query.limit, query.offset)
 
 
 def _rows_of(hospital: str, level: Level) -> Select[Any]:
@@ -114,7 +115,7 @@ def _joined(rows: Select[Any], hospital: str, level: Level, highest: Level) -> S
     return rows
 
 
-def _answers(engine: Engine, plan: _Plan) -> Iterator[DicomJson]:
+def _answers(engine: Engine, plan: Plan) -> Iterator[DicomJson]:
     above = _Above(engine)
     wanted = None if plan.residual else plan.limit
     for page in _pages(engine, plan, wanted):
@@ -124,7 +125,7 @@ def _answers(engine: Engine, plan: _Plan) -> Iterator[DicomJson]:
                 yield results.chosen(answer, plan.tags)
 
 
-def _pages(engine: Engine, plan: _Plan, wanted: int | None) -> Iterator[list[Any]]:
+def _pages(engine: Engine, plan: Plan, wanted: int | None) -> Iterator[list[Any]]:
     """Rows in order, until `wanted` of them or all are given."""
     columns, is_descending = _ORDER[plan.level]
     rows = plan.rows if plan.residual or not plan.offset else plan.rows.offset(plan.offset)

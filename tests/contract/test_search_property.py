@@ -10,7 +10,9 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydicom.datadict import keyword_for_tag
 
+from pacs.errors import InvalidRequest
 from pacs.index import Index
 from pacs.model import DicomJson, Level, Match, NewInstance, Query
 from tests.index.new_instances import CT, MR, attributes, new_instance
@@ -363,3 +365,22 @@ def test_sql_answers_as_a_plain_matcher_does(
     tag = {Level.STUDY: "0020000D", Level.SERIES: "0020000E", Level.IMAGE: "00080018"}[level]
     found = [answer[tag]["Value"][0] for answer in index.search(hospital, query)]
     assert found == _expected(archive, query)
+
+
+_ANY_KEY = st.builds(
+    Match,
+    st.sampled_from(sorted(_VALUES)),
+    st.lists(st.one_of(st.text(max_size=20), st.text("*?%_[]^=-\\0123456789.", max_size=20)), max_size=2).map(tuple),
+)
+
+
+@given(level=st.sampled_from(_LEVELS), keys=st.lists(_ANY_KEY, max_size=2), is_fuzzy=st.booleans())
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_asked_is_answered_or_refused_by_name(
+    index: Index, level: Level, keys: list[Match], is_fuzzy: bool
+) -> None:
+    index.add([new_instance()])
+    try:
+        list(index.search("default", Query(level, tuple(keys), is_fuzzy=is_fuzzy)))
+    except InvalidRequest as refused:
+        assert any((keyword_for_tag(key.tag) or "?") in str(refused) for key in keys)
