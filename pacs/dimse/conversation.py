@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from pacs import log
 from pacs.access.application_entities import UnknownApplicationEntity
@@ -71,7 +71,7 @@ class Conversation:
         self._door = door
         self._settings = door.settings
         self._address = address
-        self._names: dict[str, object] = {"association": number, "peer": address}
+        self._names: dict[str, Any] = {"association": number, "peer": address}
         self._association = Association(max_pdu_length=door.settings.max_pdu)
         self._connection = Connection(accepted, self._association, send_timeout_s=door.settings.data_timeout_s)
         self._reader = MessageReader()
@@ -262,7 +262,7 @@ class Conversation:
         if "calling_ae_title" in self._names or self._association.violation or isinstance(lost, Silence):
             self._log_end("association lost", why=why)
 
-    def _log_end(self, what: str, **fields: object) -> None:
+    def _log_end(self, what: str, **fields: Any) -> None:
         tally = self._tally
         seconds = round(time.monotonic() - tally.opened, 3)
         log.event(what, **self._names, requests=tally.requests, failed=tally.failed, seconds=seconds, **fields)
