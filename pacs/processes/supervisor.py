@@ -213,21 +213,23 @@ class Supervisor:
                 self._start(child)
 
     def _end(self) -> int:
-        alive = [(child.role, child.running) for child in self._children if child.running is not None]
+        alive = [(child, child.running) for child in self._children if child.running is not None]
         for _, running in alive:
             running.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + STOP_GRACE_S
         status = 0
-        for role, running in alive:
+        for child, running in alive:
             try:
                 returned = running.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                log.warning("process did not end in time and is killed", role=role, pid=running.process.pid)
+                log.warning("process did not end in time and is killed", role=child.role, pid=running.process.pid)
                 running.process.kill()
                 returned = running.process.wait()
             running.close()
-            status = status or int(returned != 0)
-            log.event("process ended", role=role, status=returned)
+            # One that was still starting had nothing in hand, and no handler for the signal yet.
+            is_clean = returned == 0 or (returned == -signal.SIGTERM and not child.is_ready)
+            status = status or int(not is_clean)
+            log.event("process ended", role=child.role, status=returned)
         self._selector.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
