@@ -144,23 +144,25 @@ class Conversation:
         return Peer(request.calling_ae_title, request.called_ae_title, self._address, principal, negotiated.contexts)
 
     def _admit(self, request: pdu.AssociateRequest) -> Principal | None:
+        """The principal, counted as one association; None when the peer was rejected."""
         try:
             principal = self._door.identify(request.calling_ae_title, request.called_ae_title, self._address)
         except UnknownApplicationEntity as unknown:
             is_called = unknown.is_called
             reject = pdu.CALLED_AE_TITLE_NOT_RECOGNIZED if is_called else pdu.CALLING_AE_TITLE_NOT_RECOGNIZED
-            return self._reject(reject, str(unknown))
-        if 0 < request.user_information.max_pdu_length < LEAST_MAX_PDU_LENGTH:
-            return self._reject(
-                pdu.NO_REASON_GIVEN, f"a maximum PDU length of {request.user_information.max_pdu_length} is too short"
-            )
-        if self._is_stopping:
-            return self._reject(pdu.TEMPORARY_CONGESTION, self._why_stopped)
-        if not self._door.admission.enter(self):
-            return self._reject(
-                pdu.LOCAL_LIMIT_EXCEEDED, f"dicom.max_associations ({self._settings.max_associations}) are open"
-            )
-        return principal
+            self._reject(reject, str(unknown))
+            return None
+        max_pdu_length = request.user_information.max_pdu_length
+        if 0 < max_pdu_length < LEAST_MAX_PDU_LENGTH:
+            self._reject(pdu.NO_REASON_GIVEN, f"a maximum PDU length of {max_pdu_length} is too short")
+        elif self._is_stopping:
+            self._reject(pdu.TEMPORARY_CONGESTION, self._why_stopped)
+        elif not self._door.admission.enter(self):
+            limit = self._settings.max_associations
+            self._reject(pdu.LOCAL_LIMIT_EXCEEDED, f"dicom.max_associations ({limit}) are open")
+        else:
+            return principal
+        return None
 
     def _reject(self, reject: pdu.AssociateReject, why: str) -> None:
         log.warning("association rejected", **self._names, why=why, reason=reject.reason, source=reject.source)
