@@ -39,6 +39,7 @@ def archive(tmp_path: Path) -> Iterator[RunningArchive]:
 
 def test_it_starts_says_where_it_listens_and_ends_cleanly(archive: RunningArchive) -> None:
     assert httpx.get(f"{archive.origin}/health/live").status_code == 200
+    _wait(lambda: bool(archive.events("archive ready")))  # when every process serves, not only one of a kind
     ready = archive.events("archive ready")
     assert ready[0]["http"].endswith(str(archive.http_port))
     assert ready[0]["dicom"].endswith(str(archive.dicom_port))
