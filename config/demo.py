@@ -94,15 +94,16 @@ def _brain_mr(wheel: zipfile.ZipFile) -> Iterator[Dataset]:
     columns, rows, count = struct.unpack_from("<3h", volume, 42)
     start = int(struct.unpack_from("<f", volume, 108)[0])
     voxels = np.frombuffer(volume, np.uint8, columns * rows * count, start).reshape(count, rows, columns)
-    for number in range(1, count + 1):
+    shown = [height for height in range(count - 1, -1, -1) if np.count_nonzero(voxels[height]) > rows * columns // 20]
+    for number, height in enumerate(shown, start=1):
         made = _image("MR", MRImageStorage, number)
         # NIfTI counts to the patient's right, front and head; an axial slice of DICOM starts at the right front.
-        pixels = voxels[number - 1, ::-1, ::-1].astype("<u2") * 4
+        pixels = voxels[height, ::-1, ::-1].astype("<u2") * 4
         made.Rows, made.Columns = rows, columns
         made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 16, 12, 11, 0
         made.PixelSpacing, made.SliceThickness = ["1", "1"], "1"
         made.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]
-        made.ImagePositionPatient = [str(-columns // 2), str(-rows // 2), str(number - count // 2)]
+        made.ImagePositionPatient = [str(-columns // 2), str(-rows // 2), str(height - 72)]
         made.PatientName, made.PatientID = "Lee^Seoyeon=李^書姸=이^서연", "H-20883"
         made.PatientBirthDate, made.PatientSex = "19910623", "F"
         made.StudyDate, made.StudyTime, made.AccessionNumber = "20261002", "142000", "MR26-1002"
