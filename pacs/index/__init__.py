@@ -6,7 +6,8 @@
 - `add`: the write path, one transaction per batch
 - `read`: look-ups by key, sums, series to settle
 - `search`, `columns`, `results`: a `pacs.model.Query` as SQL, page by page, and its answers
-- `criteria`, `normal_form`: matching of PS3.4 C.2.2.2, pure
+- `criteria`, `wildcard`, `normal_form`: matching of PS3.4 C.2.2.2, pure
+- `sqlite_statistics`: what SQLite's planner is told
 - `row_values`: attributes to columns and back, pure
 """
 

@@ -162,12 +162,13 @@ def _on_name(table: Table, criterion: Names | FuzzyNames, dialect: str) -> Said:
     if isinstance(criterion, FuzzyNames):
         choices = (and_(*(any_group(f"*{part}*") for part in choice)) for choice in criterion.choices)
         return Said(or_(*choices), is_whole=False)
-    patterns = (
-        any_group(pattern[0])
-        if len(pattern) == 1
-        else and_(*(_like(group, part, dialect) for group, part in zip(groups, pattern, strict=False) if part))
-        for pattern in criterion.patterns
-    )
+    patterns: list[Condition] = []
+    for pattern in criterion.patterns:
+        if len(pattern) == 1:
+            patterns += [any_group(part) for part in pattern[0]]
+            continue
+        asked = ((group, parts) for group, parts in zip(groups, pattern, strict=False) if parts)
+        patterns.append(and_(*(or_(*(_like(group, part, dialect) for part in parts)) for group, parts in asked)))
     return Said(or_(*patterns))
 
 

@@ -37,6 +37,7 @@ _UID = re.compile(r"[0-9.]{1,64}\Z", re.ASCII)
 _NUMBERS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
 _BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW"})
 _BETWEEN_WORDS = re.compile(r"[\s^=,.*?\-]+")
+_COMPONENTS = 5
 _NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
 
@@ -98,9 +99,10 @@ class Ranges:
 @dataclass(frozen=True, slots=True)
 class Names:
     """Person names, folded. Each pattern has up to three component groups: one alone matches any group of the
-    value, more match theirs (PS3.5 §6.2.1.1); an empty group matches all."""
+    value, more match theirs (PS3.5 §6.2.1.1); a group without patterns matches all."""
 
-    patterns: tuple[tuple[str, ...], ...]
+    patterns: tuple[tuple[tuple[str, ...], ...], ...]
+    """Per value asked, per group, the patterns of which one must cover it."""
 
     def matches(self, attribute: dict[str, Any]) -> bool:
         return any(
@@ -110,10 +112,13 @@ class Names:
         )
 
     @staticmethod
-    def _matches_one(pattern: tuple[str, ...], groups: tuple[str, str, str]) -> bool:
+    def _matches_one(pattern: tuple[tuple[str, ...], ...], groups: tuple[str, str, str]) -> bool:
         if len(pattern) == 1:
-            return any(group and _covers(pattern[0], group) for group in groups)
-        return all(not part or _covers(part, group) for part, group in zip(pattern, groups, strict=False))
+            return any(group and _covers(part, group) for group in groups for part in pattern[0])
+        return all(
+            not parts or any(_covers(part, group) for part in parts)
+            for parts, group in zip(pattern, groups, strict=False)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,12 +244,25 @@ def _decimal(value: object) -> Decimal | None:
 def _names(values: list[str]) -> Names | None:
     patterns = []
     for value in values:
-        groups = [name_group(group) if group.strip("*") else "" for group in value.split("=")[:3]]
-        groups = [group if group.strip("*") else "" for group in groups]
+        groups = tuple(_group_patterns(group) for group in value.split("=")[:3])
         if not any(groups):
             return None
-        patterns.append(tuple(groups))
+        patterns.append(groups)
     return Names(tuple(patterns))
+
+
+def _group_patterns(group: str) -> tuple[str, ...]:
+    """`group`, and what it is without empty components that a wild card at its end stands for: a name is kept
+    without them, and ``KIM^MIN^*`` is to find ``KIM^MIN^^``."""
+    pattern = name_group(group)
+    found: list[str] = []
+    while pattern.strip("*^ "):
+        found.append(pattern)
+        without = pattern.rstrip("*")
+        if without == pattern or not without.endswith("^") or len(found) > _COMPONENTS:
+            return tuple(found)
+        pattern = without.rstrip("^ ")
+    return tuple(found)
 
 
 def _fuzzy(values: list[str]) -> FuzzyNames | None:

@@ -300,12 +300,17 @@ def _folded(text: str) -> str:
 def _name(pattern: str, value: dict[str, str]) -> bool:
     groups = [_folded(value.get(group, "")) for group in ("Alphabetic", "Ideographic", "Phonetic")]
     asked = [_folded(group) for group in pattern.split("=")[:3]]
-    asked = [group if group.strip("*") else "" for group in asked]
+    asked = [group if group.strip("*") and re.sub(r"[*^ ]", "", group) else "" for group in asked]
     if not any(asked):
         return True
     if len(asked) == 1:
-        return any(group and _pattern(asked[0]).fullmatch(group) for group in groups)
-    return all(_pattern(part).fullmatch(group) for part, group in zip(asked, groups, strict=False) if part)
+        return any(group and _covers_name(asked[0], group) for group in groups)
+    return all(_covers_name(part, group) for part, group in zip(asked, groups, strict=False) if part)
+
+
+def _covers_name(pattern: str, group: str) -> bool:
+    """With as many empty components at the end as the pattern has separators."""
+    return any(_pattern(pattern).fullmatch(group + "^" * more) for more in range(pattern.count("^") + 1))
 
 
 def _fuzzy_name(text: str, value: dict[str, str]) -> bool:
