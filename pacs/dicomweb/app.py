@@ -8,11 +8,12 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from pacs.dicomweb.capabilities import describe_hot_routes
 from pacs.dicomweb.door import Door
 from pacs.dicomweb.frames import frames_of
-from pacs.dicomweb.hot import HotRoute
+from pacs.dicomweb.hot import HotRoute, HotRoutes
 from pacs.dicomweb.metadata import bulk_data_of, metadata_routes
 from pacs.dicomweb.qido import search_routes
 from pacs.dicomweb.rendered import rendered_routes
@@ -23,6 +24,23 @@ from pacs.dicomweb.wado import instances_of
 from pacs.ingest import Ingest
 from pacs.query import Search
 from pacs.retrieve import Retrieve
+
+
+class DicomwebApp(FastAPI):
+    """FastAPI for most routes; hot ones are found before its middleware and routing, which cost more than they do."""
+
+    hot: HotRoutes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] == "http":
+            found = self.hot.find(scope["path"].removeprefix(scope.get("root_path", "")))
+            if found is not None:
+                route, path_parameters = found
+                await Door(route)({**scope, "path_params": path_parameters}, receive, send)
+                return
+        await super().__call__(scope, receive, send)
+
 
 _STUDY = "/studies/{study}"
 _SERIES = _STUDY + "/series/{series}"
@@ -35,7 +53,7 @@ def dicomweb_app(ingest: Ingest, search: Search, retrieve: Retrieve, *, identify
     `identify` gives the principal of each request; the default lets everybody in and is for loopback only.
     """
     services = Services(ingest, search, retrieve, identify)
-    app = FastAPI(
+    app = DicomwebApp(
         title="DICOMweb",
         summary="Search, retrieve and store of PS3.18.",
         docs_url=None,  # the usual page loads scripts from elsewhere
@@ -45,15 +63,15 @@ def dicomweb_app(ingest: Ingest, search: Search, retrieve: Retrieve, *, identify
     app.add_middleware(Door)
     app.add_exception_handler(HTTPException, _routing_problem)
     whole = HotRoute(instances_of(services))
-    hot: tuple[tuple[str, str, HotRoute], ...] = (
-        (_INSTANCE + "/frames/{frames}", "Frames, one or a list", HotRoute(frames_of(services))),
-        (_INSTANCE, "An instance as DICOM file", whole),
-        (_SERIES, "All instances of a series", whole),
-        (_INSTANCE + "/bulkdata/{path:path}", "A large value", HotRoute(bulk_data_of(services))),
+    app.hot = HotRoutes(
+        {
+            _INSTANCE + "/frames/{frames}": HotRoute(frames_of(services)),
+            _INSTANCE: whole,
+            _SERIES: whole,
+            _INSTANCE + "/bulkdata/{path}": HotRoute(bulk_data_of(services)),
+        }
     )
-    for path, _, endpoint in hot:
-        app.router.routes.append(Route(path, endpoint, name=path))
-    # The study's own URL is also the one to store to.
+    # Stored to by POST, so FastAPI must see it.
     app.router.routes.append(Route(_STUDY, whole, methods=["GET"], name=_STUDY))
     for router in (
         search_routes(services),
@@ -62,7 +80,16 @@ def dicomweb_app(ingest: Ingest, search: Search, retrieve: Retrieve, *, identify
         store_routes(services),
     ):
         app.include_router(router)
-    describe_hot_routes(app, {path: summary for path, summary, _ in hot} | {_STUDY: "All instances of a study"})
+    describe_hot_routes(
+        app,
+        {
+            _INSTANCE + "/frames/{frames}": "Frames, one or a list",
+            _INSTANCE + "/bulkdata/{path}": "A large value",
+            _INSTANCE: "An instance as DICOM file",
+            _SERIES: "All instances of a series",
+            _STUDY: "All instances of a study",
+        },
+    )
     return app
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-_PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
+_PARAMETER = re.compile(r"\{(\w+)\}")
 
 
 def describe_hot_routes(app: FastAPI, summaries: Mapping[str, str]) -> None:
@@ -20,7 +20,7 @@ def describe_hot_routes(app: FastAPI, summaries: Mapping[str, str]) -> None:
         schema = described_by_fastapi()
         if is_new:
             for path, summary in summaries.items():
-                schema["paths"].setdefault(_PARAMETER.sub(r"{\1}", path), {})["get"] = _operation(path, summary)
+                schema["paths"].setdefault(path, {})["get"] = _operation(path, summary)
         return schema
 
     # Assigning it is how FastAPI wants a description extended.

@@ -5,6 +5,7 @@ FastAPI's request, dependency and response objects cost more than finding a fram
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -25,6 +26,26 @@ class Answer:
     status: int = 200
     is_lazy: bool = field(default=False)
     """Taking the next piece may wait for storage or decode pixels, so it is done in a thread."""
+
+
+class HotRoutes:
+    """Finds the hot route of a URL path. Only paths that no other route shares, whatever the method, belong here."""
+
+    def __init__(self, routes: Mapping[str, HotRoute]) -> None:
+        """`routes` by path template, such as ``/studies/{study}``; ``{path}`` alone takes slashes."""
+        self._routes = [(re.compile(_pattern(template)), route) for template, route in routes.items()]
+
+    def find(self, path: str) -> tuple[HotRoute, dict[str, str]] | None:
+        """The route and its path parameters; None when another route has to answer."""
+        for pattern, route in self._routes:
+            match = pattern.fullmatch(path)
+            if match is not None:
+                return route, match.groupdict()
+        return None
+
+
+def _pattern(template: str) -> str:
+    return re.sub(r"\{(\w+)\}", lambda name: f"(?P<{name[1]}>{'.+' if name[1] == 'path' else '[^/]+'})", template)
 
 
 class HotRoute:

@@ -1,0 +1,28 @@
+"""What is read from an ASGI scope."""
+
+from __future__ import annotations
+
+import pytest
+
+from pacs.dicomweb.accept import MediaRange
+from pacs.dicomweb.requests import accepted_by, is_not_modified
+from pacs.errors import InvalidRequest
+
+
+def test_accept_from_header_and_query() -> None:
+    headers = [(b"accept", b"image/png"), (b"accept", b"image/jpeg;q=0.5")]
+    scope = {"headers": headers, "query_string": b""}
+    assert [accepted.media_type for accepted in accepted_by(scope)] == ["image/png", "image/jpeg"]
+    scope = {"headers": headers, "query_string": b"x=1&accept=application/dicom%2Bjson&accept=image/gif"}
+    assert [accepted.media_type for accepted in accepted_by(scope)] == ["application/dicom+json", "image/gif"]
+    assert accepted_by({"headers": [], "query_string": b"accept="}) == (MediaRange("*/*"),)
+
+
+def test_too_many_parameters() -> None:
+    with pytest.raises(InvalidRequest):
+        accepted_by({"headers": [], "query_string": b"a=1&" * 200})
+
+
+def test_if_none_match() -> None:
+    assert is_not_modified({"headers": [(b"if-none-match", b'"t"')]}, '"t"')
+    assert not is_not_modified({"headers": []}, '"t"')
