@@ -176,4 +176,3 @@ def status(
         sys.stdout.write(json.dumps(found, indent=2, default=str) + "\n")
     else:
         show(found, _out)
-
