@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from fastapi import APIRouter, Request
+from pydicom.datadict import keyword_for_tag
 from starlette.responses import Response
 
 from pacs.dicomweb.accept import Offer, accept_of, choose
@@ -81,10 +82,16 @@ def _search(services: Services, request: Request, level: Level, parents: Resourc
     base = service_base(request.scope)
     encoded = [encoded_json(_with_url(result, base)) for result in islice(found, most + 1)]
     headers = {"content-type": offer.content_type(), "cache-control": "no-store", "vary": "Accept, Accept-Encoding"}
+    warnings = []
+    if ignored := services.search.unsupported_keys(query):
+        names = ", ".join(keyword_for_tag(tag) or f"{tag:08X}" for tag in sorted(ignored))
+        warnings.append(f'299 {base} "Not kept for searching, so ignored: {names}"')
     if len(encoded) > most:
         del encoded[most:]
         if query.limit is None or query.limit > MAX_RESULTS:
-            headers["warning"] = f'299 {base} "There are additional results that can be requested"'
+            warnings.append(f'299 {base} "There are additional results that can be requested"')
+    if warnings:
+        headers["warning"] = ", ".join(warnings)
     return _json_response(encoded, headers, request.headers.get("accept-encoding"))
 
 

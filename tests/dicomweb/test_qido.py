@@ -109,3 +109,12 @@ def test_what_cannot_be_understood_is_a_bad_request(door: DoorInMemory, path: st
     answer = door.get(path)
     assert answer.status_code == 400
     assert answer.json()["error"]
+
+
+def test_a_key_that_is_not_kept_is_ignored_with_a_warning(door: DoorInMemory) -> None:
+    kept = door.keep(image())
+    answer = door.get(f"/studies?StudyInstanceUID={kept.study_instance_uid}&PatientTelephoneNumbers=02-123-4567")
+    assert len(answer.json()) == 1
+    assert answer.headers["warning"].startswith("299 ")
+    assert "PatientTelephoneNumbers" in answer.headers["warning"]
+    assert "warning" not in door.get(f"/studies?StudyInstanceUID={kept.study_instance_uid}").headers
