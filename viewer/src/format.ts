@@ -2,12 +2,18 @@
 
 import type { PersonName } from './api/dicom_json'
 
-/** `KIM^GILDONG` → `KIM, GILDONG`; the ideographic group first when there is one. */
+const HANGUL = /[\uac00-\ud7a3]/
+
+/**
+ * `KIM^GILDONG` → `KIM, GILDONG`; the person's own script first when there is one. A Korean name is read in Hangul, which
+ * PS3.5 Annex I puts into the phonetic group (and some equipment into the ideographic one), and is written without a space.
+ */
 export function formatName(name: PersonName, none: string): string {
   const alphabetic = components(name.alphabetic)
-  const ideographic = components(name.ideographic).replaceAll(', ', ' ')
-  if (ideographic !== '' && alphabetic !== '') return `${ideographic} (${alphabetic})`
-  return ideographic || alphabetic || none
+  const own = HANGUL.test(name.phonetic) ? name.phonetic : name.ideographic
+  const native = components(own).replaceAll(', ', HANGUL.test(own) ? '' : ' ')
+  if (native !== '' && alphabetic !== '') return `${native} (${alphabetic})`
+  return native || alphabetic || none
 }
 
 function components(group: string): string {

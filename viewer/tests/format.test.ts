@@ -12,7 +12,15 @@ describe('people', () => {
     ['^^^^', '', 'none'],
     ['', '', 'none'],
   ])('%s / %s is %s', (alphabetic, ideographic, shown) => {
-    expect(formatName({ alphabetic, ideographic }, 'none')).toBe(shown)
+    expect(formatName({ alphabetic, ideographic, phonetic: '' }, 'none')).toBe(shown)
+  })
+
+  it.each([
+    ['Hong^Gildong', '洪^吉洞', '홍^길동', '홍길동 (Hong, Gildong)'],
+    ['Hong^Gildong', '홍^길동', '', '홍길동 (Hong, Gildong)'],
+    ['Yamada^Tarou', '山田^太郎', 'やまだ^たろう', '山田 太郎 (Yamada, Tarou)'],
+  ])('%s / %s / %s is read as %s', (alphabetic, ideographic, phonetic, shown) => {
+    expect(formatName({ alphabetic, ideographic, phonetic }, 'none')).toBe(shown)
   })
 
   it('have whole years on the day of the study', () => {

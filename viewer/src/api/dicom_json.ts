@@ -47,12 +47,13 @@ export function items(dataSet: DataSet, tag: string): DataSet[] {
 export interface PersonName {
   alphabetic: string
   ideographic: string
+  phonetic: string
 }
 
 export function personName(dataSet: DataSet, tag: string): PersonName {
   const value = values(dataSet, tag)[0]
-  if (typeof value === 'string') return { alphabetic: value, ideographic: '' }
+  if (typeof value === 'string') return { alphabetic: value, ideographic: '', phonetic: '' }
   const groups = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
   const group = (name: string): string => (typeof groups[name] === 'string' ? groups[name] : '')
-  return { alphabetic: group('Alphabetic'), ideographic: group('Ideographic') }
+  return { alphabetic: group('Alphabetic'), ideographic: group('Ideographic'), phonetic: group('Phonetic') }
 }

@@ -27,8 +27,8 @@ describe('values of the DICOM JSON model', () => {
 
   it('reads both groups of a name, and nothing from a wrong one', () => {
     const named = { '00100010': { vr: 'PN', Value: [{ Alphabetic: 'Hong^Gildong', Ideographic: '洪^吉洞' }] } }
-    expect(personName(named, '00100010')).toEqual({ alphabetic: 'Hong^Gildong', ideographic: '洪^吉洞' })
-    expect(personName({ '00100010': { vr: 'PN', Value: [null] } }, '00100010')).toEqual({ alphabetic: '', ideographic: '' })
-    expect(personName({}, '00100010')).toEqual({ alphabetic: '', ideographic: '' })
+    expect(personName(named, '00100010')).toEqual({ alphabetic: 'Hong^Gildong', ideographic: '洪^吉洞', phonetic: '' })
+    expect(personName({ '00100010': { vr: 'PN', Value: [null] } }, '00100010')).toEqual({ alphabetic: '', ideographic: '', phonetic: '' })
+    expect(personName({}, '00100010')).toEqual({ alphabetic: '', ideographic: '', phonetic: '' })
   })
 })
