@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from pacs.dimse.scp.service import PresentationContext
@@ -21,7 +21,7 @@ from pacs.part10.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSI
 from pacs.part10.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 
 SERVICE_TRANSFER_SYNTAXES = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN})
-"""What identifiers and other data sets of services come in; instances come in any."""
+"""What identifiers and other data sets of services come in, and what instances can be decoded to; they come in any."""
 
 _ACCEPTANCE, _ABSTRACT_SYNTAX_NOT_SUPPORTED, _TRANSFER_SYNTAXES_NOT_SUPPORTED = 0, 3, 4
 _STORAGE_INFORMATION = bytes((2, 0, 3, 0, 0, 0))
@@ -39,14 +39,19 @@ def negotiate(request: AssociateRequest, services: Collection[str], max_pdu_leng
     """Answer every proposed context and role.
 
     Of a context's transfer syntaxes the first that can be taken is accepted: the order is the peer's preference, and
-    instances are kept in any. `services` are the abstract syntaxes answered beside storage.
+    instances are kept in any. Where the peer is to receive (C-GET), one context of each SOP class is uncompressed if it
+    offers that anywhere: what is asked for is not known yet, and one compressed choice would keep back all that is
+    stored otherwise. `services` are the abstract syntaxes answered beside storage.
     """
     proposed_roles = {role.sop_class_uid: role for role in request.user_information.roles}
+    uncompressed = _contexts_to_take_uncompressed(
+        [context for context in request.contexts if _is_received_by_peer(context, proposed_roles, services)]
+    )
     results: list[ContextResult] = []
     contexts: dict[int, PresentationContext] = {}
     roles: dict[str, RoleSelection] = {}
     for proposed in request.contexts:
-        result = _answer(proposed, services)
+        result = uncompressed.get(proposed.context_id) or _answer(proposed, services)
         results.append(result)
         if result.result != _ACCEPTANCE:
             continue
@@ -77,9 +82,38 @@ def negotiate(request: AssociateRequest, services: Collection[str], max_pdu_leng
     return Negotiated(accept, contexts)
 
 
+def _is_received_by_peer(
+    proposed: ProposedContext, roles: Mapping[str, RoleSelection], services: Collection[str]
+) -> bool:
+    role = roles.get(proposed.abstract_syntax)
+    is_receiver = role is not None and role.is_scp and proposed.abstract_syntax not in services
+    return is_receiver and is_storage_class(proposed.abstract_syntax)
+
+
+def _contexts_to_take_uncompressed(proposed: Iterable[ProposedContext]) -> dict[int, ContextResult]:
+    """By context ID, at most one of each SOP class; none of a class that gets an uncompressed context anyway."""
+    of_class: dict[str, list[ProposedContext]] = {}
+    for context in proposed:
+        of_class.setdefault(context.abstract_syntax, []).append(context)
+    taken: dict[int, ContextResult] = {}
+    for contexts in of_class.values():
+        if any(_first_uncompressed(context.transfer_syntaxes[:1]) for context in contexts):
+            continue
+        for context in contexts:
+            transfer_syntax = _first_uncompressed(context.transfer_syntaxes)
+            if transfer_syntax is not None:
+                taken[context.context_id] = ContextResult(context.context_id, _ACCEPTANCE, transfer_syntax)
+                break
+    return taken
+
+
+def _first_uncompressed(transfer_syntaxes: Iterable[str]) -> str | None:
+    return next((uid for uid in transfer_syntaxes if uid in SERVICE_TRANSFER_SYNTAXES), None)
+
+
 def _answer(proposed: ProposedContext, services: Collection[str]) -> ContextResult:
     if proposed.abstract_syntax in services:
-        taken = next((uid for uid in proposed.transfer_syntaxes if uid in SERVICE_TRANSFER_SYNTAXES), None)
+        taken = _first_uncompressed(proposed.transfer_syntaxes)
     elif is_storage_class(proposed.abstract_syntax):
         taken = next((uid for uid in proposed.transfer_syntaxes if _can_be_kept(uid)), None)
     else:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from pydicom.uid import AllTransferSyntaxes
 from pynetdicom.sop_class import _STORAGE_CLASSES
 
@@ -73,6 +74,30 @@ def test_the_scp_role_makes_us_a_user_of_storage_only() -> None:
         RoleSelection(CT, is_scu=True, is_scp=True),
         RoleSelection(FIND, is_scu=True, is_scp=False),
     )
+
+
+JPEG_LS = "1.2.840.10008.1.2.4.80"
+
+
+@pytest.mark.parametrize(
+    ("offered", "taken"),
+    [
+        ([(JPEG, EXPLICIT, IMPLICIT)], [EXPLICIT]),
+        ([(BIG, IMPLICIT)], [IMPLICIT]),
+        ([(JPEG,)], [JPEG]),
+        ([(JPEG, JPEG_LS, EXPLICIT), (JPEG_LS, EXPLICIT)], [EXPLICIT, JPEG_LS]),
+        ([(JPEG,), (JPEG_LS, EXPLICIT)], [JPEG, EXPLICIT]),
+        ([(JPEG_LS, EXPLICIT), (IMPLICIT,)], [JPEG_LS, IMPLICIT]),
+        ([("", EXPLICIT), (JPEG,)], [EXPLICIT, JPEG]),
+    ],
+)
+def test_who_receives_gets_one_uncompressed_context_of_each_class(
+    offered: list[tuple[str, ...]], taken: list[str]
+) -> None:
+    contexts = [ProposedContext(2 * n + 1, CT, syntaxes) for n, syntaxes in enumerate(offered)]
+    roles = (RoleSelection(CT, is_scu=False, is_scp=True),)
+    negotiated = negotiate(_request(*contexts, roles=roles), SERVICES, 131072)
+    assert [context.transfer_syntax for context in negotiated.contexts.values()] == taken
 
 
 def test_roles_nobody_asked_for_are_not_answered() -> None:

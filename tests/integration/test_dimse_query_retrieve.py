@@ -245,7 +245,7 @@ def test_korean_names(served: Served, tmp_path: Path, character_set: str, name: 
         (["-S", "-k", "PatientName"], "no Query/Retrieve Level"),
         (["-S", "-k", "QueryRetrieveLevel=PATIENT", "-k", "PatientID"], "not of Study Root"),
         (["-S", "-k", "QueryRetrieveLevel=SERIES", "-k", "SeriesInstanceUID"], "Study Instance UID missing"),
-        (["-P", "-k", "QueryRetrieveLevel=STUDY", "-k", "StudyInstanceUID"], "Patient ID missing"),
+        (["-P", "-k", "QueryRetrieveLevel=SERIES", "-k", "SeriesInstanceUID"], "Study Instance UID missing"),
         (["-S", "-k", "QueryRetrieveLevel=STUDY", "-k", "StudyDate=2026-13-77"], "Study"),
     ],
 )
@@ -426,15 +426,20 @@ def test_getscu_gets_a_study(served: Served, tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize(("prefers", "is_as_stored"), [("+xt", True), ("+xe", False)])
-def test_getscu_gets_jpeg_ls_as_it_prefers(served: Served, tmp_path: Path, prefers: str, is_as_stored: bool) -> None:
-    keys = ["-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={MR_STUDY}"]
-    done = served.run("getscu", "-S", prefers, "+B", *keys, folder=tmp_path)
+@pytest.mark.parametrize("prefers", ["+x=", "+xe", "+xb", "+xi", "+xs", "+xv", "+xt", "+xr"])
+@pytest.mark.parametrize(("study", "series", "count"), [(CT_STUDY, CT_SERIES, 5), (MR_STUDY, MR_SERIES, 1)])
+def test_getscu_gets_everything_whatever_it_prefers(
+    served: Served, tmp_path: Path, prefers: str, study: str, series: str, count: int
+) -> None:
+    """It offers a preferred transfer syntax and the uncompressed ones in a single context of each SOP class."""
+    keys = ["-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={study}"]
+    done = served.run("getscu", "-P", prefers, "+B", *keys, folder=tmp_path)
     assert done.returncode == 0, done.stdout
-    [path] = tmp_path.iterdir()
-    original = served.files[f"{MR_SERIES}.1"]
-    assert (data_set_of(path) == data_set_of(original)) is is_as_stored
-    assert np.array_equal(dcmread(path).pixel_array, dcmread(original).pixel_array)
+    paths = sorted(tmp_path.iterdir())
+    assert len(paths) == count, done.stdout
+    got, original = dcmread(paths[0]), served.files[str(dcmread(paths[0]).SOPInstanceUID)]
+    assert got.SeriesInstanceUID == series
+    assert np.array_equal(got.pixel_array, dcmread(original).pixel_array)
 
 
 @pytest.mark.parametrize(

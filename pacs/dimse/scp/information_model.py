@@ -66,12 +66,16 @@ def level_of(identifier: Identifier, model: InformationModel) -> Level:
 def require_keys_above(identifier: Identifier, model: InformationModel, level: Level) -> dict[Level, str]:
     """The one value of each unique key above `level`: hierarchical requests name the whole way down (PS3.4 C.4.1.2.1).
 
+    A missing Patient ID is let pass: a Study Instance UID is unique without it, and workstations leave it out.
+
     Raises:
-        InvalidRequest: one is missing, empty, a list, or a wildcard.
+        InvalidRequest: a UID is missing or empty, or a key is a list or a wildcard.
     """
     found = {}
     for above in model.above(level):
         values = identifier.values(UNIQUE_KEY[above])
+        if not values and above is Level.PATIENT:
+            continue
         if not values:
             raise InvalidRequest(f"{_KEY_NAME[above]} missing at level {level}")
         if len(values) > 1:

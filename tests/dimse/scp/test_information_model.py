@@ -65,8 +65,7 @@ def test_what_a_query_needs_above_its_level() -> None:
 @pytest.mark.parametrize(
     ("model", "found", "complaint"),
     [
-        (PATIENT_ROOT, identifier("STUDY"), "Patient ID missing"),
-        (PATIENT_ROOT, identifier("STUDY", patient=()), "Patient ID missing"),
+        (PATIENT_ROOT, identifier("SERIES"), "Study Instance UID missing"),
         (PATIENT_ROOT, identifier("STUDY", patient="P*"), "no wildcard"),
         (STUDY_ROOT, identifier("SERIES"), "Study Instance UID missing"),
         (STUDY_ROOT, identifier("SERIES", study=("1.2", "1.3")), "single value"),
@@ -94,12 +93,22 @@ def test_a_retrieve_takes_a_uid_list_at_its_level_only() -> None:
         (STUDY_ROOT, identifier("IMAGE", image="1.2.3.4")),
         (PATIENT_ROOT, identifier("PATIENT", patient=("A", "B"))),
         (PATIENT_ROOT, identifier("PATIENT", patient="*A*")),
-        (PATIENT_ROOT, identifier("STUDY", study="1.2")),
+        (PATIENT_ROOT, identifier("STUDY")),
+        (PATIENT_ROOT, identifier("SERIES", series="1.2.3")),
     ],
 )
 def test_a_retrieve_without_its_keys_is_refused(model: InformationModel, found: Identifier) -> None:
     with pytest.raises(InvalidRequest):
         retrieve_keys(found, model, level_of(found, model))
+
+
+@pytest.mark.parametrize("patient", [{}, {"patient": ()}])
+def test_a_study_uid_is_enough_without_its_patient(patient: dict[str, tuple[str, ...]]) -> None:
+    study = identifier("STUDY", study="1.2", **patient)
+    assert require_keys_above(study, PATIENT_ROOT, Level.STUDY) == {}
+    assert retrieve_keys(study, PATIENT_ROOT, Level.STUDY) == {Level.STUDY: ("1.2",)}
+    series = identifier("SERIES", study="1.2", series="1.2.3", **patient)
+    assert retrieve_keys(series, PATIENT_ROOT, Level.SERIES) == {Level.STUDY: ("1.2",), Level.SERIES: ("1.2.3",)}
 
 
 def test_each_service_has_its_three_sop_classes() -> None:
