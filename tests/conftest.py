@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.real_postgresql import postgresql
+
+__all__ = ["corpus", "postgresql"]
+
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
