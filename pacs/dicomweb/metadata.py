@@ -33,6 +33,7 @@ from pacs.model import DicomJson, StoredInstance
 from pacs.part10.transfer_syntax import OCTET_STREAM, transfer_syntax
 
 _PIXEL_DATA = "7FE00010"
+_AVAILABLE_TRANSFER_SYNTAX_UID = "00083002"
 _PIECE_BYTES = 65536
 _BULK_OFFERS = (Offer(OCTET_STREAM, is_multipart=True), Offer(OCTET_STREAM))
 
@@ -81,7 +82,10 @@ def _metadata(services: Services, request: Request, key: ResourceKey) -> Respons
 def _attributes(services: Services, instance: StoredInstance, base: str) -> DicomJson:
     key = instance.key
     path = ResourceKey(key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid).path
-    return services.retrieve.metadata(instance, f"{base}{path}/bulkdata")
+    attributes = services.retrieve.metadata(instance, f"{base}{path}/bulkdata")
+    # What frames and instance come in: the file meta that says so is no part of it, and viewers choose decoders by it.
+    attributes[_AVAILABLE_TRANSFER_SYNTAX_UID] = {"vr": "UI", "Value": [instance.transfer_syntax_uid]}
+    return dict(sorted(attributes.items()))
 
 
 def _in_pieces(pieces: Iterator[bytes]) -> Iterator[bytes]:

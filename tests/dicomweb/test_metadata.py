@@ -36,7 +36,25 @@ def test_it_equals_what_pydicom_makes(door: DoorInMemory) -> None:
     assert uri == f"{door.base}{kept.path}/bulkdata/7FE00010"
     expected = original.to_json_dict()
     del expected["7FE00010"]
+    assert made.pop("00083002") == {"vr": "UI", "Value": [original.file_meta.TransferSyntaxUID]}
     assert made == expected
+
+
+def test_each_instance_tells_its_transfer_syntax_in_order(door: DoorInMemory) -> None:
+    native = image()
+    native.AvailableTransferSyntaxUID = "1.2.3"
+    compressed = image(StudyInstanceUID=native.StudyInstanceUID, SeriesInstanceUID=native.SeriesInstanceUID)
+    compressed.PixelData = encapsulate([imagecodecs.jpegls_encode(native.pixel_array)])
+    compressed["PixelData"].is_undefined_length = True
+    compressed.file_meta.TransferSyntaxUID = JPEGLSLossless
+    told = {}
+    for kept in (door.keep(native), door.keep(compressed)):
+        (made,) = door.get(f"{kept.path}/metadata").json()
+        assert list(made) == sorted(made), "PS3.18 F.2.2"
+        told[kept.path] = made["00083002"]["Value"]
+    assert list(told.values()) == [["1.2.840.10008.1.2.1"], [JPEGLSLossless]]
+    series = door.get(f"/studies/{native.StudyInstanceUID}/series/{native.SeriesInstanceUID}/metadata").json()
+    assert sorted(item["00083002"]["Value"] for item in series) == sorted(told.values())
 
 
 def test_bulk_data_uris_lead_to_the_bytes(door: DoorInMemory) -> None:
