@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -52,6 +53,11 @@ class Summary:
             self.refused.append(result)
 
     @property
+    def is_over(self) -> bool:
+        """No further file is begun."""
+        return bool(self.failure) or self.was_interrupted
+
+    @property
     def exit_status(self) -> int:
         if self.was_interrupted:
             return 130
@@ -87,13 +93,13 @@ def run_import(
         return 1
     try:
         found = _count(paths, settings, errors)
-        with _report(report) as lines, _progress(errors) as progress:
+        with _report(report) as lines, _progress(errors) as progress, _interruptible(summary):
             task = progress.add_task("importing", total=len(found))
             for result in take_in(archive.ingest, found, summary, jobs=jobs):
                 progress.advance(task)
                 if lines is not None:
                     lines.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # before the first file, or a second time
         summary.was_interrupted = True
     finally:
         archive.close()
@@ -107,7 +113,8 @@ def run_import(
 def take_in(ingest: Ingest, found: list[Candidate], summary: Summary, *, jobs: int) -> Iterator[FileResult]:
     """Store every candidate, `jobs` at a time, and yield each result as it is known.
 
-    When the storage itself fails, the rest is left: sending more into a full disk helps nobody.
+    When the storage itself fails, the rest is left: sending more into a full disk helps nobody. So it is when
+    `summary.was_interrupted` becomes true.
     """
     stop = threading.Event()
     waiting: set[Future[FileResult]] = set()
@@ -115,7 +122,7 @@ def take_in(ingest: Ingest, found: list[Candidate], summary: Summary, *, jobs: i
     with ThreadPoolExecutor(jobs, thread_name_prefix="import") as pool:
         try:
             while True:
-                while len(waiting) < 2 * jobs and not summary.failure and (candidate := next(rest, None)) is not None:
+                while len(waiting) < 2 * jobs and not summary.is_over and (candidate := next(rest, None)) is not None:
                     waiting.add(pool.submit(_take_one, ingest, candidate, stop))
                 if not waiting:
                     return
@@ -162,6 +169,22 @@ def _count(paths: list[Path], settings: Settings, errors: Console) -> list[Candi
         return list(candidates(paths, settings.ingest.max_instance_bytes))
 
 
+@contextmanager
+def _interruptible(summary: Summary) -> Iterator[None]:
+    """The first Ctrl-C ends the import after the files in hand; a second one ends it at once."""
+
+    def interrupt(_signal: int, _frame: Any) -> None:
+        if summary.was_interrupted:
+            raise KeyboardInterrupt
+        summary.was_interrupted = True
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _report(path: Path | None) -> AbstractContextManager[IO[str] | None]:
     return nullcontext() if path is None else path.open("w", encoding="utf-8")
 
@@ -179,7 +202,13 @@ def _progress(errors: Console) -> Progress:
 
 def _show(summary: Summary, console: Console) -> None:
     def say(text: str, style: str = "") -> None:
-        console.print(text, style=style or None, markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            "\n".join(map(log.harmless, text.split("\n"))),
+            style=style or None,
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
     say(f"stored          {summary.counts[Outcome.STORED]:>8,}")
     say(f"already there   {summary.counts[Outcome.ALREADY_THERE]:>8,}")

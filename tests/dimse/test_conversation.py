@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -251,6 +252,9 @@ def test_silence_in_the_middle_of_a_message_is_aborted_and_leaves_nothing(
         peer.send(CT_CONTEXT, _store("1.2.3"))
         peer.socket.sendall(b"\x04\0\0\0\x10\0")
         assert isinstance(peer.event(), Aborted)
+        deadline = time.monotonic() + 10
+        while "association lost" not in caplog.text and time.monotonic() < deadline:
+            threading.Event().wait(0.01)  # it is written after the peer was told
     assert (ingest.begun, ingest.aborted, ingest.kept) == (1, 1, {})
     assert "association lost" in caplog.text
 
