@@ -11,6 +11,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from pacs.access.application_entities import ApplicationEntities
+from pacs.access.web_origins import WebOrigins
 from pacs.dicomweb.app import dicomweb_app
 from pacs.dimse.scp.information_model import FIND_MODELS, GET_MODELS, MOVE_MODELS
 from pacs.dimse.scp.query import QueryService
@@ -24,6 +25,7 @@ from pacs.dimse.server import DimseServer
 from pacs.index import Index
 from pacs.ingest import Ingest
 from pacs.lifecycle import Lifecycle
+from pacs.portal.gate import Gate
 from pacs.portal.health import health_router
 from pacs.portal.routes import portal_router
 from pacs.query import Search
@@ -61,7 +63,7 @@ def open_archive(settings: Settings) -> Archive:
         pacs.errors.StorageError: folder or database cannot be used.
     """
     data: Path = settings.data.resolve()
-    data.mkdir(parents=True, exist_ok=True)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
     index = Index.open(settings.index_url)
     index.migrate()
     store = SegmentStore(data / "objects")
@@ -98,6 +100,7 @@ def dimse_server(archive: Archive, listening: socket.socket) -> DimseServer:
 def web_app(archive: Archive, is_ready: Callable[[], bool]) -> FastAPI:
     """Everything that is spoken over HTTP: DICOMweb, health, and the viewer's pages."""
     app = FastAPI(title="pacs", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Gate, origins=WebOrigins(archive.settings.http))
     app.mount("/dicomweb", dicomweb_app(archive.ingest, archive.search, archive.retrieve))
     app.include_router(health_router(is_ready))
     app.include_router(portal_router())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -36,6 +37,7 @@ DataOption = Annotated[
 
 def main() -> None:
     """Run the command line; a wrong setting ends it with one plain sentence and status 2."""
+    os.umask(0o077)  # whatever is written is about patients: for this user alone, also index and thumbnails
     try:
         app()
     except InvalidSettings as problem:

@@ -47,6 +47,18 @@ def failure(what: str, /, error: BaseException, **fields: Any) -> None:
     event(what, level=logging.ERROR, error=error, **fields)
 
 
+_HARMFUL = {
+    code: f"\\u{code:04x}"
+    for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
+"""Controls of terminals (C0, DEL, C1), line ends of Unicode, and what turns the direction of writing."""
+
+
+def harmless(line: str) -> str:
+    """`line` with everything that could move a terminal's cursor or look like another line written as an escape."""
+    return line.translate(_HARMFUL)
+
+
 def _as_fields(record: logging.LogRecord) -> dict[str, Any]:
     return getattr(record, "fields", {})
 
@@ -62,7 +74,7 @@ class _Json(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return harmless(json.dumps(line, ensure_ascii=False, default=str))
 
 
 class _Text(logging.Formatter):
@@ -71,5 +83,7 @@ class _Text(logging.Formatter):
         time = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
         line = f"{time} {record.levelname:7} {_process:10} {record.getMessage()} {fields}".rstrip()
         # One event is one line, whatever a peer put into a field.
-        line = line.replace("\r", "\\r").replace("\n", "\\n")
-        return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+        line = harmless(line.replace("\r", "\\r").replace("\n", "\\n"))
+        if record.exc_info:
+            line = "\n".join((line, *map(harmless, self.formatException(record.exc_info).split("\n"))))
+        return line

@@ -83,6 +83,10 @@ class HttpSettings(_Section):
     """Web processes; one per core is enough, a frame costs almost no computing."""
     behind_authenticating_proxy: bool = False
     """Say true only when a proxy in front asks people who they are: needed to listen beyond loopback."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Further names, without port, under which browsers reach the archive. Loopback addresses, ``localhost`` and this
+    machine's own name are always right; others are refused, so that no web page can point a name of its own at the
+    archive. Empty behind an authenticating proxy: any."""
 
 
 class IndexSettings(_Section):

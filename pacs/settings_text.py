@@ -31,7 +31,7 @@ def as_toml(settings: Settings) -> str:
         tables: list[str] = []
         for key in type(section).model_fields:
             value = getattr(section, key)
-            if isinstance(value, tuple) and value:
+            if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
                 for item in value:
                     tables += ["", f"[[{name}.{key}]]"]
                     for inner in type(item).model_fields:
@@ -52,7 +52,7 @@ def _key(name: str, value: Any, reasons: dict[str, str]) -> list[str]:
 
 def _value(name: str, value: Any) -> str:
     if isinstance(value, tuple):
-        return "[]"
+        return json.dumps(value, ensure_ascii=False)
     if name == "url":
         return json.dumps(make_url(value).render_as_string(hide_password=True))
     if isinstance(value, Path):

@@ -114,7 +114,7 @@ def lock_folder(data: Path) -> IO[bytes]:
     The lock lives as long as any process that inherited it, so an archive whose children still run cannot be doubled.
     """
     try:
-        data.mkdir(parents=True, exist_ok=True)
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (data / "serve.lock").open("a+b")
     except OSError as problem:
         raise CannotStart(f"cannot use the folder {data} (data): {problem.strerror or problem}") from problem

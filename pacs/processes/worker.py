@@ -20,6 +20,7 @@ import uvicorn
 
 from pacs import log
 from pacs.app import Archive, dimse_server, open_archive, web_app
+from pacs.processes.http_protocol import BoundedHttpProtocol
 from pacs.settings import Settings
 
 _GRACE_S = 15
@@ -90,12 +91,13 @@ def _run_background(archive: Archive, _state: State, _inherited: list[int]) -> N
 def _run_web(archive: Archive, state: State, inherited: list[int]) -> None:
     config = uvicorn.Config(
         web_app(archive, state.is_ready),
+        http=BoundedHttpProtocol,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
         timeout_keep_alive=75,
-        h11_max_incomplete_event_size=65536,
         limit_concurrency=1000,
     )
     server = _ReadyServer(config, _say_ready)

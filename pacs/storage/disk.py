@@ -13,8 +13,10 @@ from pacs.errors import StorageError, StorageFull
 
 Bytes = bytes | bytearray | memoryview
 
-_OPEN_MODE = 0o640
-_SEALED_MODE = 0o440
+_OPEN_MODE = 0o600
+_SEALED_MODE = 0o400
+_FOLDER_MODE = 0o700
+"""Patients' data: for the archive's own user alone."""
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _MAX_PARTS = 512
 """Below IOV_MAX of every system we know (1,024)."""
@@ -99,7 +101,7 @@ class Disk:
         if path.is_dir():
             return
         self.make_folder(path.parent)
-        path.mkdir(mode=0o750, exist_ok=True)
+        path.mkdir(mode=_FOLDER_MODE, exist_ok=True)
         self.sync_folder(path.parent)
 
     def close(self, handle: int) -> None:

@@ -58,7 +58,7 @@ def test_a_sealed_file_is_read_only(tmp_path: Path, handle: int) -> None:
     assert not disk.is_sealed(handle)
     disk.seal(handle)
     assert disk.is_sealed(handle)
-    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o440
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o400
 
 
 def test_a_link_is_never_followed(tmp_path: Path) -> None:

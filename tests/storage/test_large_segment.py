@@ -50,7 +50,7 @@ def test_a_large_instance_is_kept_in_a_sealed_segment_of_its_own(tmp_path: Path,
     assert bytes(view[location.data_set_offset :]) == CONTENT
     assert read_file_meta(view).data_set_offset == location.data_set_offset == FILE_META_LENGTH
     (path,) = tmp_path.glob("*/*.tar")
-    assert path.stat().st_mode & 0o777 == 0o440
+    assert path.stat().st_mode & 0o777 == 0o400
     listed = subprocess.run(["tar", "xOf", path], capture_output=True, check=True)
     assert listed.stdout == bytes(view)
     ((_, records),) = SegmentStore(tmp_path).recover(no_rows)

@@ -1,0 +1,89 @@
+"""Which web pages may make a browser speak to this archive. Pure.
+
+Nobody is asked who they are while the archive listens on loopback: whoever runs a program on this machine may use it.
+A page from anywhere else that is open in this machine's browser may not. It has two ways in, and both are closed here:
+a name of its own that it lets point to 127.0.0.1 (DNS rebinding), and requests it sends without seeing the answer.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from pacs.settings import HttpSettings
+
+_HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]{2,45}\]|[^:\[\]]*)(?::[0-9]{0,5})?\Z")
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Forbidden:
+    """Why a request is not let in."""
+
+    status: int
+    """421 for a name this archive does not have (RFC 9110 §15.5.20), 403 for another site's page."""
+    message: str
+    hint: str
+
+
+class WebOrigins:
+    """Decides by the header fields that a page's script cannot set: Host, Origin and Sec-Fetch-Site."""
+
+    def __init__(self, settings: HttpSettings) -> None:
+        names = {name.lower().rstrip(".") for name in settings.allowed_hosts}
+        self._any_host = settings.behind_authenticating_proxy and not names
+        self._configured = frozenset(names)
+        self._names = names | {settings.host.lower().strip("[]"), "localhost", socket.gethostname().lower()}
+
+    def refusal(self, method: str, fields: Mapping[bytes, bytes]) -> Forbidden | None:
+        """None when the request may pass; `fields` are header fields with names in lower case."""
+        host = fields.get(b"host", b"").decode("latin-1")
+        if not self.is_ours(host):
+            return Forbidden(
+                421,
+                f"This archive is not known as {host[:100]!r}",
+                "Use the address that `pacs serve` printed, or have the operator add the name to http.allowed_hosts.",
+            )
+        if method not in _READS and not self._is_same_site(host, fields):
+            return Forbidden(
+                403,
+                "Another site's page may not change what is kept here",
+                "Send the request from a program, or from a page of this archive itself.",
+            )
+        return None
+
+    def is_ours(self, host: str) -> bool:
+        """Whether a Host field's value names this archive. A missing one does: every browser sends it."""
+        if self._any_host or not host:
+            return True
+        match = _HOST.match(host)
+        if match is None:
+            return False
+        name = match["name"].strip("[]").lower().rstrip(".")
+        return name in self._names or name.endswith(".localhost") or _is_loopback_address(name)
+
+    def _is_same_site(self, host: str, fields: Mapping[bytes, bytes]) -> bool:
+        said = fields.get(b"sec-fetch-site")
+        origin = fields.get(b"origin", b"").decode("latin-1")
+        if said in (b"same-origin", b"none") or (said is None and not origin):
+            return True  # a page of ours, a person's own hand, or no browser at all
+        try:
+            parts = urlsplit(origin)
+            name = (parts.hostname or "").rstrip(".")
+        except ValueError:
+            return False
+        if name in self._configured:
+            return True
+        reached_by = {host.lower(), fields.get(b"x-forwarded-host", b"").decode("latin-1").lower()}
+        return said is None and parts.netloc.lower() in reached_by - {""}
+
+
+def _is_loopback_address(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

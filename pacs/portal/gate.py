@@ -1,0 +1,67 @@
+"""In front of every route: who may ask at all, and the header fields that every answer carries."""
+
+from __future__ import annotations
+
+import json
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pacs import log
+from pacs.access.web_origins import Forbidden, WebOrigins
+
+_ON_EVERY_ANSWER = (
+    # No browser guesses a type: what a peer stored must never run as a page.
+    (b"x-content-type-options", b"nosniff"),
+    # Another site's page may not show images of this archive.
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_NAMES = frozenset(name for name, _ in _ON_EVERY_ANSWER)
+_ASKED = frozenset({b"host", b"origin", b"sec-fetch-site", b"x-forwarded-host"})
+
+
+class Gate:
+    """ASGI middleware; see `pacs.access.web_origins` for what it lets in."""
+
+    def __init__(self, app: ASGIApp, origins: WebOrigins) -> None:
+        self._app = app
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        fields: dict[bytes, bytes] = {}
+        is_ambiguous = False
+        for name, value in scope["headers"]:
+            if name in _ASKED:
+                is_ambiguous = is_ambiguous or (name == b"host" and name in fields)
+                fields[name] = value
+
+        async def with_fields(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                kept = [field for field in message.get("headers", ()) if field[0] not in _NAMES]
+                message["headers"] = [*kept, *_ON_EVERY_ANSWER]
+            await send(message)
+
+        refusal = self._origins.refusal(scope["method"], fields)
+        if is_ambiguous:
+            refusal = Forbidden(400, "The request has several Host fields", "Send one (RFC 9112 §3.2).")
+        if refusal is None:
+            await self._app(scope, receive, with_fields)
+            return
+        log.warning("request refused", method=scope["method"], why=refusal.message, status=refusal.status)
+        body = json.dumps({"error": refusal.message, "hint": refusal.hint}).encode("ascii")
+        await with_fields(
+            {
+                "type": "http.response.start",
+                "status": refusal.status,
+                "headers": [
+                    (b"content-type", b"application/json"),
+                    (b"cache-control", b"no-store"),
+                    (b"content-length", str(len(body)).encode("ascii")),
+                    # What is left of its body is not read.
+                    (b"connection", b"close"),
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,97 @@
+"""The HTTP/1.1 connection with limits: a head that does not end, in bytes or in time, and a peer that does not read.
+
+uvicorn bounds bodies (by flow control) and idle time between requests, but neither the bytes nor the time of a
+request's head: without this, one peer with one connection takes all memory, and a thousand silent ones all places.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from pacs import log
+
+MAX_HEAD_BYTES = 128 << 10
+"""Request line and header fields together, or trailers; long query strings and Accept fields are a few KB."""
+HEAD_TIMEOUT_S = 20.0
+"""From connecting, or from the first byte of a further request, until its header fields are complete."""
+WRITE_TIMEOUT_S = 60.0
+"""Longest time in which a peer reads nothing of an answer that waits for it."""
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """Given to uvicorn as its ``http`` protocol class."""
+
+    _bytes_without_progress = 0
+    _head_timer: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timers()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
+            self._await_head()
+        self._bytes_without_progress += len(data)
+        super().data_received(data)
+        if self._bytes_without_progress > MAX_HEAD_BYTES and not self.transport.is_closing():
+            log.warning("request refused", why=f"its head is larger than {MAX_HEAD_BYTES} bytes", status=431)
+            self._refuse(431, "Request Header Fields Too Large", f"The head is larger than {MAX_HEAD_BYTES} bytes")
+
+    def on_headers_complete(self) -> None:
+        self._bytes_without_progress = 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._bytes_without_progress = 0
+        super().on_body(body)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._write_timer is None:
+            self._write_timer = self.loop.call_later(WRITE_TIMEOUT_S, self._give_up, "it reads nothing of its answer")
+
+    def resume_writing(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, "Bad Request", msg)
+
+    def _await_head(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up, "its request has no end")
+
+    def _give_up(self, why: str) -> None:
+        if self.transport.is_closing():
+            return
+        if self.cycle is not None or self._bytes_without_progress:  # a silent connection is no event
+            log.warning("connection closed", peer=self.client[0] if self.client else "", why=why)
+        self.transport.abort()
+
+    def _refuse(self, status: int, phrase: str, message: str) -> None:
+        """Answer what never became a request, as every other error is answered."""
+        body = json.dumps({"error": message, "hint": "Send a request as RFC 9112 has it."}).encode("ascii")
+        head = (
+            f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json\r\nx-content-type-options: nosniff\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode("ascii") + body)
+        self.transport.close()
+
+    def _stop_timers(self) -> None:
+        for timer in (self._head_timer, self._write_timer):
+            if timer is not None:
+                timer.cancel()
+        self._head_timer = self._write_timer = None
