@@ -7,18 +7,19 @@ import time
 from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Engine, select, update
-from sqlalchemy.exc import IntegrityError, OperationalError
 
 from pacs.errors import IndexUnavailable
 from pacs.index import add, read, search
 from pacs.index.add import AddResult, Existing
-from pacs.index.engine import open_engine, reading, writing
+from pacs.index.engine import open_engine, reading, reading_directly, writing, writing_directly
 from pacs.index.migrate import migrate
 from pacs.index.read import UidChoice, UnsettledSeries
 from pacs.index.tables import series, studies
 from pacs.model import DicomJson, Holdings, NewInstance, Query, StoredInstance
 
 _ATTEMPTS = 5
+_RACES = frozenset({"23505", "40P01", "40001"})
+"""PostgreSQL's unique_violation, deadlock_detected and serialization_failure."""
 
 
 class Index:
@@ -63,16 +64,16 @@ class Index:
 
     def _add_once(self, batch: Sequence[NewInstance]) -> list[AddResult]:
         if self._write_lock is None:
-            with writing(self._engine, "store instances") as connection:
-                return add.add(connection, batch)
+            with writing_directly(self._engine, "store instances") as driver:
+                return add.add(driver, batch)
         # Threads of this process queue here, which is fairer and quicker than polling the file's lock.
-        with self._write_lock, writing(self._engine, "store instances") as connection:
-            return add.add(connection, batch)
+        with self._write_lock, writing_directly(self._engine, "store instances") as driver:
+            return add.add(driver, batch)
 
     def existing(self, hospital: str, sop_instance_uid: str) -> Existing | None:
         """Key, digest and transfer syntax of the instance with this UID, None when there is none."""
-        with reading(self._engine, "look up an instance") as connection:
-            return add.existing(connection, hospital, [sop_instance_uid]).get(sop_instance_uid)
+        with reading_directly(self._engine, "look up an instance") as driver:
+            return add.existing(driver, hospital, [sop_instance_uid]).get(sop_instance_uid)
 
     def instance(
         self, hospital: str, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str
@@ -168,6 +169,4 @@ class Index:
 
 def _is_race(cause: BaseException | None) -> bool:
     """Whether another transaction was in the way, so that doing it again helps."""
-    if isinstance(cause, IntegrityError):
-        return getattr(cause.orig, "sqlstate", None) == "23505"  # unique_violation
-    return isinstance(cause, OperationalError) and getattr(cause.orig, "sqlstate", None) in {"40P01", "40001"}
+    return getattr(cause, "sqlstate", None) in _RACES

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg
@@ -13,9 +14,11 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from pacs import log
 from pacs.errors import IndexUnavailable, StorageFull
+from pacs.index.driver import Driver
 
 _BUSY_TIMEOUT_MS = 30_000
 _WRITES = {"pacs_writes": True}
+_BEGIN_WRITE = "BEGIN IMMEDIATE"
 
 
 def open_engine(url: str) -> Engine:
@@ -56,7 +59,7 @@ def _open_sqlite(address: URL) -> Engine:
     def _begin(connection: Connection) -> None:
         # A reader that later writes could not wait for another writer: whoever will write says so at once.
         writes = connection.get_execution_options().get("pacs_writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        connection.exec_driver_sql(_BEGIN_WRITE if writes else "BEGIN")
 
     return engine
 
@@ -85,7 +88,7 @@ def translated(doing: str) -> Iterator[None]:
     """
     try:
         yield
-    except (SQLAlchemyError, OverflowError, UnicodeError) as error:
+    except (SQLAlchemyError, sqlite3.Error, psycopg.Error, OverflowError, UnicodeError) as error:
         cause = getattr(error, "orig", None) or error
         what = _described(cause)
         log.warning("index refused", doing=doing, cause=what)
@@ -117,3 +120,20 @@ def writing(engine: Engine, doing: str) -> Iterator[Connection]:
     """One write transaction: committed and durable at the end, or nothing of it."""
     with translated(doing), engine.connect().execution_options(**_WRITES) as connection, connection.begin():
         yield connection
+
+
+@contextmanager
+def reading_directly(engine: Engine, doing: str) -> Iterator[Driver]:
+    """As `reading`, for statements so frequent that what SQLAlchemy does for each is too much."""
+    with translated(doing), closing(engine.raw_connection()) as connection:
+        yield Driver(engine.dialect, connection)  # given back, the connection is rolled back
+
+
+@contextmanager
+def writing_directly(engine: Engine, doing: str) -> Iterator[Driver]:
+    """As `writing`, for statements so frequent that what SQLAlchemy does for each is too much."""
+    with translated(doing), closing(engine.raw_connection()) as connection:
+        if engine.dialect.name == "sqlite":
+            connection.cursor().execute(_BEGIN_WRITE)  # psycopg begins by itself
+        yield Driver(engine.dialect, connection)
+        connection.commit()  # not reached: it is rolled back when it is given back

@@ -1,0 +1,142 @@
+"""Counters and lists of the rows above instances, kept up to date in the transaction that adds those."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sqlalchemy import bindparam, case, false, func, update
+
+from pacs.index import row_values
+from pacs.index.driver import Driver
+from pacs.index.rows_above import Above
+from pacs.index.tables import patients, segments, series, studies
+from pacs.model import NewInstance
+
+
+@dataclass(slots=True)
+class _SeriesGrowth:
+    above: Above
+    modality: str
+    instances: int = 0
+    stored_bytes: int = 0
+    sop_classes: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Growth:
+    """What a batch adds to one study or patient."""
+
+    studies: int = 0
+    series: int = 0
+    instances: int = 0
+
+
+class Counters:
+    """Sums up a batch, then writes each row above once, rows in order so that no two transactions block each other."""
+
+    def __init__(self) -> None:
+        self._series: dict[int, _SeriesGrowth] = {}
+        self._segment_ends: dict[int, int] = {}
+
+    def note(self, new: NewInstance, above: Above, segment_row: int) -> None:
+        """`new` is a new row below `above`."""
+        growth = self._series.get(above.series_row)
+        if growth is None:
+            modality = row_values.modality_in_study(new.series) if above.is_new_series else ""
+            growth = self._series[above.series_row] = _SeriesGrowth(above, modality)
+        growth.instances += 1
+        growth.stored_bytes += new.location.length
+        growth.sop_classes.add(new.sop_class_uid)
+        end = new.location.offset + new.location.length
+        self._segment_ends[segment_row] = max(end, self._segment_ends.get(segment_row, 0))
+
+    def write(self, driver: Driver, now_us: int) -> None:
+        """Bring the rows up to date; the series are as of `now_us`, microseconds since 1970."""
+        patient_growth: defaultdict[int, _Growth] = defaultdict(_Growth)
+        study_growth: defaultdict[int, _Growth] = defaultdict(_Growth)
+        new_studies: dict[int, int] = {}
+        for growth in self._series.values():
+            above = growth.above
+            for grown in (patient_growth[above.patient_row], study_growth[above.study_row]):
+                grown.instances += growth.instances
+                grown.series += above.is_new_series
+            if above.is_new_study:
+                new_studies[above.study_row] = above.patient_row
+        for patient_row in new_studies.values():
+            patient_growth[patient_row].studies += 1
+        driver.run(_GROW_PATIENT, _values(patient_growth.items()))
+        driver.run(_GROW_STUDY, _values(study_growth.items()))
+        in_order = sorted(self._series.items())
+        driver.run(
+            _GROW_SERIES,
+            [
+                {"row": row, "more_instances": growth.instances, "more_bytes": growth.stored_bytes, "now": now_us}
+                for row, growth in in_order
+            ],
+        )
+        self._write_words(driver)
+        driver.run(_EXTEND_SEGMENT, [{"row": row, "end": end} for row, end in sorted(self._segment_ends.items())])
+
+    def _write_words(self, driver: Driver) -> None:
+        words: set[tuple[int, str, str]] = set()
+        for growth in self._series.values():
+            above = growth.above
+            if above.is_new_series:
+                words.add((above.study_row, "modalities_in_study", growth.modality))
+            for uid in growth.sop_classes:
+                if f"\\{uid}\\" not in above.sop_classes_in_study:
+                    words.add((above.study_row, "sop_classes_in_study", uid))
+        for study_row, column, word in sorted(words):
+            driver.run(_WORD_IN_STUDY[column], [{"row": study_row, "word": f"\\{word}\\", "more": f"{word}\\"}])
+
+
+def _values(growth: Iterable[tuple[int, _Growth]]) -> list[dict[str, int]]:
+    return [
+        {"row": row, "more_studies": grown.studies, "more_series": grown.series, "more_instances": grown.instances}
+        for row, grown in sorted(growth, key=lambda pair: pair[0])
+    ]
+
+
+_EXTEND_SEGMENT = (
+    update(segments)
+    .where(segments.c.id == bindparam("row"))
+    .values(end_offset=case((segments.c.end_offset < bindparam("end"), bindparam("end")), else_=segments.c.end_offset))
+)
+_GROW_PATIENT = (
+    update(patients)
+    .where(patients.c.id == bindparam("row"))
+    .values(
+        studies=patients.c.studies + bindparam("more_studies"),
+        series=patients.c.series + bindparam("more_series"),
+        instances=patients.c.instances + bindparam("more_instances"),
+    )
+)
+_GROW_STUDY = (
+    update(studies)
+    .where(studies.c.id == bindparam("row"))
+    .values(
+        series=studies.c.series + bindparam("more_series"), instances=studies.c.instances + bindparam("more_instances")
+    )
+)
+_GROW_SERIES = (
+    update(series)
+    .where(series.c.id == bindparam("row"))
+    .values(
+        instances=series.c.instances + bindparam("more_instances"),
+        stored_bytes=series.c.stored_bytes + bindparam("more_bytes"),
+        last_stored_at_us=bindparam("now"),
+        is_settled=false(),
+    )
+)
+# Adds a word to a list only when it lacks it, in the database, so that two writers cannot lose one another's.
+_WORD_IN_STUDY = {
+    name: update(studies)
+    .where(
+        studies.c.id == bindparam("row"),
+        func.replace(studies.c[name], bindparam("word"), "") == studies.c[name],
+    )
+    .values({name: studies.c[name] + bindparam("more")})
+    for name in ("modalities_in_study", "sop_classes_in_study")
+}

@@ -1,0 +1,85 @@
+"""Core statements on the driver's own connection, for the few that every stored instance needs.
+
+SQLAlchemy takes 100 us of a processor to execute what SQLite answers in 5, and the threads that receive wait for it.
+So these statements are written with Core and compiled by it as all others, but once, and run without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from sqlalchemy import Dialect, Executable, Insert
+from sqlalchemy.engine.interfaces import DBAPIConnection
+
+
+class _Compiled(NamedTuple):
+    text: str
+    arguments: Callable[[Mapping[str, Any]], Any]
+    """Values by name to what the driver wants for them."""
+
+
+_compiled: dict[tuple[Executable, str, int, int], _Compiled] = {}
+"""By statement, database, number of values given and number of values of its list. Statements are made once, so it
+stays small; of lists there are as many as sizes of a batch."""
+
+
+class Driver:
+    """A connection inside one transaction, used by one thread. Raises the driver's errors."""
+
+    def __init__(self, dialect: Dialect, connection: DBAPIConnection) -> None:
+        self.dialect_name = dialect.name
+        self._dialect = dialect
+        self._connection = connection
+
+    def rows(self, statement: Executable, values: Mapping[str, Any]) -> list[Any]:
+        """All rows that the statement returns, as tuples. A list among `values` is that of an expanding parameter."""
+        compiled = self._compile(statement, values)
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(compiled.text, compiled.arguments(values))
+            return list(cursor.fetchall())
+        finally:
+            cursor.close()
+
+    def run(self, statement: Executable, several: Sequence[Mapping[str, Any]]) -> None:
+        """Execute the statement once for each of `several`; all name the same values."""
+        compiled = self._compile(statement, several[0])
+        cursor = self._connection.cursor()
+        try:
+            cursor.executemany(compiled.text, [compiled.arguments(values) for values in several])
+        finally:
+            cursor.close()
+
+    def _compile(self, statement: Executable, values: Mapping[str, Any]) -> _Compiled:
+        lists = [name for name, value in values.items() if type(value) is list]
+        key = (statement, self.dialect_name, len(values), len(values[lists[0]]) if lists else 0)
+        found = _compiled.get(key)
+        if found is None:
+            found = _compiled[key] = _compile(statement, self._dialect, values, lists)
+        return found
+
+
+def _compile(statement: Any, dialect: Dialect, values: Mapping[str, Any], lists: list[str]) -> _Compiled:
+    made = (statement.params(dict(values)) if lists else statement).compile(
+        dialect=dialect,
+        column_keys=list(values) if isinstance(statement, Insert) else None,
+        compile_kwargs={"render_postcompile": bool(lists)},
+    )
+    # A statement with a list has no values of its own.
+    literals = {} if lists else {name: value for name, value in made.params.items() if name not in values}
+
+    def named(given: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not literals and not lists:
+            return given
+        spread = {f"{name}_{number}": one for name in lists for number, one in enumerate(given[name], start=1)}
+        return {**literals, **given, **spread}
+
+    if not made.positional:
+        return _Compiled(str(made), named)
+    names = made.positiontup or []
+    if len(names) == 1:
+        return _Compiled(str(made), lambda given: (named(given)[names[0]],))
+    in_order = itemgetter(*names)
+    return _Compiled(str(made), lambda given: in_order(named(given)))

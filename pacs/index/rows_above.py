@@ -1,0 +1,166 @@
+"""The rows above an instance: found, or made when they are not there, in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import Executable, Select, Table, bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from pacs.index import row_values
+from pacs.index.driver import Driver
+from pacs.index.tables import patients, segments, series, studies
+from pacs.model import NewInstance
+
+
+class SeriesKey(NamedTuple):
+    """Which series, of one hospital."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+
+
+class Above(NamedTuple):
+    """The rows above an instance."""
+
+    patient_row: int
+    study_row: int
+    series_row: int
+    sop_classes_in_study: str = "\\"
+    is_new_series: bool = False
+    is_new_study: bool = False
+
+
+def series_key(new: NewInstance) -> SeriesKey:
+    return SeriesKey(new.key.study_instance_uid, new.key.series_instance_uid)
+
+
+def ensure_series(driver: Driver, hospital: str, fresh: Iterable[NewInstance]) -> dict[SeriesKey, Above]:
+    """The rows above each of `fresh`, of which the first of each series makes what is missing."""
+    wanted: dict[SeriesKey, NewInstance] = {}
+    for new in fresh:
+        wanted.setdefault(series_key(new), new)
+    uids = sorted({key.series_instance_uid for key in wanted})
+    above: dict[SeriesKey, Above] = {}
+    for series_uid, series_row, study_uid, *rest in driver.rows(_KNOWN_SERIES, {"hospital": hospital, "uids": uids}):
+        patient_row, study_row, sop_classes = rest
+        above[SeriesKey(study_uid, series_uid)] = Above(patient_row, study_row, series_row, sop_classes)
+    for key in sorted(wanted.keys() - above.keys()):
+        above[key] = _new_series(driver, hospital, key, wanted[key])
+    return above
+
+
+def _new_series(driver: Driver, hospital: str, key: SeriesKey, new: NewInstance) -> Above:
+    patient_row, study_row, is_new_study = _ensure_study(driver, new)
+    values = {
+        "hospital": hospital,
+        "study_row": study_row,
+        "series_instance_uid": key.series_instance_uid,
+        **row_values.series_columns(new.series),
+        "instances": 0,
+        "stored_bytes": 0,
+        "last_stored_at_us": 0,
+        "is_settled": False,
+        "attributes": row_values.encoded(new.series),
+    }
+    series_row, is_new = _ensure(driver, series, values, ("hospital", "series_instance_uid", "study_row"))
+    return Above(patient_row, study_row, series_row, is_new_series=is_new, is_new_study=is_new_study)
+
+
+def _ensure_study(driver: Driver, new: NewInstance) -> tuple[int, int, bool]:
+    """Rows of the patient and the study, and whether this made the study's."""
+    key = new.key
+    identity = {"hospital": key.hospital, "study_instance_uid": key.study_instance_uid}
+    known = driver.rows(_KNOWN_STUDY, identity)
+    if known:
+        study_row, patient_row = known[0]
+        return patient_row, study_row, False
+    columns = row_values.patient_columns(new.patient)
+    patient = {
+        "hospital": key.hospital,
+        **columns,
+        "lone_study_uid": "" if columns["patient_id"] else key.study_instance_uid,
+        "studies": 0,
+        "series": 0,
+        "instances": 0,
+        "attributes": row_values.encoded(new.patient),
+    }
+    patient_row, _ = _ensure(
+        driver, patients, patient, ("hospital", "patient_id", "issuer_of_patient_id", "lone_study_uid")
+    )
+    study = {
+        **identity,
+        "patient_row": patient_row,
+        **columns,
+        **row_values.study_columns(new.study),
+        "modalities_in_study": "\\",
+        "sop_classes_in_study": "\\",
+        "series": 0,
+        "instances": 0,
+        "patient_attributes": row_values.encoded(new.patient),
+        "attributes": row_values.encoded(new.study),
+    }
+    study_row, is_new = _ensure(driver, studies, study, ("hospital", "study_instance_uid"))
+    if not is_new:  # another process made it, perhaps under another patient
+        ((_, patient_row),) = driver.rows(_KNOWN_STUDY, identity)
+    return patient_row, study_row, is_new
+
+
+def ensure_segments(driver: Driver, hospital: str, names: Iterable[str]) -> dict[str, int]:
+    """Rows of the segments, by name."""
+    wanted = sorted(set(names))
+    rows: dict[str, int] = dict(driver.rows(_KNOWN_SEGMENTS, {"hospital": hospital, "names": wanted}))
+    for name in wanted:
+        if name not in rows:
+            values = {"hospital": hospital, "name": name, "end_offset": 0}
+            rows[name], _ = _ensure(driver, segments, values, ("hospital", "name"))
+    return rows
+
+
+def _ensure(driver: Driver, table: Table, values: dict[str, Any], key: tuple[str, ...]) -> tuple[int, bool]:
+    """The row with this key, made when it is not there, and whether this made it."""
+    look_up = _look_up(table, key)
+    identity = {name: values[name] for name in key}
+    known = driver.rows(look_up, identity)
+    if known:
+        return known[0][0], False
+    made = driver.rows(_insert_if_absent(table, driver.dialect_name), values)
+    if made:
+        return made[0][0], True
+    return driver.rows(look_up, identity)[0][0], False
+
+
+@cache
+def _look_up(table: Table, key: tuple[str, ...]) -> Select[Any]:
+    return select(table.c.id).where(*(table.c[name] == bindparam(name) for name in key))
+
+
+@cache
+def _insert_if_absent(table: Table, dialect_name: str) -> Executable:
+    """INSERT of this database that leaves out a row whose key is taken, and returns the row it makes."""
+    insert = postgresql.insert if dialect_name == "postgresql" else sqlite.insert
+    return insert(table).on_conflict_do_nothing().returning(table.c.id)
+
+
+_KNOWN_SERIES = (
+    select(
+        series.c.series_instance_uid,
+        series.c.id,
+        studies.c.study_instance_uid,
+        studies.c.patient_row,
+        studies.c.id.label("study_row"),
+        studies.c.sop_classes_in_study,
+    )
+    .join(studies, studies.c.id == series.c.study_row)
+    .where(
+        series.c.hospital == bindparam("hospital"), series.c.series_instance_uid.in_(bindparam("uids", expanding=True))
+    )
+)
+_KNOWN_STUDY = select(studies.c.id, studies.c.patient_row).where(
+    studies.c.hospital == bindparam("hospital"), studies.c.study_instance_uid == bindparam("study_instance_uid")
+)
+_KNOWN_SEGMENTS = select(segments.c.name, segments.c.id).where(
+    segments.c.hospital == bindparam("hospital"), segments.c.name.in_(bindparam("names", expanding=True))
+)
