@@ -3,7 +3,8 @@
 - `database`: `Index`, the only thing others use
 - `tables`, `migrations`, `migrate`: the tables and the steps that make them
 - `engine`: connections and the translation of their errors
-- `add`: the write path, one transaction per batch
+- `driver`: statements of the receive path, run without SQLAlchemy's part
+- `add`, `rows_above`, `counters`: the write path, one transaction per batch
 - `read`: look-ups by key, sums, series to settle
 - `search`, `columns`, `results`: a `pacs.model.Query` as SQL, page by page, and its answers
 - `criteria`, `wildcard`, `normal_form`: matching of PS3.4 C.2.2.2, pure

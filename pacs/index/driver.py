@@ -20,8 +20,8 @@ class _Compiled(NamedTuple):
     """Values by name to what the driver wants for them."""
 
 
-_compiled: dict[tuple[Executable, str, int, int], _Compiled] = {}
-"""By statement, database, number of values given and number of values of its list. Statements are made once, so it
+_compiled: dict[tuple[Executable, str, tuple[str, ...], int], _Compiled] = {}
+"""By statement, database, names of the values given and number of values in its list. Statements are made once, so it
 stays small; of lists there are as many as sizes of a batch."""
 
 
@@ -54,7 +54,7 @@ class Driver:
 
     def _compile(self, statement: Executable, values: Mapping[str, Any]) -> _Compiled:
         lists = [name for name, value in values.items() if type(value) is list]
-        key = (statement, self.dialect_name, len(values), len(values[lists[0]]) if lists else 0)
+        key = (statement, self.dialect_name, tuple(values), len(values[lists[0]]) if lists else 0)
         found = _compiled.get(key)
         if found is None:
             found = _compiled[key] = _compile(statement, self._dialect, values, lists)
@@ -79,7 +79,7 @@ def _compile(statement: Any, dialect: Dialect, values: Mapping[str, Any], lists:
     if not made.positional:
         return _Compiled(str(made), named)
     names = made.positiontup or []
-    if len(names) == 1:
-        return _Compiled(str(made), lambda given: (named(given)[names[0]],))
+    if len(names) < 2:  # itemgetter gives a tuple from two names on
+        return _Compiled(str(made), lambda given: tuple(named(given)[name] for name in names))
     in_order = itemgetter(*names)
     return _Compiled(str(made), lambda given: in_order(named(given)))
