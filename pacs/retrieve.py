@@ -22,6 +22,10 @@ from pacs.storage.segments import SegmentStore
 
 _MAX_KEPT = 2048
 """Rows and frame tables kept in memory, about 10 KB each: the instances that viewers scroll through now."""
+_MAX_INFLATED_KEPT_BYTES = 64 << 20
+"""The deflated data set read last stays inflated up to this size."""
+_CHECKED_AT_INGEST = 1 << 40
+"""``ingest.max_inflated_bytes`` was kept to when the data set came; what is stored stays readable when it shrinks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class Retrieve:
         self._index = index
         self._derived = derived
         self._lock = threading.Lock()
+        self._inflating = threading.Lock()
+        self._inflated: tuple[str, Header | None] = ("", None)
         self._kept: OrderedDict[InstanceKey, _Kept] = OrderedDict()
 
     def instances(
@@ -99,7 +105,16 @@ class Retrieve:
             StorageError: the bytes are not there.
             MalformedDataSet, TooLarge: they are, and cannot be read any more.
         """
-        return scan(self.data_set(instance), instance.transfer_syntax_uid)
+        data_set = self.data_set(instance)
+        if not transfer_syntax(instance.transfer_syntax_uid).is_deflated:
+            return scan(data_set, instance.transfer_syntax_uid)
+        with self._inflating:  # one at a time, and not again for each frame: it is whole in memory
+            digest, header = self._inflated
+            if header is None or digest != instance.digest:
+                header = scan(data_set, instance.transfer_syntax_uid, max_inflated_bytes=_CHECKED_AT_INGEST)
+                is_small = len(header.buffer) <= _MAX_INFLATED_KEPT_BYTES
+                self._inflated = (instance.digest, header) if is_small else ("", None)
+            return header
 
     def frames(self, instance: StoredInstance, numbers: Sequence[int]) -> list[tuple[memoryview, ...]]:
         """The stored bytes of each frame, by number from 1: one view per fragment, item headers left out.

@@ -103,8 +103,8 @@ class IngestSettings(_Section):
     """Larger data sets are refused while they arrive."""
     memory_bytes_per_instance: Annotated[int, Field(ge=1 << 16)] = 16 << 20
     """Beyond this an arriving instance continues on disk, so that memory stays bounded."""
-    max_inflated_bytes: Annotated[int, Field(ge=1 << 20)] = 1 << 30
-    """A deflated data set that grows past this is refused (a bomb)."""
+    max_inflated_bytes: Annotated[int, Field(ge=1 << 20)] = 256 << 20
+    """A deflated data set that grows past this is refused (a bomb); one at a time is inflated, in memory."""
     duplicates: Literal["refuse"] = "refuse"
     """What happens to other bytes under a SOP Instance UID that is kept already."""
 

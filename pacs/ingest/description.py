@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pacs.model import InstanceKey, Location, NewInstance
 from pacs.part10.frame_table import frame_table
 from pacs.part10.header import scan
 from pacs.part10.indexed_attributes import IndexedAttributes, indexed_attributes
+from pacs.part10.transfer_syntax import transfer_syntax
+
+_inflating = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +60,12 @@ def describe(
         InvalidIdentity: a UID is missing or none.
         TooLarge: it inflates past the limit.
     """
-    header = scan(data_set, transfer_syntax_uid, max_inflated_bytes=max_inflated_bytes)
-    attributes = indexed_attributes(header)
-    table = frame_table(header)
+    with _memory_for(transfer_syntax_uid):
+        header = scan(data_set, transfer_syntax_uid, max_inflated_bytes=max_inflated_bytes)
+        attributes = indexed_attributes(header)
+        table = frame_table(header)
+        header_length = header.header_length
+        del header
     frames = len(table)
     return Description(
         key=InstanceKey(
@@ -64,8 +73,18 @@ def describe(
         ),
         transfer_syntax_uid=transfer_syntax_uid,
         digest=digest,
-        header_length=header.header_length,
+        header_length=header_length,
         number_of_frames=frames,
         frame_table=table.encode() if frames else b"",
         attributes=attributes,
     )
+
+
+@contextmanager
+def _memory_for(transfer_syntax_uid: str) -> Iterator[None]:
+    """Inflated data sets are whole in memory, so one at a time: many small bombs at once are a large one."""
+    if transfer_syntax(transfer_syntax_uid).is_deflated:
+        with _inflating:
+            yield
+    else:
+        yield

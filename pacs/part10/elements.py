@@ -18,12 +18,13 @@ from pacs.errors import MalformedDataSet, TooLarge
 MAX_DEPTH: Final = 64
 """Sequences inside sequences; the deepest real structured reports reach about 20."""
 MAX_TOP_LEVEL_ELEMENTS: Final = 1 << 16
-MAX_NESTED_ELEMENTS: Final = 1 << 22
-"""Elements, items and fragments walked inside one top-level element of undefined length."""
+MAX_NESTED_ELEMENTS: Final = 1 << 21
+"""Elements, items and fragments of undefined length walked in one data set: 3 s of one core. An enhanced multi-frame
+of 10,000 frames has about 600,000."""
 
 _MAX_REMEMBERED_ENDS: Final = 1 << 20
-MAX_KEPT_ELEMENTS: Final = 2_000_000
-"""Elements of one data set held in memory at once; an enhanced multi-frame of 10,000 frames has about 600,000."""
+MAX_KEPT_ELEMENTS: Final = 1_000_000
+"""Elements of one data set held in memory at once, about 400 bytes each."""
 
 UNDEFINED: Final = 0xFFFFFFFF
 ITEM: Final = 0xFFFEE000
@@ -55,6 +56,13 @@ class Element(NamedTuple):
     """First byte behind the element, its sequence delimiter included."""
     is_implicit_vr: bool
     """How the element itself was encoded, which may differ from the rest of the data set."""
+
+
+class NestedEnds(dict[int, int]):
+    """Where nested elements of undefined length end, by offset of the value, in one data set."""
+
+    left = MAX_NESTED_ELEMENTS
+    """How much may still be walked to find further ends."""
 
 
 class Encoding(NamedTuple):
@@ -101,11 +109,11 @@ def iter_elements(  # noqa: PLR0912 -- the one hot loop; a call per element cost
     is_implicit_vr: bool,
     is_little_endian: bool,
     depth: int = 0,
-    ends: dict[int, int] | None = None,
+    ends: NestedEnds | None = None,
 ) -> Iterator[Element]:
     """Yield the elements between `start` and `end`, or up to an Item Delimitation Item, in the order stored.
 
-    `ends` remembers where nested elements of undefined length end (by offset of the value), so that walking a nested
+    `ends` remembers where nested elements of undefined length end, so that walking a nested
     data set again does not walk its sequences again; give the same dictionary to every walk of one buffer.
 
     Elements with a nonsense VR in explicit data are read as implicit, and zero padding at the end is passed over,
@@ -121,7 +129,7 @@ def iter_elements(  # noqa: PLR0912 -- the one hot loop; a call per element cost
     unpack_implicit = reader.implicit.unpack_from
     short, offset = _SHORT, start
     if ends is None:
-        ends = {}
+        ends = NestedEnds()
     while offset < end:
         if offset + 8 > end:
             _check_padding(buffer, offset, end)
@@ -218,7 +226,7 @@ def end_of_undefined(  # noqa: PLR0912 -- one state machine over items and eleme
     end: int,
     is_implicit_vr: bool,
     reader: Encoding,
-    ends: dict[int, int],
+    ends: NestedEnds,
 ) -> int:
     """Offset behind the Sequence Delimitation Item that closes the value at `start`. Iterative, bounded.
 
@@ -235,9 +243,10 @@ def end_of_undefined(  # noqa: PLR0912 -- one state machine over items and eleme
     items: list[bool] = []
     """For each open item of undefined length, whether it is implicit VR; one less than `sequences` between items."""
     offset = start
-    for _ in range(MAX_NESTED_ELEMENTS):
+    for walked in range(1, ends.left + 1):
         if offset + 8 > end:
             if offset == end and len(sequences) == 1 and not items and tag in PIXEL_DATA_TAGS and offset != start:
+                ends.left -= walked
                 return end  # every fragment is whole; only the delimiter was never written
             raise MalformedDataSet(f"no Sequence Delimitation Item {where}; the data set ends at byte {end}")
         group, number, length = unpack(buffer, offset)
@@ -248,6 +257,7 @@ def end_of_undefined(  # noqa: PLR0912 -- one state machine over items and eleme
             if len(ends) < _MAX_REMEMBERED_ENDS:
                 ends[sequence_start] = offset
             if not sequences:
+                ends.left -= walked
                 return offset
             del items[len(sequences) :]  # closes an item whose own delimiter is missing, too
             continue
@@ -279,7 +289,7 @@ def end_of_undefined(  # noqa: PLR0912 -- one state machine over items and eleme
                 f"{tag_text(inner)} before byte {offset} claims {length} bytes, only {end - offset} are left, {where}"
             )
         offset += length
-    raise MalformedDataSet(f"more than {MAX_NESTED_ELEMENTS} elements {where}")
+    raise MalformedDataSet(f"more than {MAX_NESTED_ELEMENTS} nested elements in the data set; the last {where}")
 
 
 def _explicit_head(buffer: memoryview, offset: int, end: int, reader: Encoding) -> tuple[int, int]:
@@ -301,7 +311,7 @@ class Item(NamedTuple):
 
 
 def iter_items(
-    buffer: memoryview, sequence: Element, is_little_endian: bool, ends: dict[int, int] | None = None
+    buffer: memoryview, sequence: Element, is_little_endian: bool, ends: NestedEnds | None = None
 ) -> Iterator[Item]:
     """Yield the items of `sequence` (PS3.5 §7.5).
 
@@ -325,7 +335,7 @@ def iter_items(
         start = offset + 8
         is_implicit = not looks_explicit(buffer, start)
         if length == UNDEFINED:
-            item_end = _end_of_item(buffer, start, end, is_implicit, reader, ends if ends is not None else {})
+            item_end = _end_of_item(buffer, start, end, is_implicit, reader, ends if ends is not None else NestedEnds())
             yield Item(start, item_end, is_implicit)
             offset = item_end + 8
         else:
@@ -344,7 +354,7 @@ def elements_by_tag(
     item: Item,
     is_little_endian: bool,
     depth: int,
-    ends: dict[int, int],
+    ends: NestedEnds,
     limit: int = MAX_KEPT_ELEMENTS,
 ) -> dict[int, Element]:
     """The elements of one item; the last one when a tag comes twice.
@@ -363,7 +373,7 @@ def elements_by_tag(
 
 
 def _end_of_item(
-    buffer: memoryview, start: int, end: int, is_implicit_vr: bool, reader: Encoding, ends: dict[int, int]
+    buffer: memoryview, start: int, end: int, is_implicit_vr: bool, reader: Encoding, ends: NestedEnds
 ) -> int:
     """Offset of the Item Delimitation Item (or of the end) that closes the item whose first element is at `start`."""
     offset = start

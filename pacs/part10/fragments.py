@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pacs.errors import MalformedDataSet
-from pacs.part10.elements import ITEM, MAX_NESTED_ELEMENTS, SEQUENCE_DELIMITATION, encoding, tag_text
+from pacs.part10.elements import ITEM, SEQUENCE_DELIMITATION, encoding, tag_text
 from pacs.part10.transfer_syntax import RLE_LOSSLESS
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from pacs.part10.header import Header
 
+MAX_FRAGMENTS: Final = 1 << 20
+"""Whole slide images have some 100,000; more than this are stored, and not told apart as frames."""
 _EXTENDED_OFFSET_TABLE: Final = 0x7FE00001
 _CODESTREAM_STARTS: Final = (
     b"\xff\xd8\xff",  # JPEG, JPEG-LS: SOI and the next marker
@@ -48,7 +50,9 @@ def find_fragments(header: Header) -> Fragments:
     offset, end = pixel_data.value_offset, pixel_data.end
     offsets: list[int] = []
     lengths: list[int] = []
-    while offset + 8 <= end and len(offsets) < MAX_NESTED_ELEMENTS:
+    while offset + 8 <= end:
+        if len(offsets) > MAX_FRAGMENTS:
+            return Fragments(memoryview(b""), offset, [], [])
         group, number, length = unpack(header.buffer, offset)
         tag = group << 16 | number
         if tag == SEQUENCE_DELIMITATION:

@@ -10,8 +10,7 @@ from operator import add, sub
 from typing import TYPE_CHECKING, Final
 
 from pacs.errors import MalformedDataSet, NotFound, StoredBytesDamaged
-from pacs.part10.elements import MAX_NESTED_ELEMENTS
-from pacs.part10.fragments import find_fragments, first_fragments
+from pacs.part10.fragments import MAX_FRAGMENTS, find_fragments, first_fragments
 
 if TYPE_CHECKING:
     from pacs.part10.header import Header
@@ -119,7 +118,7 @@ class FrameTable:
     @classmethod
     def _decode_fragments(cls, encoded: bytes) -> FrameTable:
         kind, frames, count = _FRAGMENTS_HEAD.unpack_from(encoded)
-        if kind not in {_FRAGMENTS, _FRAGMENTS_DEFLATED} or count > MAX_NESTED_ELEMENTS or frames > count:
+        if kind not in {_FRAGMENTS, _FRAGMENTS_DEFLATED} or count > MAX_FRAGMENTS or frames > count:
             raise ValueError(f"kind {kind}, {frames} frames, {count} fragments")
         columns = encoded[_FRAGMENTS_HEAD.size :]
         expected = 4 * frames + 12 * count

@@ -17,6 +17,7 @@ from pacs.part10.elements import (
     PIXEL_DATA_TAGS,
     Element,
     Item,
+    NestedEnds,
     elements_by_tag,
     iter_elements,
     iter_items,
@@ -50,7 +51,7 @@ class Header:
     """Pixel Data, Float Pixel Data or Double Float Pixel Data."""
     header_length: int
     """Bytes before the pixel data element; all when there is none."""
-    ends: dict[int, int] = field(repr=False)
+    ends: NestedEnds = field(repr=False)
     """Where nested elements of undefined length end; see `iter_elements`."""
 
     @property
@@ -178,7 +179,7 @@ def scan(data_set: Buffer, transfer_syntax_uid: str, *, max_inflated_bytes: int 
     is_little_endian = _found_byte_order(buffer, syntax.is_little_endian)
     is_implicit_vr = not looks_explicit(buffer, 0)
     elements: dict[int, Element] = {}
-    ends: dict[int, int] = {}
+    ends = NestedEnds()
     pixel_data: Element | None = None
     left = MAX_TOP_LEVEL_ELEMENTS
     for element in iter_elements(buffer, 0, len(buffer), is_implicit_vr, is_little_endian, 0, ends):

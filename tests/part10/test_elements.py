@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacs.errors import MalformedDataSet
-from pacs.part10.elements import MAX_DEPTH, iter_elements, iter_items, looks_explicit, standard_vr
+from pacs.part10.elements import MAX_DEPTH, NestedEnds, iter_elements, iter_items, looks_explicit, standard_vr
 from tests.part10.encoding import SEQUENCE_END, UNDEFINED, explicit, implicit, item, sequence
 
 A = explicit(0x00080018, "UI", b"1.2\0")
@@ -166,7 +166,7 @@ def test_deepest_allowed():
 def test_each_nested_end_is_remembered():
     inner = sequence(0x00081199, item(A, is_undefined=True), is_undefined=True)
     data = sequence(0x00081115, item(inner, is_undefined=True), is_undefined=True)
-    ends: dict[int, int] = {}
+    ends = NestedEnds()
     list(iter_elements(memoryview(data), 0, len(data), False, True, 0, ends))
     assert sorted(ends) == [12, 32]
 
@@ -175,7 +175,7 @@ def test_walking_items_of_a_broad_sequence_takes_linear_time():
     content = item(sequence(0x00081199, item(A, is_undefined=True), is_undefined=True), is_undefined=True)
     data = sequence(0x00081115, *[content] * 20_000, is_undefined=True)
     view = memoryview(data)
-    ends: dict[int, int] = {}
+    ends = NestedEnds()
     start = time.process_time()
     (found,) = iter_elements(view, 0, len(data), False, True, 0, ends)
     assert sum(1 for _ in iter_items(view, found, True, ends)) == 20_000
