@@ -124,3 +124,23 @@ def test_the_corpus_has_indexed_attributes(corpus):
         ("JLSN_RGB_ILV0.dcm", "InvalidIdentity"),
         ("bad_sequence.dcm", "InvalidIdentity"),  # hashes for UIDs
     }
+
+
+def test_the_same_bytes_are_told_apart_by_what_decides_their_meaning():
+    name = (0x00100010, "PN", b"Kim^\xb1\xe8 ")
+    for _ in range(2):  # the second time from what is remembered
+        names = []
+        for character_set in (b"ISO_IR 100", b"ISO 2022 IR 149"):
+            padded = character_set + b" " * (len(character_set) % 2)
+            found = indexed_attributes(scan(data_set((0x00080005, "CS", padded), name), EXPLICIT_LITTLE))
+            names.append(found.patient["00100010"]["Value"][0]["Alphabetic"])
+        assert names == ["Kim^±è", "Kim^김"]
+
+
+def test_what_is_remembered_is_bounded_and_leads_to_the_same(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "_MOST_REMEMBERED", 8)
+    numbers = [
+        indexed_attributes(scan(data_set((0x00200013, "IS", b"%2d" % (n % 12))), EXPLICIT_LITTLE)) for n in range(48)
+    ]
+    assert [found.instance["00200013"]["Value"] for found in numbers] == [[n % 12] for n in range(48)]
+    assert len(module._remembered) <= 8
