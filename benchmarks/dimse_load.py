@@ -177,6 +177,6 @@ def _receive(connection: socket.socket, count: int) -> bytes:
 
 
 def _status(answer: bytes) -> int:
-    """(0000,0900) of a C-STORE-RSP; -1 when there is none."""
-    position = answer.find(b"\0\0\0\x09\x02\0\0\0")
+    """(0000,0900) of a C-STORE-RSP; -1 when there is none. From the end, for message ID 0x0209 looks the same."""
+    position = answer.rfind(b"\0\0\0\x09\x02\0\0\0")
     return -1 if position < 0 else int(struct.unpack_from("<H", answer, position + 8)[0])
