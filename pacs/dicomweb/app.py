@@ -7,7 +7,7 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from pacs.dicomweb.capabilities import describe_hot_routes
@@ -93,10 +93,23 @@ def dicomweb_app(ingest: Ingest, search: Search, retrieve: Retrieve, *, identify
     return app
 
 
-async def _routing_problem(_request: Request, error: Exception) -> Response:
+async def _routing_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 -- for the type checker; it is registered for this class
     phrase = HTTPStatus(error.status_code).phrase
     message = {404: "There is no such resource here", 405: "This method is not offered here"}.get(
         error.status_code, phrase
     )
-    return problem(error.status_code, message, error.headers)
+    headers = {"allow": _methods_of(request)} if error.status_code == 405 else error.headers
+    return problem(error.status_code, message, headers)
+
+
+def _methods_of(request: Request) -> str:
+    """Every method of the resource: the router tells those of one route only, and search and store share a path."""
+    return ", ".join(
+        method
+        for method in ("GET", "HEAD", "POST")
+        if any(
+            route.matches({**request.scope, "method": "GET" if method == "HEAD" else method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    )

@@ -39,6 +39,24 @@ def test_errors_of_routing_have_the_same_form(door: DoorInMemory, method: str, p
     assert "server-timing" in answer.headers
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/studies", "GET, HEAD, POST"),
+        ("DELETE", "/studies/1.2", "GET, HEAD, POST"),
+        ("POST", "/studies/1.2/metadata", "GET, HEAD"),
+        ("OPTIONS", "/series", "GET, HEAD"),
+        ("DELETE", "/studies/1.2/series/1.3", "GET, HEAD"),
+    ],
+)
+def test_a_method_that_is_not_offered_is_answered_with_those_that_are(
+    door: DoorInMemory, method: str, path: str, allowed: str
+) -> None:
+    answer = door.request(method, path)
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == allowed
+
+
 def test_no_other_origin_is_let_in(door: DoorInMemory) -> None:
     assert "access-control-allow-origin" not in door.get("/studies", origin="http://elsewhere").headers
 
