@@ -4,6 +4,9 @@ import { type DataSet, items, number, numbers, text } from '../api/dicom_json'
 import { BASE } from '../api/dicomweb'
 import { TAG } from '../api/tags'
 
+/** Pixel Data, Float and Double Float Pixel Data: in metadata as a link only. */
+const PIXEL_DATA = ['7FE00010', '7FE00008', '7FE00009']
+
 export interface Frame {
   /** Cornerstone's name for it: `wadors:` and the URL of the frame. */
   imageId: string
@@ -45,7 +48,13 @@ function frameOf(instance: DataSet, frameNumber: number, frameCount: number): Fr
 }
 
 export function isImage(instance: DataSet): boolean {
-  return (number(instance, TAG.Rows) ?? 0) > 0 && (number(instance, TAG.Columns) ?? 0) > 0 && !isVideo(instance)
+  return hasPixels(instance) && !isVideo(instance)
+}
+
+/** Image objects are also sent without their pixels, as headers alone. */
+function hasPixels(instance: DataSet): boolean {
+  const isSized = (number(instance, TAG.Rows) ?? 0) > 0 && (number(instance, TAG.Columns) ?? 0) > 0
+  return isSized && PIXEL_DATA.some((tag) => instance[tag] !== undefined)
 }
 
 /** MPEG-2, MPEG-4 and HEVC transfer syntaxes (PS3.5 §8.2.5 to 8.2.10). */

@@ -10,6 +10,7 @@ const image = (sop: string, more: DataSet = {}): DataSet => ({
   '00280010': { vr: 'US', Value: [4] },
   '00280011': { vr: 'US', Value: [4] },
   '00280100': { vr: 'US', Value: [16] },
+  '7FE00010': { vr: 'OW', BulkDataURI: '/dicomweb/bulk' },
   ...more,
 })
 const numbered = (sop: string, number: number) => image(sop, { '00200013': { vr: 'IS', Value: [number] } })
@@ -45,7 +46,13 @@ describe('frames', () => {
 
   it('are not made of objects without pixels, nor of video', () => {
     const video = image('v', { '00083002': { vr: 'UI', Value: ['1.2.840.10008.1.2.4.102'] } })
-    expect(framesOf([{ '00080018': { vr: 'UI', Value: ['sr'] } }, video])).toEqual([])
+    const headerOnly = image('h', { '7FE00010': undefined })
+    expect(framesOf([{ '00080018': { vr: 'UI', Value: ['sr'] } }, video, headerOnly])).toEqual([])
+  })
+
+  it('are made of floats too', () => {
+    const floats = image('f', { '7FE00010': undefined, '7FE00008': { vr: 'OF', BulkDataURI: '/dicomweb/bulk' } })
+    expect(framesOf([floats])).toHaveLength(1)
   })
 
   it('are left to the archive when the browser cannot draw them', () => {
