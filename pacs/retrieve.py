@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pacs import log
-from pacs.errors import NotFound, StorageError, StoredBytesDamaged
+from pacs.errors import NotFound, PacsError, StorageError, StoredBytesDamaged
 from pacs.index import Index
 from pacs.model import DicomJson, InstanceKey, Principal, StoredInstance
 from pacs.part10.dicom_json import to_json, value_bytes
+from pacs.part10.file_meta import read_file_meta
 from pacs.part10.frame_bytes import frame_bytes
 from pacs.part10.frame_table import FrameTable
 from pacs.part10.header import Header, scan
@@ -19,9 +20,12 @@ from pacs.part10.transfer_syntax import transfer_syntax
 from pacs.pixels.thumbnail import thumbnail
 from pacs.storage.derived import DerivedStore, thumbnail_name
 from pacs.storage.segments import SegmentStore
+from pacs.storage.soundness import Soundness
 
 _MAX_KEPT = 2048
 """Rows and frame tables kept in memory, about 10 KB each: the instances that viewers scroll through now."""
+_MAX_CHECKED_FOR_A_FRAME = 8 << 20
+"""Reading a larger instance through would keep its first frame waiting; whole it is checked whatever its size."""
 _MAX_INFLATED_KEPT_BYTES = 64 << 20
 """The deflated data set read last stays inflated up to this size."""
 _CHECKED_AT_INGEST = 1 << 40
@@ -42,6 +46,7 @@ class Retrieve:
         self._index = index
         self._derived = derived
         self._lock = threading.Lock()
+        self._soundness = Soundness()
         self._inflating = threading.Lock()
         self._inflated: tuple[str, Header | None] = ("", None)
         self._kept: OrderedDict[InstanceKey, _Kept] = OrderedDict()
@@ -87,16 +92,27 @@ class Retrieve:
         """The whole Part 10 file (PS3.10 §7): our preamble and file meta, the data set as it came.
 
         Raises:
-            StorageError: the bytes are not there or are no DICOM file.
+            StorageError: the bytes are not there or are not those that were stored.
         """
         view = self._view(instance)
-        if bytes(view[128:132]) != b"DICM":
-            raise StoredBytesDamaged(f"instance {instance.key.sop_instance_uid} is damaged where it is stored")
+        self._require_sound(instance, view[instance.location.data_set_offset :])
+        try:
+            meta = read_file_meta(view[: instance.location.data_set_offset + 8])
+        except PacsError as problem:
+            raise StoredBytesDamaged(f"the file meta of {instance.key.sop_instance_uid} is damaged") from problem
+        if meta.transfer_syntax_uid != instance.transfer_syntax_uid:
+            raise StoredBytesDamaged(f"the file meta of {instance.key.sop_instance_uid} is damaged")
         return view
 
     def data_set(self, instance: StoredInstance) -> memoryview:
-        """The data set, byte for byte as it came. Raises `StorageError`."""
-        return self._view(instance)[instance.location.data_set_offset :]
+        """The data set, byte for byte as it came.
+
+        Raises:
+            StorageError: the bytes are not there or are not those that were stored.
+        """
+        data_set = self._unchecked(instance)
+        self._require_sound(instance, data_set)
+        return data_set
 
     def header(self, instance: StoredInstance) -> Header:
         """The scanned data set; its values are read from storage when they are asked for.
@@ -105,7 +121,7 @@ class Retrieve:
             StorageError: the bytes are not there.
             MalformedDataSet, TooLarge: they are, and cannot be read any more.
         """
-        data_set = self.data_set(instance)
+        data_set = self._unchecked(instance)
         if not transfer_syntax(instance.transfer_syntax_uid).is_deflated:
             return scan(data_set, instance.transfer_syntax_uid)
         with self._inflating:  # one at a time, and not again for each frame: it is whole in memory
@@ -120,15 +136,18 @@ class Retrieve:
         """The stored bytes of each frame, by number from 1: one view per fragment, item headers left out.
 
         A frame of a deflated data set is inflated; one that starts inside a byte (1 bit allocated) is shifted to start
-        at one. Nothing is decoded.
+        at one. Nothing is decoded. The digest of an instance of up to 8 MB is checked first, once per process.
 
         Raises:
             NotFound: a number is out of range; then no frame is read.
-            StorageError: the bytes are not there.
+            StorageError: the bytes are not there or are not those that were stored.
         """
         table = self._frame_table(instance)
         is_deflated = transfer_syntax(instance.transfer_syntax_uid).is_deflated
-        data_set = self.header(instance).buffer if is_deflated else self.data_set(instance)
+        stored = self._unchecked(instance)
+        if len(stored) <= _MAX_CHECKED_FOR_A_FRAME:
+            self._require_sound(instance, stored)
+        data_set = self.header(instance).buffer if is_deflated else stored
         return frame_bytes(table, data_set, numbers)
 
     def thumbnail(self, instance: StoredInstance, frame_number: int) -> bytes:
@@ -160,6 +179,16 @@ class Retrieve:
     def bulk_data(self, instance: StoredInstance, path: str) -> memoryview:
         """The value that `metadata` gave the URI ``<bulk_data_base>/<path>``. Raises `NotFound`, `StorageError`."""
         return value_bytes(self.header(instance), path)
+
+    def _unchecked(self, instance: StoredInstance) -> memoryview:
+        return self._view(instance)[instance.location.data_set_offset :]
+
+    def _require_sound(self, instance: StoredInstance, data_set: memoryview) -> None:
+        try:
+            self._soundness.require(instance.location, instance.digest, data_set)
+        except StoredBytesDamaged as problem:
+            uid = instance.key.sop_instance_uid
+            raise StoredBytesDamaged(f"instance {uid} is damaged where it is stored") from problem
 
     def _view(self, instance: StoredInstance) -> memoryview:
         try:

@@ -17,6 +17,8 @@ _OPEN_MODE = 0o600
 _SEALED_MODE = 0o400
 _FOLDER_MODE = 0o700
 """Patients' data: for the archive's own user alone."""
+_FOREIGN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+"""Somebody may have put a link or a pipe where a segment is expected; neither leads away nor waits."""
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _MAX_PARTS = 512
 """Below IOV_MAX of every system we know (1,024)."""
@@ -38,10 +40,10 @@ class Disk:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, _OPEN_MODE)
 
     def open(self, path: Path) -> int:
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        return os.open(path, os.O_RDWR | _FOREIGN)
 
     def open_to_read(self, path: Path) -> int:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        return os.open(path, os.O_RDONLY | _FOREIGN)
 
     def lock(self, handle: int) -> bool:
         """Take the file for this process until `close` or its death.
