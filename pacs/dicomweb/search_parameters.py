@@ -7,6 +7,7 @@ everybody's studies.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
@@ -20,6 +21,9 @@ MAX_RESULTS = 50_000
 _MAX_PARAMETERS = 500
 _MAX_NUMBER = 1_000_000_000
 _MAX_DEPTH = 8
+
+_LISTED = ("UI", "CS")
+"""VRs of which a list can be asked for; in texts a comma is a character."""
 
 _TAG = re.compile(r"[0-9A-Fa-f]{8}\Z")
 _NUMBER = re.compile(r"[0-9]{1,10}\Z")
@@ -82,11 +86,10 @@ def study_query(query_string: bytes, level: Level, parents: ResourceKey | None =
                 pass
             case _:
                 matches.append(_match(name, value))
-    for uid_tag, uid in _parent_uids(parents):
-        matches.append(Match((uid_tag,), (uid,)))
+    own = [*_joined(matches), *(Match((uid_tag,), (uid,)) for uid_tag, uid in _parent_uids(parents))]
     return Query(
         level=level,
-        matches=tuple(matches),
+        matches=tuple(own),
         include=None if is_everything else frozenset(included) | _default_tags(level, parents),
         limit=limit,
         offset=offset,
@@ -147,13 +150,30 @@ def _match(name: str, value: str) -> Match:
     return Match(path, _values(path[-1], value))
 
 
+def _joined(matches: Iterable[Match]) -> list[Match]:
+    """A list of UIDs or codes that was sent as one parameter for each, as web forms do, is one list."""
+    lists: dict[tuple[int, ...], Match] = {}
+    others: list[Match] = []
+    for match in matches:
+        if not match.values or _vr(match.tag) not in _LISTED:
+            others.append(match)
+            continue
+        earlier = lists.get(match.path, Match(match.path))
+        lists[match.path] = Match(match.path, (*earlier.values, *match.values))
+    return [*others, *lists.values()]
+
+
+def _vr(tag: int) -> str:
+    try:
+        return str(dictionary_VR(tag))
+    except KeyError:
+        return "UN"
+
+
 def _values(tag: int, value: str) -> tuple[str, ...]:
     """One value, or several: lists of UIDs and codes are separated by commas or backslashes, texts never."""
-    try:
-        vr = dictionary_VR(tag)
-    except KeyError:
-        vr = "UN"
-    if vr in ("UI", "CS"):
+    vr = _vr(tag)
+    if vr in _LISTED:
         value = value.replace(",", "\\")
     elif vr in ("ST", "LT", "UT", "UN", "UR"):
         return (value,)

@@ -32,6 +32,9 @@ def matches(query_string: bytes) -> tuple[Match, ...]:
         (b"StudyInstanceUID=1.2%2C1.3", (Match((0x0020000D,), ("1.2", "1.3")),)),
         (b"StudyInstanceUID=1.2%5C1.3", (Match((0x0020000D,), ("1.2", "1.3")),)),
         (b"ModalitiesInStudy=CT,MR", (Match((0x00080061,), ("CT", "MR")),)),
+        (b"ModalitiesInStudy=CT&ModalitiesInStudy=MR", (Match((0x00080061,), ("CT", "MR")),)),
+        (b"0020000D=1.2&StudyInstanceUID=1.3,1.4", (Match((0x0020000D,), ("1.2", "1.3", "1.4")),)),
+        (b"PatientName=a*&PatientName=*b", (Match((0x00100010,), ("a*",)), Match((0x00100010,), ("*b",)))),
         (b"StudyDate=20200101-20201231", (Match((0x00080020,), ("20200101-20201231",)),)),
         (
             b"RequestAttributesSequence.RequestedProcedureID=7",
@@ -101,3 +104,8 @@ def test_any_query_string_gives_a_query_or_an_invalid_request(query_string: byte
 
 def test_attribute_paths() -> None:
     assert attribute_path("PatientID") == attribute_path("00100020") == (0x00100020,)
+
+
+def test_a_uid_in_the_query_does_not_widen_that_of_the_url() -> None:
+    query = study_query(b"StudyInstanceUID=1.3", Level.SERIES, ResourceKey("1.2"))
+    assert query.matches == (Match((0x0020000D,), ("1.3",)), Match((0x0020000D,), ("1.2",)))
