@@ -61,6 +61,24 @@ class InstanceKey:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferencedInstance:
+    """An instance as somebody names it (PS3.3 Table 10-11); nothing says that it is kept here."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentKey:
+    """One storage commitment transaction (PS3.4 J.3); hospital and requester are part of it."""
+
+    hospital: str
+    requester: str
+    """AE title of who asked; the result goes there."""
+    transaction_uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """Where bytes came from, for the log and for (0002,0016)."""
 

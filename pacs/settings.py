@@ -44,14 +44,35 @@ class PeerSettings(_Section):
     host: str | None = None
     """IP address it must come from; any when absent."""
     hospital: str = "default"
+    priority: Literal["low", "normal", "high"] = "normal"
+    """While a higher one sends, a lower one is read more slowly: ``low`` for the migration of old data, ``high`` for the
+    scanner of the emergency room."""
 
 
 class DestinationSettings(_Section):
-    """Where C-MOVE may send; nothing else is ever dialled."""
+    """Where C-MOVE and storage commitment results may go; nothing else is ever dialled."""
 
     aet: AeTitle
     host: str
     port: Annotated[int, Field(ge=1, le=65535)]
+    tls: bool = False
+    ca: Path | None = None
+    """PEM file of the authorities that may vouch for it; those of the operating system when absent."""
+    certificate_name: str | None = None
+    """The name in its certificate; `host` when absent."""
+
+
+class TlsSettings(_Section):
+    """TLS on the DIMSE door; PEM files. Our certificate is also shown to destinations that ask for one."""
+
+    certificate: Path
+    """Ours, followed by those of its issuers."""
+    key: Path
+    """Its private key, without passphrase."""
+    client_ca: Path | None = None
+    """Authorities that vouch for peers; nobody is asked for a certificate when absent."""
+    client_certificate: Literal["required", "optional"] = "required"
+    """With `client_ca`: whether a peer without a certificate is let in. A wrong one never is."""
 
 
 class DicomSettings(_Section):
@@ -63,15 +84,21 @@ class DicomSettings(_Section):
     peers: tuple[PeerSettings, ...] = ()
     """Empty: any calling AE title, allowed only while `host` is a loopback address."""
     destinations: tuple[DestinationSettings, ...] = ()
+    tls: TlsSettings | None = None
+    """With it, only TLS is spoken on `port`; without, none is."""
     max_pdu: Annotated[int, Field(ge=4096, le=1 << 20)] = 131072
     """Bytes per P-DATA-TF we offer; 128 KB costs least per byte (larger ones gain nothing)."""
     max_associations: Annotated[int, Field(ge=1)] = 200
+    max_associations_per_peer: Annotated[int, Field(ge=1)] = 50
+    """Of one AE title and address; scanners use up to 4, migrations up to 32, and nobody should fill the house alone."""
     acse_timeout_s: float = 30.0
     """From connect to A-ASSOCIATE-RQ, and for release: a slow scanner needs 5, a silent attacker gets 30."""
     idle_timeout_s: float = 300.0
     """Silence on an open association; modalities hold one open between slices."""
     data_timeout_s: float = 60.0
     """Silence in the middle of a message."""
+    least_bytes_per_s: Annotated[float, Field(gt=0)] = 1000.0
+    """Of a message, after the first `data_timeout_s` of it: slower than any line, so that a drip ends as silence does."""
 
 
 class HttpSettings(_Section):
@@ -103,10 +130,31 @@ class IngestSettings(_Section):
     """Larger data sets are refused while they arrive."""
     memory_bytes_per_instance: Annotated[int, Field(ge=1 << 16)] = 16 << 20
     """Beyond this an arriving instance continues on disk, so that memory stays bounded."""
+    memory_bytes_in_flight: Annotated[int, Field(ge=1 << 20)] = 256 << 20
+    """Of all arriving instances of one process together; when it is reached they continue on disk earlier."""
     max_inflated_bytes: Annotated[int, Field(ge=1 << 20)] = 256 << 20
     """A deflated data set that grows past this is refused (a bomb); one at a time is inflated, in memory."""
     duplicates: Literal["refuse"] = "refuse"
     """What happens to other bytes under a SOP Instance UID that is kept already."""
+
+
+class CommitmentSettings(_Section):
+    """Storage commitment (PS3.4 Annex J). Results go to the address that dicom.destinations has for the requester."""
+
+    max_references: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
+    """Instances of one request; a whole-body CT has 5,000. Each costs up to 500 bytes of memory while it is read."""
+    max_open_per_peer: Annotated[int, Field(ge=1)] = 1000
+    """Requests of one AE title that are not reported yet; one more is refused, so that nobody fills the index."""
+    same_association_s: Annotated[float, Field(ge=0)] = 5.0
+    """How long a result waits for a quiet moment on the association it was asked on before a new one is opened."""
+    first_pause_s: Annotated[float, Field(gt=0)] = 10.0
+    """After the first report that did not get through; each further pause is twice as long."""
+    longest_pause_s: Annotated[float, Field(gt=0)] = 1800.0
+    """A requester that was away for the night hears of its results within half an hour."""
+    give_up_after_s: Annotated[float, Field(gt=0)] = 7 * 86400.0
+    """From request to the last try: longer than a holiday weekend. A warning in the log tells it."""
+    keep_s: Annotated[float, Field(ge=0)] = 30 * 86400.0
+    """How long a finished transaction is known, so that its UID is not used again for other instances."""
 
 
 class LifecycleSettings(_Section):
@@ -145,6 +193,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     index: IndexSettings = IndexSettings()
     ingest: IngestSettings = IngestSettings()
+    commitment: CommitmentSettings = CommitmentSettings()
     lifecycle: LifecycleSettings = LifecycleSettings()
     log: LogSettings = LogSettings()
 

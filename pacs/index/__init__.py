@@ -6,6 +6,7 @@
 - `driver`: statements of the receive path, run without SQLAlchemy's part
 - `add`, `rows_above`, `counters`: the write path, one transaction per batch
 - `read`: look-ups by key, sums, series to settle
+- `commitments`: storage commitment transactions
 - `search`, `columns`, `results`: a `pacs.model.Query` as SQL, page by page, and its answers
 - `criteria`, `wildcard`, `normal_form`: matching of PS3.4 C.2.2.2, pure
 - `sqlite_statistics`: what SQLite's planner is told

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, select, update
 from pacs.errors import IndexUnavailable
 from pacs.index import add, read, search
 from pacs.index.add import AddResult, Existing
+from pacs.index.commitments import Commitments
 from pacs.index.engine import open_engine, reading, reading_directly, writing, writing_directly
 from pacs.index.migrate import migrate
 from pacs.index.read import UidChoice, UnsettledSeries
@@ -32,6 +33,8 @@ class Index:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._write_lock = threading.Lock() if engine.dialect.name == "sqlite" else None
+        self.commitments = Commitments(engine, self._write_lock)
+        """Storage commitment transactions."""
 
     @classmethod
     def open(cls, url: str) -> Index:

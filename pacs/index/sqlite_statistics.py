@@ -31,6 +31,9 @@ STATISTICS: dict[tuple[str, str], tuple[int, ...]] = {
     ("segments", "sqlite_autoindex_segments_1"): (10_000, 10_000, 1),
     ("instances", "sqlite_autoindex_instances_1"): (_INSTANCES, _INSTANCES, 1),
     ("instances", "ix_instances_in_series"): (_INSTANCES, _INSTANCES, 10, 1, 1),
+    ("commitments", "sqlite_autoindex_commitments_1"): (20_000, 20_000, 1_000, 1),
+    ("commitments", "ix_commitments_of_requester"): (20_000, 20_000, 1_000, 10),
+    ("commitments", "ix_commitments_due"): (20_000, 5_000, 1),
 }
 
 

@@ -186,3 +186,27 @@ instances = Table(
     UniqueConstraint("hospital", "sop_instance_uid"),
     Index("ix_instances_in_series", "hospital", "series_row", "instance_number", "id"),
 )
+
+commitments = Table(
+    "commitments",
+    metadata,
+    _row(),
+    _hospital(),
+    _word("requester"),
+    _word("transaction_uid"),
+    _word("state"),
+    # Who works on it, until `due_at_us`; empty: nobody.
+    _word("claim"),
+    # When it is to be worked on next; of a finished one, when it is forgotten.
+    _count("due_at_us"),
+    _count("requested_at_us"),
+    _count("attempts"),
+    # The association it was asked on is open, as far as is known.
+    Column("is_association_open", Boolean(create_constraint=False), nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("references", LargeBinary, nullable=False),
+    Column("failures", LargeBinary, nullable=False),
+    UniqueConstraint("hospital", "requester", "transaction_uid", name="uq_commitments_key"),
+    Index("ix_commitments_of_requester", "hospital", "requester", "state"),
+    Index("ix_commitments_due", "state", "due_at_us"),
+)

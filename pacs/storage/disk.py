@@ -69,6 +69,10 @@ class Disk:
             if written:
                 pending[0] = pending[0][written:]
 
+    def read(self, handle: int, length: int, offset: int) -> bytes:
+        """Up to `length` bytes from `offset` on; fewer at the end of the file, none behind it."""
+        return os.pread(handle, length, offset)
+
     def sync(self, handle: int) -> None:
         """Return when the file's bytes and length are on stable storage."""
         os.fdatasync(handle)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 
 from pacs.errors import NotFound, StoredBytesDamaged
@@ -14,6 +15,8 @@ from pacs.storage.segment_name import segment_path
 
 _MAX_MAPPINGS = 256
 """Each holds an open file and address space; 256 segments are 64 GB of the newest and most read."""
+
+_PIECE_BYTES = 1 << 20
 
 
 class SegmentReader:
@@ -43,6 +46,38 @@ class SegmentReader:
         if mapping.size() < end:
             raise StoredBytesDamaged(f"segment {location.segment} was cut to {mapping.size()} bytes; {end} are indexed")
         return memoryview(mapping)[location.offset : end]
+
+    def pieces(self, location: Location, start: int) -> Iterator[bytes]:
+        """The Part 10 file at `location` from its byte `start` on, read from the file and not through a mapping.
+
+        A part of the disk that cannot be read is an error here; behind a mapping it would kill the process.
+
+        Raises:
+            NotFound: no such segment.
+            StoredBytesDamaged: the segment ends before the file does, or cannot be read.
+            StorageError: the segment cannot be opened.
+        """
+        name = location.segment
+        try:
+            handle = self._disk.open_to_read(segment_path(self._root, name))
+        except FileNotFoundError as problem:
+            raise NotFound(f"segment {name} is not here") from problem
+        except OSError as problem:
+            raise storage_error(problem, f"open segment {name}") from problem
+        try:
+            offset, end = location.offset + start, location.offset + location.length
+            while offset < end:
+                try:
+                    piece = self._disk.read(handle, min(_PIECE_BYTES, end - offset), offset)
+                except OSError as problem:
+                    why = problem.strerror or problem
+                    raise StoredBytesDamaged(f"segment {name} cannot be read at byte {offset}: {why}") from problem
+                if not piece:
+                    raise StoredBytesDamaged(f"segment {name} ends at byte {offset}; {end} are indexed")
+                yield piece
+                offset += len(piece)
+        finally:
+            self._disk.close(handle)
 
     def close(self) -> None:
         """Forget all mappings; views that are held stay valid."""

@@ -82,6 +82,10 @@ class SegmentStore:
         """The Part 10 file at `location`, read-only and memory-mapped; see `SegmentReader.view`."""
         return self._reader.view(location)
 
+    def pieces(self, location: Location, start: int) -> Iterator[bytes]:
+        """The Part 10 file at `location` from its byte `start` on, read anew; see `SegmentReader.pieces`."""
+        return self._reader.pieces(location, start)
+
     def recover(self, indexed_end: Callable[[str, str], int]) -> Iterator[tuple[str, tuple[Record, ...]]]:
         """Take over what dead writers left; yields each segment that holds records without a row, with those records.
 
