@@ -84,7 +84,8 @@ def data_set_for(retrieve: Retrieve, instance: StoredInstance, transfer_syntax_u
 
 
 def no_context_reason(instance: StoredInstance) -> str:
-    return f"no accepted context for {instance.sop_class_uid} as {instance.transfer_syntax_uid}"
+    """Short, so that both UIDs fit an Error Comment of 64 characters."""
+    return f"not taken: {instance.sop_class_uid} as {instance.transfer_syntax_uid}"
 
 
 def sub_operation_message_id(number: int, request_message_id: int) -> int:

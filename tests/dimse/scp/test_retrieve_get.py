@@ -69,7 +69,7 @@ def test_contexts_without_the_scp_role_are_not_used() -> None:
     assert asked.stored == []
     assert asked.statuses[-1] == 0xA702
     assert decoded(asked.responses[-1][1]).FailedSOPInstanceUIDList == "1.2.1.1.1"
-    assert asked.final.error_comment == f"no accepted context for {CT} as {EXPLICIT}"[:61].rstrip() + "..."
+    assert asked.final.error_comment == f"not taken: {CT} as {EXPLICIT}"
 
 
 def test_one_class_not_accepted_and_one_damaged_do_not_stop_the_rest() -> None:
