@@ -16,6 +16,9 @@ from typing import Any
 
 import httpx
 
+_OF_THE_TESTS = {"PACS_SOAK", "PACS_KILL_ROUNDS", "PACS_POWER_CUTS", "PACS_CHROMIUM"}
+"""An archive refuses to start with a variable that looks like a setting and is none."""
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -35,7 +38,11 @@ class RunningArchive:
         self.dicomweb = f"{self.origin}/dicomweb"
         self.log = data.with_name(data.name + ".log")
         self._options = options
-        self._environment = {**os.environ, "PACS_LIFECYCLE__SETTLE_AFTER_S": "1", **environment}
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if name not in _OF_THE_TESTS},
+            "PACS_LIFECYCLE__SETTLE_AFTER_S": "1",
+            **environment,
+        }
         self.process: subprocess.Popen[bytes] | None = None
 
     def command(self) -> list[str]:
