@@ -159,7 +159,7 @@ def _serve(device: int, base: Path, log: Path) -> None:
     with base.open("rb") as empty, (log.parent / "live.img").open("w+b") as live, log.open("wb", 1 << 20) as recorded:
         shutil.copyfileobj(empty, live, 1 << 20)
         live.flush()
-        os.unlink(live.name)
+        Path(live.name).unlink()
         image, size = live.fileno(), base.stat().st_size
         while True:
             try:
@@ -188,10 +188,8 @@ def _serve(device: int, base: Path, log: Path) -> None:
             elif operation == _OPEN:
                 answer = struct.pack("<QII", 0, 1, 0)
             elif operation in (_GETATTR, _SETATTR):
-                attributes = struct.pack(
-                    "<6Q3I7I", 1, size, size // 512, 0, 0, 0, 0, 0, 0, _REGULAR, 1, 0, 0, 0, 4096, 0
-                )
-                answer = struct.pack("<QII", 3600, 0, 0) + attributes
+                answer = struct.pack("<Q8x", 3600)
+                answer += struct.pack("<3Q36x2I12xI4x", 1, size, size // 512, _REGULAR, 1, 4096)
             elif operation == _INIT:
                 flags = 1 | 1 << 5 | 1 << 22
                 answer = struct.pack("<IIIIHHIIHHI28x", 7, 31, _MAX_WRITE, flags, 64, 48, _MAX_WRITE, 1, 256, 0, 0)
