@@ -26,6 +26,8 @@ def configure(*, process: str, format: str, level: str) -> None:  # noqa: A002
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     _logger.setLevel(level)
+    # No line tells them, and they are looked up for each.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def event(what: str, /, *, level: int = logging.INFO, error: BaseException | None = None, **fields: Any) -> None:
@@ -35,7 +37,11 @@ def event(what: str, /, *, level: int = logging.INFO, error: BaseException | Non
     if error is not None:
         fields["error"] = f"{type(error).__name__}: {error}"
     traced = error if error is not None and (level >= logging.ERROR or _logger.isEnabledFor(logging.DEBUG)) else None
-    _logger.log(level, what, extra={"fields": fields}, exc_info=traced)
+    # Not through Logger.log, which looks for the calling line of code: no line tells it.
+    exc_info = (type(traced), traced, traced.__traceback__) if traced is not None else None
+    record = logging.LogRecord(_logger.name, level, "", 0, what, None, exc_info)
+    record.fields = fields
+    _logger.handle(record)
 
 
 def warning(what: str, /, **fields: Any) -> None:
@@ -56,11 +62,14 @@ _HARMFUL = {
 
 def harmless(line: str) -> str:
     """`line` with everything that could move a terminal's cursor or look like another line written as an escape."""
-    return line.translate(_HARMFUL)
+    return line if line.isprintable() else line.translate(_HARMFUL)
 
 
 def _as_fields(record: logging.LogRecord) -> dict[str, Any]:
     return getattr(record, "fields", {})
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
 
 
 class _Json(logging.Formatter):
@@ -74,7 +83,7 @@ class _Json(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return harmless(json.dumps(line, ensure_ascii=False, default=str))
+        return harmless(_ENCODER.encode(line))
 
 
 class _Text(logging.Formatter):

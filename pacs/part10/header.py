@@ -111,6 +111,12 @@ class Header:
 
     def integer(self, tag: int) -> int | None:
         """The first value of a numeric element as an integer; None when absent, empty or no whole number."""
+        element = self.elements.get(tag)
+        if element is None:
+            return None
+        if element.vr == "US" and element.length == 2:  # almost always, and asked several times of every image
+            start = element.value_offset
+            return int.from_bytes(self.buffer[start : start + 2], "little" if self.is_little_endian else "big")
         number = self.number(tag)
         return int(number) if number is not None and number == int(number) else None
 

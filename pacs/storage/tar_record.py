@@ -25,6 +25,7 @@ BLOCK = 512
 END_OF_ARCHIVE = bytes(2 * BLOCK)
 _MAX_COMMENT_BYTES = 64 * 1024
 _MAX_OCTAL_SIZE = 1 << 33
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 Buffer = bytes | bytearray | memoryview | mmap.mmap
@@ -171,7 +172,7 @@ def _whole(fields: dict[str, Any], name: str) -> int:
 def _extended(
     kind: bytes, name: str, fields: dict[str, Any], *, also: bytes = b"", body_total: int | None = None
 ) -> bytes:
-    comment = json.dumps(fields, separators=(",", ":")).encode("ascii")
+    comment = _ENCODER.encode(fields).encode("ascii")
     body = also + _pax_line(b"comment", comment)
     if body_total is not None:
         # JSON ignores the spaces; the line's own length may need a digit more, hence the second step.

@@ -89,6 +89,9 @@ _TEXT = frozenset({0x0600, 0x0902, 0x1030})
 _TAGS = frozenset({0x0901, 0x1005})
 _KNOWN = frozenset(int(element) for element in Element)
 _MAX_TEXT_BYTES = 64
+_HEAD = struct.Struct("<HHI")
+_US = struct.Struct("<HHIH")
+_GROUP_LENGTH = struct.Struct("<HHII")
 
 
 class CommandSet(Mapping[int, Value]):
@@ -101,7 +104,7 @@ class CommandSet(Mapping[int, Value]):
     __slots__ = ("_values",)
 
     def __init__(self, values: Mapping[int, Value]) -> None:
-        self._values = {int(element): values[element] for element in sorted(values)}
+        self._values = dict(sorted(values.items()))
 
     def __getitem__(self, element: int) -> Value:
         return self._values[element]
@@ -232,12 +235,8 @@ class CommandSet(Mapping[int, Value]):
         Raises:
             ValueError: a number that does not fit its element, or an element this archive does not know.
         """
-        body = b"".join(
-            _encode_element(element, value)
-            for element, value in self._values.items()
-            if element != Element.GROUP_LENGTH
-        )
-        return struct.pack("<HHII", 0, Element.GROUP_LENGTH, 4, len(body)) + body
+        body = b"".join([_encode_element(element, value) for element, value in self._values.items() if element])
+        return _GROUP_LENGTH.pack(0, 0, 4, len(body)) + body
 
     @classmethod
     def decode(cls, encoded: bytes | bytearray | memoryview) -> CommandSet:
@@ -251,22 +250,22 @@ class CommandSet(Mapping[int, Value]):
         if len(buffer) > MAX_COMMAND_SET_BYTES:
             raise ProtocolViolation(f"command set of {len(buffer)} bytes; at most {MAX_COMMAND_SET_BYTES} are taken")
         values: dict[int, Value] = {}
-        position = 0
-        while position < len(buffer):
-            if len(buffer) - position < 8:
+        position, end = 0, len(buffer)
+        while position < end:
+            if end - position < 8:
                 raise ProtocolViolation(f"command set torn in an element header at byte {position} (PS3.7 §6.3.1)")
-            group, element, length = struct.unpack_from("<HHI", buffer, position)
+            group, element, length = _HEAD.unpack_from(buffer, position)
             position += 8
             if group != 0:
                 raise ProtocolViolation(f"element ({group:04X},{element:04X}) in a command set (PS3.7 §6.3.1)")
-            left = len(buffer) - position
+            left = end - position
             if length > left:
                 raise ProtocolViolation(
                     f"element (0000,{element:04X}) says {length} bytes, {left} are left (PS3.7 §6.3)"
                 )
             if element in values:
                 raise ProtocolViolation(f"element (0000,{element:04X}) stands twice in a command set")
-            if element in _KNOWN and element != Element.GROUP_LENGTH:
+            if element and element in _KNOWN:
                 value = _decode_value(element, bytes(buffer[position : position + length]))
                 if value is not None:
                     values[element] = value
@@ -284,10 +283,10 @@ def _encode_element(element: int, value: Value) -> bytes:
     elif element in _TAGS and isinstance(value, tuple):
         encoded = b"".join(struct.pack("<HH", tag >> 16, tag & 0xFFFF) for tag in value)
     elif element in _KNOWN and isinstance(value, int) and 0 <= value <= 0xFFFF:
-        encoded = struct.pack("<H", value)
+        return _US.pack(0, element, 2, value)
     else:
         raise ValueError(f"command element (0000,{element:04X}) cannot hold {value!r}")
-    return struct.pack("<HHI", 0, element, len(encoded)) + encoded
+    return _HEAD.pack(0, element, len(encoded)) + encoded
 
 
 def _decode_value(element: int, encoded: bytes) -> Value | None:
