@@ -384,6 +384,20 @@ def _query_rq(command_field: CommandField, message_id: int, sop_class_uid: str, 
     )
 
 
+def n_event_report_rq(message_id: int, sop_class_uid: str, sop_instance_uid: str, event_type_id: int) -> CommandSet:
+    """N-EVENT-REPORT-RQ with Event Information (PS3.7 §10.3.1)."""
+    return CommandSet(
+        {
+            Element.AFFECTED_SOP_CLASS_UID: sop_class_uid,
+            Element.COMMAND_FIELD: CommandField.N_EVENT_REPORT_RQ,
+            Element.MESSAGE_ID: message_id,
+            Element.COMMAND_DATA_SET_TYPE: _A_DATA_SET,
+            Element.AFFECTED_SOP_INSTANCE_UID: sop_instance_uid,
+            Element.EVENT_TYPE_ID: event_type_id,
+        }
+    )
+
+
 # -- builders: responses
 
 

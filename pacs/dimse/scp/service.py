@@ -38,6 +38,30 @@ class AssociationLost(Exception):
     """The association ended (abort, closed connection, silence) before the exchange was over."""
 
 
+class FollowUp(Protocol):
+    """What a service has to tell the peer later, on the association of the request, between two requests.
+
+    All calls are made from the association's own thread. What it raises of `pacs.errors` ends it and nothing else.
+    """
+
+    @property
+    def context_id(self) -> int:
+        """The presentation context to say it on."""
+
+    def message(self, message_id: int) -> tuple[CommandSet, bytes] | None:
+        """The request to send now, and its data set; None when there is nothing to say yet. Must not wait."""
+
+    def answered(self, status: int) -> None:
+        """The peer's response to the last message has come."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing more to say."""
+
+    def close(self) -> None:
+        """The association is over. Not called when `is_over`."""
+
+
 class Exchange(Protocol):
     """One request being answered on its association. All calls are made from the association's own thread."""
 
@@ -70,6 +94,9 @@ class Exchange(Protocol):
 
     def is_cancelled(self) -> bool:
         """Whether a C-CANCEL-RQ for this request has come; looks at the socket without waiting."""
+
+    def afterwards(self, follow_up: FollowUp) -> None:
+        """Ask `follow_up` for a message in quiet moments, from the final response to the end of the association."""
 
     def sub_operation(
         self, context: PresentationContext, request: CommandSet, data_set: Sequence[memoryview]
