@@ -3,7 +3,7 @@
 - `database`: `Index`, the only thing others use
 - `tables`, `migrations`, `migrate`: the tables and the steps that make them
 - `engine`: connections and the translation of their errors
-- `driver`: statements of the receive path, run without SQLAlchemy's part
+- `driver`, `kept_connections`: statements of the receive path, run without SQLAlchemy's part
 - `add`, `rows_above`, `counters`: the write path, one transaction per batch
 - `read`: look-ups by key, sums, series to settle
 - `commitments`: storage commitment transactions

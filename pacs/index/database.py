@@ -12,7 +12,8 @@ from pacs.errors import IndexUnavailable
 from pacs.index import add, read, search
 from pacs.index.add import AddResult, Existing
 from pacs.index.commitments import Commitments
-from pacs.index.engine import open_engine, reading, reading_directly, writing, writing_directly
+from pacs.index.engine import open_engine, reading, writing
+from pacs.index.kept_connections import KeptConnections
 from pacs.index.migrate import migrate
 from pacs.index.read import UidChoice, UnsettledSeries
 from pacs.index.tables import series, studies
@@ -32,6 +33,8 @@ class Index:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._writers = KeptConnections(engine, most=1)
+        self._readers = KeptConnections(engine, most=8)
         self._write_lock = threading.Lock() if engine.dialect.name == "sqlite" else None
         self.commitments = Commitments(engine, self._write_lock)
         """Storage commitment transactions."""
@@ -47,6 +50,8 @@ class Index:
 
     def close(self) -> None:
         """Close all connections."""
+        self._writers.close()
+        self._readers.close()
         self._engine.dispose()
 
     def add(self, batch: Sequence[NewInstance]) -> list[AddResult]:
@@ -67,15 +72,15 @@ class Index:
 
     def _add_once(self, batch: Sequence[NewInstance]) -> list[AddResult]:
         if self._write_lock is None:
-            with writing_directly(self._engine, "store instances") as driver:
+            with self._writers.writing("store instances") as driver:
                 return add.add(driver, batch)
         # Threads of this process queue here, which is fairer and quicker than polling the file's lock.
-        with self._write_lock, writing_directly(self._engine, "store instances") as driver:
+        with self._write_lock, self._writers.writing("store instances") as driver:
             return add.add(driver, batch)
 
     def existing(self, hospital: str, sop_instance_uid: str) -> Existing | None:
         """Key, digest and transfer syntax of the instance with this UID, None when there is none."""
-        with reading_directly(self._engine, "look up an instance") as driver:
+        with self._readers.reading("look up an instance") as driver:
             return add.existing(driver, hospital, [sop_instance_uid]).get(sop_instance_uid)
 
     def instance(

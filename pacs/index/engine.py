@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -14,11 +14,10 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from pacs import log
 from pacs.errors import IndexUnavailable, StorageFull
-from pacs.index.driver import Driver
 
 _BUSY_TIMEOUT_MS = 30_000
 _WRITES = {"pacs_writes": True}
-_BEGIN_WRITE = "BEGIN IMMEDIATE"
+BEGIN_WRITE = "BEGIN IMMEDIATE"
 
 
 def open_engine(url: str) -> Engine:
@@ -59,7 +58,7 @@ def _open_sqlite(address: URL) -> Engine:
     def _begin(connection: Connection) -> None:
         # A reader that later writes could not wait for another writer: whoever will write says so at once.
         writes = connection.get_execution_options().get("pacs_writes", False)
-        connection.exec_driver_sql(_BEGIN_WRITE if writes else "BEGIN")
+        connection.exec_driver_sql(BEGIN_WRITE if writes else "BEGIN")
 
     return engine
 
@@ -120,20 +119,3 @@ def writing(engine: Engine, doing: str) -> Iterator[Connection]:
     """One write transaction: committed and durable at the end, or nothing of it."""
     with translated(doing), engine.connect().execution_options(**_WRITES) as connection, connection.begin():
         yield connection
-
-
-@contextmanager
-def reading_directly(engine: Engine, doing: str) -> Iterator[Driver]:
-    """As `reading`, for statements so frequent that what SQLAlchemy does for each is too much."""
-    with translated(doing), closing(engine.raw_connection()) as connection:
-        yield Driver(engine.dialect, connection)  # given back, the connection is rolled back
-
-
-@contextmanager
-def writing_directly(engine: Engine, doing: str) -> Iterator[Driver]:
-    """As `writing`, for statements so frequent that what SQLAlchemy does for each is too much."""
-    with translated(doing), closing(engine.raw_connection()) as connection:
-        if engine.dialect.name == "sqlite":
-            connection.cursor().execute(_BEGIN_WRITE)  # psycopg begins by itself
-        yield Driver(engine.dialect, connection)
-        connection.commit()  # not reached: it is rolled back when it is given back

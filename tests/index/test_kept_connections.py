@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, QueuePool, text
+
+from pacs.index.engine import open_engine
+from pacs.index.kept_connections import KeptConnections
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_engine(f"sqlite:///{tmp_path / 'index.db'}")
+    yield engine
+    engine.dispose()
+
+
+def in_use(engine: Engine) -> int:
+    assert isinstance(engine.pool, QueuePool)
+    return engine.pool.checkedout()
+
+
+def test_no_more_are_kept_than_said_and_none_after_close(engine: Engine) -> None:
+    kept = KeptConnections(engine, most=2)
+    with kept.reading("a"), kept.reading("b"), kept.reading("c"):
+        assert in_use(engine) == 3
+    assert in_use(engine) == 2
+    with kept.reading("a"), kept.reading("b"):
+        assert in_use(engine) == 2
+    kept.close()
+    assert in_use(engine) == 0
+
+
+def test_after_an_error_none_is_kept_and_the_next_transaction_begins_anew(engine: Engine) -> None:
+    kept = KeptConnections(engine, most=1)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), kept.writing("write"):
+            raise ZeroDivisionError
+        assert in_use(engine) == 0
+        with pytest.raises(ZeroDivisionError), kept.reading("read") as driver:
+            driver.rows(text("SELECT 1"), {})
+            raise ZeroDivisionError
+        assert in_use(engine) == 0
+    with kept.writing("write") as driver:
+        assert driver.rows(text("SELECT 1"), {}) == [(1,)]
+    kept.close()
