@@ -30,7 +30,7 @@ def test_a_study_is_found_opened_and_its_pixels_are_on_the_screen(
 ) -> None:
     page.goto("/")
     row = page.locator("tr[data-study='2.25.1001']")
-    expect(row).to_contain_text("洪 吉洞 (Hong, Gildong)")
+    expect(row).to_contain_text("홍길동 (Hong, Gildong)")
     expect(row).to_contain_text("흉부 CT")
     page.keyboard.press("/")
     page.keyboard.type("gildong")
