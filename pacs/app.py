@@ -25,6 +25,7 @@ from pacs.dimse.server import DimseServer
 from pacs.index import Index
 from pacs.ingest import Ingest
 from pacs.lifecycle import Lifecycle
+from pacs.dimse.tls import server_context
 from pacs.portal.gate import Gate
 from pacs.portal.health import health_router
 from pacs.portal.routes import portal_router
@@ -60,6 +61,17 @@ def open_archive(settings: Settings) -> Archive:
     """Open everything under `settings.data`; brings the index up to date and replays what a crash left behind.
 
     Raises:
+def check(settings: Settings) -> None:
+    """Look at everything that the settings only name: certificates, keys, addresses of peers.
+
+    Raises:
+        pacs.settings.InvalidSettings: names the key and what is wrong with what it names.
+    """
+    ApplicationEntities(settings.dicom)
+    server_context(settings.dicom)
+    Destinations(settings.dicom)
+
+
         pacs.errors.StorageError: folder or database cannot be used.
     """
     data: Path = settings.data.resolve()

@@ -4,41 +4,71 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import struct
+import ssl
 import time
 from collections.abc import Iterable, Sequence
 
+from pacs.dimse.pace import Pace
 from pacs.dimse.scp.service import AssociationLost
 from pacs.dimse.upper_layer.association import Association, Output
 from pacs.dimse.upper_layer.events import Event
+from pacs.dimse.wire import HandshakeFailed, PlainWire, Silence, TlsWire, Wire
 from pacs.errors import ProtocolViolation
 
-_TIMEVAL = struct.Struct("ll")
+__all__ = ["Connection", "HandshakeFailed", "Silence"]
+
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
-_MOST_BUFFERS = 512
-"""Below the system's limit of buffers in one sendmsg (IOV_MAX, 1024)."""
 _BATCH_BYTES = 256 << 10
-
-
-class Silence(AssociationLost):
-    """The peer sent or took nothing for as long as was allowed."""
+_BATCH_BUFFERS = 256
 
 
 class Connection:
-    """A blocking socket and its association, used by one thread.
+    """A wire and its association, used by one thread.
 
-    Time-outs are the kernel's (SO_RCVTIMEO): one system call per read, no polling.
+    Args:
+        send_timeout_s: how long the peer may take nothing.
+        least_bytes_per_s: what it has to take in the long run.
+        tls: speak TLS; `open` must be called then, before anything else.
+        server_name: whom the peer's certificate must name, where we are the client.
     """
 
-    def __init__(self, connected: socket.socket, association: Association, *, send_timeout_s: float) -> None:
+    def __init__(
+        self,
+        connected: socket.socket,
+        association: Association,
+        *,
+        send_timeout_s: float,
+        least_bytes_per_s: float = 1.0,
+        tls: ssl.SSLContext | None = None,
+        server_name: str | None = None,
+    ) -> None:
         self.association = association
-        self._socket = connected
-        self._timeout_s = -1.0
+        self._send_timeout_s = send_timeout_s
+        self._least_bytes_per_s = least_bytes_per_s
         self._put_back: Event | None = None
-        connected.setblocking(True)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(send_timeout_s))
+        self._wire: Wire
+        if tls is None:
+            self._wire = PlainWire(connected, send_timeout_s)
+            self._socket = connected
+        else:
+            wire = TlsWire(connected, tls, send_timeout_s, server_name=server_name)
+            self._wire, self._socket = wire, wire.socket
+
+    @property
+    def protection(self) -> str:
+        """Version and suite of TLS; empty without."""
+        return self._wire.description
+
+    def open(self, deadline: float) -> None:
+        """Shake hands, if there is TLS, until `time.monotonic()` is `deadline`.
+
+        Raises:
+            HandshakeFailed: no TLS, no certificate, or not the right one.
+            AssociationLost: the peer is gone, or too slow.
+        """
+        self._wire.open(deadline)
 
     # -- events
 
@@ -84,16 +114,9 @@ class Connection:
 
     def _receive(self, timeout_s: float) -> bool:
         """Receive once; false when nothing came in time."""
-        if timeout_s > 0 and timeout_s != self._timeout_s:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(timeout_s))
-            self._timeout_s = timeout_s
-        room = self.association.room()
-        try:
-            count = self._socket.recv_into(room, 0, 0 if timeout_s > 0 else socket.MSG_DONTWAIT)
-        except BlockingIOError:
+        count = self._wire.receive(self.association.room(), timeout_s)
+        if count is None:
             return False
-        except OSError:
-            count = 0
         if count and _QUICKACK is not None:
             # A sender with Nagle's algorithm waits for our acknowledgement before its last small segment; the kernel
             # delays that by 40 ms unless it is told not to, again after every read.
@@ -117,7 +140,7 @@ class Connection:
         for buffers in self._pdus(context_id, command, data_set):
             batch += buffers
             size += sum(len(buffer) for buffer in buffers)
-            if size >= _BATCH_BYTES or len(batch) >= _MOST_BUFFERS // 2:
+            if size >= _BATCH_BYTES or len(batch) >= _BATCH_BUFFERS:
                 self._send(batch)
                 batch, size = [], 0
         self._send(batch)
@@ -135,9 +158,14 @@ class Connection:
 
     def _send(self, buffers: list[Output]) -> None:
         views = [memoryview(buffer) for buffer in buffers if len(buffer)]
+        pace = Pace(self._send_timeout_s, self._least_bytes_per_s)
         try:
             while views:
-                sent = self._socket.sendmsg(views[:_MOST_BUFFERS])
+                started = time.monotonic()
+                sent = self._wire.send(views)
+                pace.waited(time.monotonic() - started, sent)
+                if pace.left_s <= 0:
+                    raise TimeoutError
                 done = 0
                 while done < len(views) and sent >= len(views[done]):
                     sent -= len(views[done])
@@ -145,9 +173,9 @@ class Connection:
                 del views[:done]
                 if sent:
                     views[0] = views[0][sent:]
-        except BlockingIOError as problem:
+        except TimeoutError as problem:
             self._is_gone()
-            raise Silence("the peer takes no more bytes") from problem
+            raise Silence("the peer takes no more bytes, or hardly any") from problem
         except OSError as problem:
             self._is_gone()
             raise AssociationLost(f"the connection is lost: {problem.strerror}") from problem
@@ -178,8 +206,7 @@ class Connection:
         with contextlib.suppress(AssociationLost):
             self.flush()
             if not is_released:
-                with contextlib.suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_WR)
+                self._wire.end_sending()
             while association.is_artim_running and not association.wants_close:
                 wait_s = deadline - time.monotonic()
                 if wait_s <= 0 or not self._receive(wait_s):
@@ -187,20 +214,12 @@ class Connection:
                 while association.next_event() is not None:
                     pass
                 self.flush()
-        self._socket.close()
+        self._wire.close()
 
     def interrupt(self) -> None:
         """Make the thread that reads see the end of the stream. The one method for another thread to call."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RD)
+        self._wire.interrupt()
 
     def cut(self) -> None:
         """Make every wait of the thread end, in both directions; for another thread."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-
-
-def _timeval(seconds: float) -> bytes:
-    # Zero would mean for ever.
-    microseconds = max(1000, int(seconds * 1_000_000))
-    return _TIMEVAL.pack(microseconds // 1_000_000, microseconds % 1_000_000)
+        self._wire.cut()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -11,12 +12,13 @@ from typing import Any, Protocol
 
 from pacs import log
 from pacs.access.application_entities import UnknownApplicationEntity
-from pacs.dimse.connection import Connection, Silence
+from pacs.dimse.connection import Connection, HandshakeFailed, Silence
 from pacs.dimse.exchange import LiveExchange
 from pacs.dimse.messages.command import CommandField, response_to
 from pacs.dimse.messages.message import CommandReceived, DataSetPiece, MessageReader
 from pacs.dimse.messages.status import Status, comment, status_of
 from pacs.dimse.negotiation import negotiate
+from pacs.dimse.pace import Pace
 from pacs.dimse.scp.service import AssociationLost, Peer, Service
 from pacs.dimse.upper_layer import pdu
 from pacs.dimse.upper_layer.association import Association
@@ -53,6 +55,7 @@ class Door:
     """By abstract syntax; any storage SOP class goes to `storage`."""
     storage: Service
     admission: Admission
+    tls: ssl.SSLContext | None = None
 
 
 @dataclass
@@ -73,7 +76,14 @@ class Conversation:
         self._address = address
         self._names: dict[str, Any] = {"association": number, "peer": address}
         self._association = Association(max_pdu_length=door.settings.max_pdu)
-        self._connection = Connection(accepted, self._association, send_timeout_s=door.settings.data_timeout_s)
+        self._connection = Connection(
+            accepted,
+            self._association,
+            send_timeout_s=door.settings.data_timeout_s,
+            least_bytes_per_s=door.settings.least_bytes_per_s,
+            tls=door.tls,
+        )
+        self._pace = Pace(door.settings.data_timeout_s, door.settings.least_bytes_per_s)
         self._reader = MessageReader()
         self._tally = _Tally()
         self._lock = threading.Lock()
@@ -98,7 +108,6 @@ class Conversation:
         """Answer until the association is over; raises nothing."""
         is_released = False
         try:
-            self._association.connection_arrived()
             peer = self._open()
             if peer is not None:
                 self._serve(peer)
@@ -120,8 +129,11 @@ class Conversation:
     def _open(self) -> Peer | None:
         """Negotiate; None when the peer was rejected."""
         timeout_s = self._settings.acse_timeout_s
+        deadline = time.monotonic() + timeout_s
+        self._connection.open(deadline)
+        self._association.connection_arrived()
         try:
-            event = self._connection.next_event(timeout_s, deadline=time.monotonic() + timeout_s)
+            event = self._connection.next_event(timeout_s, deadline=deadline)
         except Silence:
             self._association.artim_expired()
             raise
@@ -140,6 +152,7 @@ class Conversation:
             contexts_proposed=len(request.contexts),
             contexts_accepted=len(negotiated.contexts),
             implementation=request.user_information.implementation_version_name,
+            tls=self._connection.protection,
         )
         return Peer(request.calling_ae_title, request.called_ae_title, self._address, principal, negotiated.contexts)
 
@@ -186,18 +199,24 @@ class Conversation:
         with self._lock:
             self._is_idle = True
             is_stopping = self._is_stopping
-        timeout_s = self._settings.idle_timeout_s
         if is_stopping:
             raise AssociationLost(self._why_stopped)
+        self._pace.renew()
+        timeout_s = self._settings.idle_timeout_s
         while True:
-            event = self._connection.next_event(timeout_s)
+            started = time.monotonic()
+            # The deadline is for the drip of a PDU's header.
+            event = self._connection.next_event(timeout_s, deadline=started + timeout_s)
             if isinstance(event, ReleaseRequested):
                 return None
             if not isinstance(event, DataReceived):
                 raise AssociationLost(getattr(event, "why", ""))
-            with self._lock:
-                self._is_idle = False
-            timeout_s = self._settings.data_timeout_s
+            if self._is_idle:
+                with self._lock:
+                    self._is_idle = False
+            else:
+                self._pace.waited(time.monotonic() - started, len(event.data))
+            timeout_s = self._pace.left_s
             try:
                 received = self._reader.receive(*event)
                 if isinstance(received, DataSetPiece):
@@ -216,9 +235,7 @@ class Conversation:
         """Answer one request whole; returns the next one when it has come meanwhile."""
         context = peer.contexts[request.context_id]
         service = self._door.services.get(context.abstract_syntax, self._door.storage)
-        exchange = LiveExchange(
-            self._connection, self._reader, peer, request, data_timeout_s=self._settings.data_timeout_s
-        )
+        exchange = LiveExchange(self._connection, self._reader, peer, request, self._pace)
         self._tally.requests += 1
         command = request.command
         try:
@@ -256,6 +273,9 @@ class Conversation:
         if self._is_stopping:
             self._connection.abort()
             self._log_end("association ended", why=self._why_stopped)
+            return
+        if isinstance(lost, HandshakeFailed):
+            log.warning("connection refused", **self._names, why=str(lost))
             return
         if isinstance(lost, Silence):
             self._connection.abort()

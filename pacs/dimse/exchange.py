@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 
 from pacs.dimse.connection import Connection, Silence
 from pacs.dimse.messages.command import CommandField, CommandSet
 from pacs.dimse.messages.message import CommandReceived, DataSetPiece, MessageReader
 from pacs.dimse.messages.status import is_pending
+from pacs.dimse.pace import Pace
 from pacs.dimse.scp.service import AssociationLost, Peer, PresentationContext
 from pacs.dimse.upper_layer.events import DataReceived, Event
 from pacs.errors import InvalidRequest, ProtocolViolation, TooLarge
@@ -22,8 +24,7 @@ class LiveExchange:
         reader: MessageReader,
         peer: Peer,
         request: CommandReceived,
-        *,
-        data_timeout_s: float,
+        pace: Pace,
     ) -> None:
         self.peer: Peer = peer
         self.context: PresentationContext = peer.contexts[request.context_id]
@@ -34,7 +35,7 @@ class LiveExchange:
         """A request that came while this one was being answered; its data set has not been read."""
         self._connection = connection
         self._reader = reader
-        self._data_timeout_s = data_timeout_s
+        self._pace = pace
         self._is_data_set_unread = request.command.has_data_set
         self._is_cancelled = False
 
@@ -84,6 +85,7 @@ class LiveExchange:
     ) -> CommandSet:
         self.read_over()
         self._connection.send_message(context.context_id, request.encode(), data_set)
+        self._pace.renew()
         while True:
             response = self._take_command(self._next_event())
             if response is None:
@@ -117,11 +119,17 @@ class LiveExchange:
         return None
 
     def _next_event(self) -> Event:
+        pace = self._pace
+        started = time.monotonic()
         try:
-            return self._connection.next_event(self._data_timeout_s)
-        except Silence:
-            self._connection.abort(ProtocolViolation(f"silence of {self._data_timeout_s:g} s in a message"))
-            raise
+            event = self._connection.next_event(pace.left_s, deadline=started + pace.left_s)
+        except Silence as silence:
+            why = "silence, or hardly any bytes, in the middle of a message"
+            self._connection.abort(ProtocolViolation(why))
+            raise Silence(why) from silence
+        if isinstance(event, DataReceived):
+            pace.waited(time.monotonic() - started, len(event.data))
+        return event
 
     def _receive(self, event: Event) -> CommandReceived | DataSetPiece | None:
         if not isinstance(event, DataReceived):

@@ -14,6 +14,7 @@ from pacs.dimse.connection import Connection, Silence
 from pacs.dimse.messages.command import CommandSet
 from pacs.dimse.messages.message import CommandReceived, MessageReader
 from pacs.dimse.scp.service import AssociationLost, PresentationContext
+from pacs.dimse.tls import client_context
 from pacs.dimse.upper_layer.association import Association
 from pacs.dimse.upper_layer.events import (
     Aborted,
@@ -50,25 +51,36 @@ class DestinationLost(Exception):
 
 
 class Destinations:
-    """Opens associations under this archive's own AE title."""
+    """Opens associations under this archive's own AE title.
+
+    Construction raises `pacs.settings.InvalidSettings` when a file for TLS cannot be used.
+    """
 
     def __init__(self, settings: DicomSettings) -> None:
         self._settings = settings
+        self._tls = {destination: client_context(settings, destination) for destination in settings.destinations}
 
     def connect(self, destination: DestinationSettings, contexts: Sequence[ProposedContext]) -> StorageAssociation:
         """An established association with `destination`, on which `contexts` (at most 128) were proposed.
 
         Raises:
-            DestinationLost: not reachable in `CONNECT_TIMEOUT_S`, silent, or it refused.
+            DestinationLost: not reachable in `CONNECT_TIMEOUT_S`, silent, or it refused; or TLS was asked for and is
+                not to be had with the right certificate.
         """
         where = f"{destination.aet} at {destination.host}:{destination.port}"
         settings = self._settings
+        association = Association(max_pdu_length=settings.max_pdu, is_requestor=True)
         try:
-            connected = socket.create_connection((destination.host, destination.port), CONNECT_TIMEOUT_S)
+            connection = Connection(
+                socket.create_connection((destination.host, destination.port), CONNECT_TIMEOUT_S),
+                association,
+                send_timeout_s=settings.data_timeout_s,
+                least_bytes_per_s=settings.least_bytes_per_s,
+                tls=self._tls[destination] if destination in self._tls else client_context(settings, destination),
+                server_name=destination.certificate_name or destination.host,
+            )
         except OSError as problem:
             raise DestinationLost(f"{where} cannot be reached: {problem.strerror or problem}") from problem
-        association = Association(max_pdu_length=settings.max_pdu, is_requestor=True)
-        connection = Connection(connected, association, send_timeout_s=settings.data_timeout_s)
         request = AssociateRequest(
             called_ae_title=destination.aet,
             calling_ae_title=settings.aet,
@@ -81,8 +93,9 @@ class Destinations:
         )
         try:
             association.request(request)
-            association.connected()
             deadline = time.monotonic() + settings.acse_timeout_s
+            connection.open(deadline)
+            association.connected()
             accepted = _accepted(connection.next_event(settings.acse_timeout_s, deadline=deadline), contexts)
         except (AssociationLost, DestinationLost) as lost:
             connection.abort()

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pacs import log
 from pacs.dimse.conversation import Conversation, Door, Identify
 from pacs.dimse.scp.service import Service
+from pacs.dimse.tls import server_context
 from pacs.settings import DicomSettings
 
 MAX_UNASSOCIATED = 1024
@@ -27,6 +28,9 @@ class DimseServer:
         identify: (calling, called AE title, IP address) -> principal; raises `UnknownApplicationEntity`.
         services: by abstract syntax, everything but storage.
         storage: answers on every storage SOP class.
+
+    Raises:
+        pacs.settings.InvalidSettings: a file of `settings.tls` cannot be used.
     """
 
     def __init__(
@@ -39,7 +43,7 @@ class DimseServer:
     ) -> None:
         self._listening = listening
         self._settings = settings
-        self._door = Door(settings, identify, services, storage, self)
+        self._door = Door(settings, identify, services, storage, self, server_context(settings))
         self._lock = threading.Lock()
         self._all_over = threading.Condition(self._lock)
         self._unassociated: dict[Conversation, None] = {}

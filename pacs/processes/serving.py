@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from pacs import log
-from pacs.app import open_archive
+from pacs.app import check, open_archive
 from pacs.errors import PacsError
 from pacs.processes.supervisor import CannotStart, Child, Supervisor, listen, lock_folder
 from pacs.settings import Settings
 
 
 def serve(settings: Settings) -> int:
-    """Run one archive until it is asked to stop; returns the exit status."""
+    """Run one archive until it is asked to stop; returns the exit status.
+
+    Raises:
+        pacs.settings.InvalidSettings: something that the settings name cannot be used.
+    """
+    check(settings)
     log.configure(process="serve", format=settings.log.format, level=settings.log.level)
     settings = settings.model_copy(update={"data": settings.data.resolve()})
     try:
