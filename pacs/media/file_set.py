@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import lzma
 import mmap
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pydicom
-from pydicom.errors import InvalidDicomError
 
 from pacs.errors import NotDicom, NotFound, TooLarge
 
 _SPOOL_BYTES = 32 << 20
 """A zip's member up to this size is inflated in memory, a larger one into a temporary file."""
 _CHUNK_BYTES = 1 << 20
+_MAX_DICOMDIR_BYTES = 64 << 20
+"""A DICOMDIR of some 200,000 instances; read whole, it takes ten times as much memory."""
+_UNREADABLE = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
+"""What the library says of a damaged zip; RuntimeError, its word for an encrypted one, is caught beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +68,17 @@ def _file_set(dicomdir: Path, max_instance_bytes: int) -> Iterator[Candidate]:
     """The files a DICOMDIR names (PS3.3 F.3.2.2). An ID that leads out of its folder is refused."""
     root = dicomdir.resolve().parent
     try:
+        if dicomdir.stat().st_size > _MAX_DICOMDIR_BYTES:
+            raise ValueError(f"it is larger than {_MAX_DICOMDIR_BYTES} bytes")
         directory = pydicom.dcmread(dicomdir, specific_tags=["DirectoryRecordSequence"])
-        records = directory.DirectoryRecordSequence
-    except (InvalidDicomError, AttributeError, OSError, ValueError, EOFError) as problem:
-        yield Candidate(str(dicomdir), _nothing, refusal=f"the DICOMDIR cannot be read: {problem}")
+        file_ids = [_parts(record.get("ReferencedFileID")) for record in directory.DirectoryRecordSequence]
+    except Exception as problem:  # noqa: BLE001 -- pydicom raises whatever a damaged data set runs into
+        reason = str(problem)[:200] or type(problem).__name__
+        yield Candidate(str(dicomdir), _nothing, refusal=f"the DICOMDIR cannot be read: {reason}")
         return
-    for record in records:
-        file_id = record.get("ReferencedFileID")
-        if not file_id:
-            continue
-        parts = [file_id] if isinstance(file_id, str) else list(file_id)
-        path = root.joinpath(*(str(part) for part in parts))
-        if any(part in {"..", ""} or "/" in part for part in parts) or not path.resolve().is_relative_to(root):
+    for parts in filter(None, file_ids):
+        path = root.joinpath(*parts)
+        if not _is_inside(root, parts, path):
             yield Candidate("/".join(parts), _nothing, refusal="the DICOMDIR leads out of its own folder")
         elif not path.is_file():
             yield Candidate(str(path), _nothing, refusal="named by the DICOMDIR, but the file is not there")
@@ -81,46 +86,69 @@ def _file_set(dicomdir: Path, max_instance_bytes: int) -> Iterator[Candidate]:
             yield from _file(path, max_instance_bytes)
 
 
-def _zip(path: Path, max_instance_bytes: int) -> Iterator[Candidate]:
+def _parts(file_id: Any) -> list[str]:
+    if not file_id:
+        return []
+    return [str(file_id)] if isinstance(file_id, str) else [str(part) for part in file_id]
+
+
+def _is_inside(root: Path, parts: list[str], path: Path) -> bool:
+    if any(part in {"..", ""} or "/" in part or "\0" in part for part in parts):
+        return False
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as problem:
+        return path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # a name too long, links in a circle
+        return False
+
+
+def _zip(path: Path, max_instance_bytes: int) -> Iterator[Candidate]:
+    # A pipe would be waited for; a device has no end.
+    try:
+        if not path.is_file():
+            raise ValueError("it is no regular file")
+        archive = zipfile.ZipFile(path)
+    except (*_UNREADABLE, OSError, ValueError) as problem:
         yield Candidate(str(path), _nothing, refusal=f"the zip cannot be read: {problem}")
         return
-    for member in members:
-        if member.filename.rpartition("/")[2].upper() != "DICOMDIR":
-            yield Candidate(f"{path}!{member.filename}", _member(path, member, max_instance_bytes))
+    # Opened once for all its members: its directory, which may be long, is read once. Closed with the last of them.
+    for member in archive.infolist():
+        if not member.is_dir() and member.filename.rpartition("/")[2].upper() != "DICOMDIR":
+            yield Candidate(f"{path}!{member.filename}", _member(archive, member, max_instance_bytes))
 
 
 def _member(
-    path: Path, member: zipfile.ZipInfo, max_instance_bytes: int
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, max_instance_bytes: int
 ) -> Callable[[], AbstractContextManager[memoryview]]:
     @contextmanager
     def read() -> Iterator[memoryview]:
         """Inflate with a limit: the size a zip declares is not believed."""
-        try:
-            with (
-                zipfile.ZipFile(path) as archive,
-                archive.open(member) as source,
-                tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as target,
-            ):
-                size = 0
-                while chunk := source.read(_CHUNK_BYTES):
-                    size += len(chunk)
-                    if size > max_instance_bytes:
-                        raise TooLarge(f"inflates past {max_instance_bytes} bytes (ingest.max_instance_bytes)")
-                    target.write(chunk)
-                target.seek(0)
-                if size <= _SPOOL_BYTES:
-                    yield memoryview(target.read())
-                else:
-                    with _map(target.fileno()) as mapped:
-                        yield mapped
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError) as problem:
-            raise NotDicom(f"the zip's member cannot be read: {problem}") from problem
+        with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as target:
+            size = _inflate(archive, member, target, max_instance_bytes)
+            if size <= _SPOOL_BYTES:
+                yield memoryview(target.read())
+            else:
+                with _map(target.fileno()) as mapped:
+                    yield mapped
 
     return read
+
+
+def _inflate(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: tempfile.SpooledTemporaryFile[bytes], limit: int
+) -> int:
+    """Write the member to `target`, wind that back, and return its size. Raises `NotDicom`, `TooLarge`."""
+    size = 0
+    try:
+        with archive.open(member) as source:
+            while chunk := source.read(_CHUNK_BYTES):
+                size += len(chunk)
+                if size > limit:
+                    raise TooLarge(f"inflates past {limit} bytes (ingest.max_instance_bytes)")
+                target.write(chunk)
+    except (*_UNREADABLE, RuntimeError, ValueError) as problem:
+        raise NotDicom(f"the zip's member cannot be read: {problem}") from problem
+    target.seek(0)
+    return size
 
 
 @contextmanager

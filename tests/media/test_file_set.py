@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import zipfile
 from pathlib import Path
 
@@ -122,4 +123,51 @@ def test_a_dicomdir_never_leads_out_of_its_folder(tmp_path: Path, file_id: list[
 def test_a_dicomdir_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "DICOMDIR").write_text("no directory")
     (one,) = _found(tmp_path / "DICOMDIR")
+    assert "cannot be read" in one.refusal
+
+
+def test_a_named_pipe_called_zip_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.zip")
+    (one,) = _found(tmp_path)
+    assert "no regular file" in one.refusal
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_with_any_byte_changed_is_a_reason_never_a_defect(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "cd.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("IM1", os.urandom(300) + bytes(3000))
+        archive.writestr("IM2", b"two" * 100)
+    sound = path.read_bytes()
+    refused = 0
+    for position in range(0, len(sound), 7):
+        path.write_bytes(sound[:position] + bytes([sound[position] ^ 0x55]) + sound[position + 1 :])
+        for one in _found(path):
+            try:
+                refused += bool(one.refusal) or not _read(one)
+            except (NotDicom, TooLarge, OSError):
+                refused += 1
+    assert refused > 10
+
+
+def test_the_directory_of_a_zip_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "cd.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(50):
+            archive.writestr(f"IM{number}", b"x")
+    found = _found(path)
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    assert [_read(one) for one in found] == [b"x"] * 50
+
+
+def test_a_dicomdir_nested_without_end_is_refused(tmp_path: Path) -> None:
+    from pacs.part10.file_meta import write_file_meta
+
+    nested = struct.pack("<HH2sHI", 4, 0x1220, b"SQ", 0, 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+    meta = write_file_meta(
+        sop_class_uid=MediaStorageDirectoryStorage, sop_instance_uid="1.2", transfer_syntax_uid=ExplicitVRLittleEndian
+    )
+    path = tmp_path / "DICOMDIR"
+    path.write_bytes(meta + nested * 5000)
+    (one,) = _found(path)
     assert "cannot be read" in one.refusal
