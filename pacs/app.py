@@ -12,7 +12,10 @@ from fastapi import FastAPI
 
 from pacs.access.application_entities import ApplicationEntities
 from pacs.access.web_origins import WebOrigins
+from pacs.commitment import Commitment
 from pacs.dicomweb.app import dicomweb_app
+from pacs.dimse.commitment_reports import CommitmentReports
+from pacs.dimse.scp.commitment import STORAGE_COMMITMENT, StorageCommitment
 from pacs.dimse.scp.information_model import FIND_MODELS, GET_MODELS, MOVE_MODELS
 from pacs.dimse.scp.query import QueryService
 from pacs.dimse.scp.retrieve_get import RetrieveGet
@@ -22,10 +25,10 @@ from pacs.dimse.scp.storage import Storage
 from pacs.dimse.scp.verification import VERIFICATION, Verification
 from pacs.dimse.scu import Destinations
 from pacs.dimse.server import DimseServer
+from pacs.dimse.tls import server_context
 from pacs.index import Index
 from pacs.ingest import Ingest
 from pacs.lifecycle import Lifecycle
-from pacs.dimse.tls import server_context
 from pacs.portal.gate import Gate
 from pacs.portal.health import health_router
 from pacs.portal.routes import portal_router
@@ -47,6 +50,7 @@ class Archive:
     ingest: Ingest
     search: Search
     retrieve: Retrieve
+    commitment: Commitment
     lifecycle: Lifecycle
 
     def close(self) -> None:
@@ -57,10 +61,6 @@ class Archive:
             stack.callback(self.ingest.close)
 
 
-def open_archive(settings: Settings) -> Archive:
-    """Open everything under `settings.data`; brings the index up to date and replays what a crash left behind.
-
-    Raises:
 def check(settings: Settings) -> None:
     """Look at everything that the settings only name: certificates, keys, addresses of peers.
 
@@ -72,6 +72,10 @@ def check(settings: Settings) -> None:
     Destinations(settings.dicom)
 
 
+def open_archive(settings: Settings) -> Archive:
+    """Open everything under `settings.data`; brings the index up to date and replays what a crash left behind.
+
+    Raises:
         pacs.errors.StorageError: folder or database cannot be used.
     """
     data: Path = settings.data.resolve()
@@ -90,6 +94,7 @@ def check(settings: Settings) -> None:
         ingest=ingest,
         search=Search(index),
         retrieve=Retrieve(store, index, derived),
+        commitment=Commitment(index, store, settings.commitment),
         lifecycle=Lifecycle(index, store, derived, settings.lifecycle),
     )
 
@@ -101,12 +106,19 @@ def dimse_server(archive: Archive, listening: socket.socket) -> DimseServer:
     move = RetrieveMove(archive.retrieve, settings.destinations, Destinations(settings).connect)
     services: dict[str, Service] = {
         VERIFICATION: Verification(),
+        STORAGE_COMMITMENT: StorageCommitment(archive.commitment),
         **dict.fromkeys(FIND_MODELS, find),
         **dict.fromkeys(MOVE_MODELS, move),
         **dict.fromkeys(GET_MODELS, get),
     }
     identify = ApplicationEntities(settings).identify
     return DimseServer(listening, settings, identify, services, Storage(archive.ingest))
+
+
+def commitment_reports(archive: Archive) -> CommitmentReports:
+    """What tells requesters the results of storage commitment; for the background process."""
+    settings = archive.settings.dicom
+    return CommitmentReports(archive.commitment, settings.destinations, Destinations(settings).connect)
 
 
 def web_app(archive: Archive, is_ready: Callable[[], bool]) -> FastAPI:

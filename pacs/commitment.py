@@ -208,7 +208,8 @@ class Commitment:
 
     def told(self, report: Report) -> None:
         """The requester has answered that it knows."""
-        self._rows.finish(report.claimed, State.REPORTED, keep_s=self._settings.keep_s)
+        if not self._rows.finish(report.claimed, State.REPORTED, keep_s=self._settings.keep_s):
+            return  # the answer took so long that somebody else tells it again
         log.event(
             "storage commitment reported",
             **_names(report.key),
@@ -217,8 +218,11 @@ class Commitment:
             attempts=report.claimed.attempts + 1,
         )
 
-    def not_told(self, report: Report, why: str) -> None:
-        """The requester could not be told: it is tried again after a pause, or given up when its time is over."""
+    def not_told(self, report: Report, why: str, *, is_reachable: bool = True) -> None:
+        """The requester could not be told: it is tried again after a pause, or given up when its time is over.
+
+        One that is not reachable at all is left alone with its other results, too, for the same pause.
+        """
         claimed, settings = report.claimed, self._settings
         pause_s = min(settings.longest_pause_s, settings.first_pause_s * 2.0 ** min(claimed.attempts, 32))
         if self._clock() + pause_s > claimed.requested_at_s + settings.give_up_after_s:
@@ -226,7 +230,8 @@ class Commitment:
             log.warning("storage commitment given up", **_names(report.key), why=why, attempts=claimed.attempts + 1)
             return
         self._rows.postpone(claimed, pause_s)
-        self._rows.postpone_others(claimed, pause_s)
+        if not is_reachable:
+            self._rows.postpone_others(claimed, pause_s)
         log.warning(
             "storage commitment not reported",
             **_names(report.key),

@@ -14,6 +14,7 @@ from pacs import log
 from pacs.access.application_entities import UnknownApplicationEntity
 from pacs.dimse.connection import Connection, HandshakeFailed, Silence
 from pacs.dimse.exchange import LiveExchange
+from pacs.dimse.follow_ups import LOOK_EVERY_S, FollowUps
 from pacs.dimse.messages.command import CommandField, response_to
 from pacs.dimse.messages.message import CommandReceived, DataSetPiece, MessageReader
 from pacs.dimse.messages.status import Status, comment, status_of
@@ -22,7 +23,7 @@ from pacs.dimse.pace import Pace
 from pacs.dimse.scp.service import AssociationLost, Peer, Service
 from pacs.dimse.upper_layer import pdu
 from pacs.dimse.upper_layer.association import Association
-from pacs.dimse.upper_layer.events import AssociationRequested, DataReceived, ReleaseRequested
+from pacs.dimse.upper_layer.events import AssociationRequested, DataReceived, Event, ReleaseRequested
 from pacs.dimse.upper_layer.outgoing_data import LEAST_MAX_PDU_LENGTH
 from pacs.errors import PacsError, ProtocolViolation
 from pacs.model import Principal
@@ -85,6 +86,7 @@ class Conversation:
         )
         self._pace = Pace(door.settings.data_timeout_s, door.settings.least_bytes_per_s)
         self._reader = MessageReader()
+        self._follow_ups = FollowUps(self._connection)
         self._tally = _Tally()
         self._lock = threading.Lock()
         self._is_idle = True
@@ -121,6 +123,7 @@ class Conversation:
             self._door.admission.leave(self)
             with self._lock:
                 self._is_idle = True
+            self._follow_ups.close()
             linger_s = self._settings.acse_timeout_s if is_released else _ABORT_LINGER_S
             self._connection.finish(0.0 if self._is_stopping else linger_s, is_released=is_released)
 
@@ -196,17 +199,10 @@ class Conversation:
 
     def _next_request(self) -> CommandReceived | None:
         """Wait for a request; None when the peer wants to release instead."""
-        with self._lock:
-            self._is_idle = True
-            is_stopping = self._is_stopping
-        if is_stopping:
-            raise AssociationLost(self._why_stopped)
-        self._pace.renew()
-        timeout_s = self._settings.idle_timeout_s
+        timeout_s = self._become_idle()
         while True:
             started = time.monotonic()
-            # The deadline is for the drip of a PDU's header.
-            event = self._connection.next_event(timeout_s, deadline=started + timeout_s)
+            event = self._next_event(timeout_s)
             if isinstance(event, ReleaseRequested):
                 return None
             if not isinstance(event, DataReceived):
@@ -219,6 +215,9 @@ class Conversation:
             timeout_s = self._pace.left_s
             try:
                 received = self._reader.receive(*event)
+                if self._follow_ups.take(received):
+                    timeout_s = self._become_idle()
+                    continue
                 if isinstance(received, DataSetPiece):
                     raise ProtocolViolation("data set without its command set")
                 if received is None or received.command.command_field == CommandField.C_CANCEL_RQ:
@@ -230,6 +229,29 @@ class Conversation:
                 self._connection.abort(problem)
                 raise AssociationLost(str(problem)) from problem
             return received
+
+    def _become_idle(self) -> float:
+        """Nothing is being said; how long that may last. Raises `AssociationLost` when the archive is being stopped."""
+        with self._lock:
+            self._is_idle = True
+            is_stopping = self._is_stopping
+        if is_stopping:
+            raise AssociationLost(self._why_stopped)
+        self._pace.renew()
+        return self._settings.idle_timeout_s
+
+    def _next_event(self, timeout_s: float) -> Event:
+        """Wait for the next event; while the association is quiet, the follow-ups have their turn."""
+        # The deadline is for the drip of a PDU's header.
+        deadline = time.monotonic() + timeout_s
+        while self._follow_ups.is_any_waiting and self._reader.is_between_messages:
+            if deadline - time.monotonic() <= LOOK_EVERY_S:
+                break
+            try:
+                return self._connection.next_event(LOOK_EVERY_S, deadline=deadline)
+            except Silence:
+                self._follow_ups.go_on()
+        return self._connection.next_event(timeout_s, deadline=deadline)
 
     def _answer(self, peer: Peer, request: CommandReceived) -> CommandReceived | None:
         """Answer one request whole; returns the next one when it has come meanwhile."""
@@ -250,6 +272,8 @@ class Conversation:
         except Exception as problem:  # noqa: BLE001 -- answered and logged; the association goes on
             log.failure("request failed", problem, **self._names)
             self._fail(exchange, Status.PROCESSING_FAILURE, "internal error; the archive's log says more")
+        for follow_up in exchange.follow_ups:
+            self._follow_ups.add(follow_up)
         return exchange.next_request
 
     def _fail(self, exchange: LiveExchange, status: Status, why: str) -> None:

@@ -10,7 +10,7 @@ from pacs.dimse.messages.command import CommandField, CommandSet
 from pacs.dimse.messages.message import CommandReceived, DataSetPiece, MessageReader
 from pacs.dimse.messages.status import is_pending
 from pacs.dimse.pace import Pace
-from pacs.dimse.scp.service import AssociationLost, Peer, PresentationContext
+from pacs.dimse.scp.service import AssociationLost, FollowUp, Peer, PresentationContext
 from pacs.dimse.upper_layer.events import DataReceived, Event
 from pacs.errors import InvalidRequest, ProtocolViolation, TooLarge
 
@@ -33,6 +33,8 @@ class LiveExchange:
         """The final response has been sent."""
         self.next_request: CommandReceived | None = None
         """A request that came while this one was being answered; its data set has not been read."""
+        self.follow_ups: list[FollowUp] = []
+        """What the service still has to tell."""
         self._connection = connection
         self._reader = reader
         self._pace = pace
@@ -68,6 +70,9 @@ class LiveExchange:
         self._connection.send_message(
             self.context.context_id, response.encode(), None if data_set is None else [data_set]
         )
+
+    def afterwards(self, follow_up: FollowUp) -> None:
+        self.follow_ups.append(follow_up)
 
     def is_cancelled(self) -> bool:
         while not self._is_cancelled and not self._is_data_set_unread and self.next_request is None:

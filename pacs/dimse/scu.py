@@ -1,4 +1,4 @@
-"""We as client: the associations that C-MOVE sends on (PS3.7 §9.1.1). Only configured addresses are dialled.
+"""We as client: associations for C-MOVE's sub-operations and for reports. Only configured addresses are dialled.
 
 The same pure core and socket shell as the server: a stored data set goes to the kernel where it lies.
 """
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from pacs.dimse.connection import Connection, Silence
 from pacs.dimse.messages.command import CommandSet
-from pacs.dimse.messages.message import CommandReceived, MessageReader
+from pacs.dimse.messages.message import CommandReceived, DataSetPiece, MessageReader
 from pacs.dimse.scp.service import AssociationLost, PresentationContext
 from pacs.dimse.tls import client_context
 from pacs.dimse.upper_layer.association import Association
@@ -24,7 +24,7 @@ from pacs.dimse.upper_layer.events import (
     Event,
     ReleaseConfirmed,
 )
-from pacs.dimse.upper_layer.items import ProposedContext, UserInformation
+from pacs.dimse.upper_layer.items import ProposedContext, RoleSelection, UserInformation
 from pacs.dimse.upper_layer.outgoing_data import LEAST_MAX_PDU_LENGTH
 from pacs.dimse.upper_layer.pdu import AssociateReject, AssociateRequest
 from pacs.errors import ProtocolViolation
@@ -60,8 +60,16 @@ class Destinations:
         self._settings = settings
         self._tls = {destination: client_context(settings, destination) for destination in settings.destinations}
 
-    def connect(self, destination: DestinationSettings, contexts: Sequence[ProposedContext]) -> StorageAssociation:
+    def connect(
+        self,
+        destination: DestinationSettings,
+        contexts: Sequence[ProposedContext],
+        roles: Sequence[RoleSelection] = (),
+    ) -> StorageAssociation:
         """An established association with `destination`, on which `contexts` (at most 128) were proposed.
+
+        `roles` ask for another role than that of the user. A context whose role was refused counts as not accepted; an
+        acceptor that says nothing of roles is believed to agree, because older equipment never does (PS3.7 D.3.3.4).
 
         Raises:
             DestinationLost: not reachable in `CONNECT_TIMEOUT_S`, silent, or it refused; or TLS was asked for and is
@@ -89,6 +97,7 @@ class Destinations:
                 max_pdu_length=settings.max_pdu,
                 implementation_class_uid=IMPLEMENTATION_CLASS_UID,
                 implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+                roles=tuple(roles),
             ),
         )
         try:
@@ -96,7 +105,7 @@ class Destinations:
             deadline = time.monotonic() + settings.acse_timeout_s
             connection.open(deadline)
             association.connected()
-            accepted = _accepted(connection.next_event(settings.acse_timeout_s, deadline=deadline), contexts)
+            accepted = _accepted(connection.next_event(settings.acse_timeout_s, deadline=deadline), contexts, roles)
         except (AssociationLost, DestinationLost) as lost:
             connection.abort()
             connection.finish(0.0, is_released=False)
@@ -105,7 +114,7 @@ class Destinations:
 
 
 class StorageAssociation:
-    """One open association, we being the storage SCU on it; used by one thread."""
+    """One open association that we asked for; used by one thread."""
 
     def __init__(
         self, connection: Connection, contexts: Sequence[PresentationContext], where: str, response_timeout_s: float
@@ -122,14 +131,17 @@ class StorageAssociation:
         return self._contexts
 
     def store(self, context: PresentationContext, request: CommandSet, data_set: memoryview) -> int:
-        """Send one C-STORE-RQ with `data_set` exactly as it is, and wait for the response; returns its status.
+        """Send one request with `data_set` exactly as it is, C-STORE or N-EVENT-REPORT; returns the response's status.
 
         Raises:
             DestinationLost: the association ended, or no valid response came in time.
         """
         try:
             self._connection.send_message(context.context_id, request.encode(), [data_set])
-            return self._response_to(request).status
+            response = self._response_to(request)
+            if response.has_data_set:
+                self._read_over()
+            return response.status  # noqa: TRY300 -- a response without it is a violation, too
         except (AssociationLost, ProtocolViolation) as lost:
             self._connection.abort(lost if isinstance(lost, ProtocolViolation) else None)
             raise DestinationLost(f"{self._where}: {lost}") from lost
@@ -143,10 +155,20 @@ class StorageAssociation:
             if received is None:
                 continue
             if not isinstance(received, CommandReceived) or not received.command.is_response:
-                raise ProtocolViolation("it sent something else than a response to C-STORE")
+                raise ProtocolViolation("it sent something else than a response")
             if received.command.message_id_being_responded_to != request.message_id:
                 raise ProtocolViolation("it answered a message that was not sent")
             return received.command
+
+    def _read_over(self) -> None:
+        """The Event Reply (PS3.7 §10.3.1.1), which says nothing that is needed."""
+        while True:
+            event = self._connection.next_event(self._response_timeout_s)
+            if not isinstance(event, DataReceived):
+                raise AssociationLost("it ended in the middle of its response")
+            piece = self._reader.receive(*event)
+            if isinstance(piece, DataSetPiece) and piece.is_last:
+                return
 
     def release(self) -> None:
         """End the association in order, abort it when the peer does not play along, close; never raises."""
@@ -168,7 +190,9 @@ class StorageAssociation:
         return True
 
 
-def _accepted(event: Event, proposed: Sequence[ProposedContext]) -> list[PresentationContext]:
+def _accepted(
+    event: Event, proposed: Sequence[ProposedContext], roles: Sequence[RoleSelection]
+) -> list[PresentationContext]:
     """The accepted contexts. Raises `DestinationLost` when there is no association, or none that can carry data."""
     if isinstance(event, AssociationRejected):
         raise DestinationLost(f"it rejected the association: {_reason(event.reject)}")
@@ -179,13 +203,17 @@ def _accepted(event: Event, proposed: Sequence[ProposedContext]) -> list[Present
     if 0 < event.accept.user_information.max_pdu_length < LEAST_MAX_PDU_LENGTH:
         raise DestinationLost("its maximum PDU length is too short to send anything")
     by_id = {context.context_id: context for context in proposed}
+    asked = {role.sop_class_uid for role in roles if role.is_scp}
+    refused = {role.sop_class_uid for role in event.accept.user_information.roles if not role.is_scp} & asked
     return [
         PresentationContext(
             result.context_id, by_id[result.context_id].abstract_syntax, result.transfer_syntax, is_scu=True
         )
         for result in event.accept.contexts
         # What was not proposed cannot be accepted: the bytes would be of another transfer syntax.
-        if result.result == 0 and result.transfer_syntax in by_id[result.context_id].transfer_syntaxes
+        if result.result == 0
+        and result.transfer_syntax in by_id[result.context_id].transfer_syntaxes
+        and by_id[result.context_id].abstract_syntax not in refused
     ]
 
 

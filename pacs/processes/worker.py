@@ -19,11 +19,13 @@ from typing import Any
 import uvicorn
 
 from pacs import log
-from pacs.app import Archive, dimse_server, open_archive, web_app
+from pacs.app import Archive, commitment_reports, dimse_server, open_archive, web_app
 from pacs.processes.http_protocol import BoundedHttpProtocol
 from pacs.settings import Settings
 
 _GRACE_S = 15
+_COMMITMENT_PAUSE_S = 0.3
+"""Between looks for work: whoever asks on an open association waits for the result there."""
 
 
 class State:
@@ -78,14 +80,39 @@ def _run_dimse(archive: Archive, _state: State, inherited: list[int]) -> None:
 def _run_background(archive: Archive, _state: State, _inherited: list[int]) -> None:
     os.nice(10)
     stop = _stop_event()
+    reports, commitment = commitment_reports(archive), archive.commitment
+    # A thread each: bytes are read while a requester that does not answer is waited for.
+    others = [
+        threading.Thread(target=_repeat, args=(stop, _COMMITMENT_PAUSE_S, work), name=name, daemon=True)
+        for name, work in {
+            "commitment check": lambda: commitment.verify_next(stop.is_set),
+            "commitment reports": lambda: reports.tell_next(stop.is_set),
+        }.items()
+    ]
+    for thread in others:
+        thread.start()
     _say_ready()
-    pause_s = min(5.0, max(0.2, archive.settings.lifecycle.settle_after_s / 4))
+
+    def settle() -> bool:
+        archive.lifecycle.settle_once()
+        commitment.forget()
+        return False
+
+    _repeat(stop, min(5.0, max(0.2, archive.settings.lifecycle.settle_after_s / 4)), settle)
+    for thread in others:
+        thread.join(_GRACE_S)
+
+
+def _repeat(stop: threading.Event, pause_s: float, work: Callable[[], bool]) -> None:
+    """Call `work` again and again, at once while it says that there may be more."""
     while not stop.is_set():
+        is_more = False
         try:
-            archive.lifecycle.settle_once()
+            is_more = work()
         except Exception as problem:  # noqa: BLE001 -- background work is repeated from its tables, never lost
             log.failure("background work failed; it is tried again", problem)
-        stop.wait(pause_s)
+        if not is_more:
+            stop.wait(pause_s)
 
 
 def _run_web(archive: Archive, state: State, inherited: list[int]) -> None:
