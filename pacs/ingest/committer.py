@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -23,6 +22,37 @@ _MAX_FAILURES = 3
 """Rows tried one by one that fail before the index itself is taken to be at fault."""
 
 
+class Answer:
+    """What one sender waits for, given once by one thread; a `concurrent.futures.Future` costs ten times as much."""
+
+    __slots__ = ("_given", "_problem", "_result")
+
+    def __init__(self) -> None:
+        self._given = threading.Lock()
+        self._given.acquire()
+        self._result: AddResult | None = None
+        self._problem: BaseException | None = None
+
+    @property
+    def is_given(self) -> bool:
+        return self._result is not None or self._problem is not None
+
+    def give(self, result: AddResult) -> None:
+        self._result = result
+        self._given.release()
+
+    def fail(self, problem: BaseException) -> None:
+        self._problem = problem
+        self._given.release()
+
+    def wait(self) -> AddResult:
+        """Wait for the answer; raises what `fail` was given."""
+        self._given.acquire()
+        if self._result is None:
+            raise self._problem or AssertionError("unreachable")
+        return self._result
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Pending:
     """One instance whose sender waits."""
@@ -31,7 +61,7 @@ class Pending:
     record: NewRecord | None
     """To be appended; None when it is durable at `location` already."""
     location: Location | None = None
-    outcome: Future[AddResult] = field(default_factory=Future)
+    answer: Answer = field(default_factory=Answer)
 
     @property
     def hospital(self) -> str:
@@ -44,7 +74,8 @@ class Committer:
     def __init__(self, store: SegmentStore, index: Index) -> None:
         self._store = store
         self._index = index
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._waiting: list[Pending] = []
         self._is_closing = False
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
@@ -56,16 +87,16 @@ class Committer:
         Raises:
             StorageError: not stored; nothing may be acknowledged.
         """
-        with self._changed:
+        with self._lock:
             if self._is_closing:
                 raise StorageError("the archive is stopping; send again when it is back")
             self._waiting.append(pending)
             self._changed.notify()
-        return pending.outcome.result()
+        return pending.answer.wait()
 
     def close(self) -> None:
         """Finish what waits, then stop."""
-        with self._changed:
+        with self._lock:
             self._is_closing = True
             self._changed.notify()
         self._thread.join()
@@ -78,12 +109,12 @@ class Committer:
                 if not isinstance(problem, PacsError):
                     log.failure("commit failed", problem, instances=len(batch))
                 for pending in batch:
-                    if not pending.outcome.done():
-                        pending.outcome.set_exception(_as_storage_error(problem))
+                    if not pending.answer.is_given:
+                        pending.answer.fail(_as_storage_error(problem))
 
     def _next_batch(self) -> list[Pending]:
         """What waits now; empty when there is nothing and never will be."""
-        with self._changed:
+        with self._lock:
             while not self._waiting and not self._is_closing:
                 self._changed.wait()
             batch, self._waiting = self._waiting[:_MAX_BATCH], self._waiting[_MAX_BATCH:]
@@ -93,7 +124,7 @@ class Committer:
         placed: list[tuple[Pending, Location]] = []
         for pending, place in self._make_durable(batch):
             if isinstance(place, StorageError):
-                pending.outcome.set_exception(place)
+                pending.answer.fail(place)
             else:
                 placed.append((pending, place))
         if not placed:
@@ -109,10 +140,12 @@ class Committer:
     def _add_one_by_one(self, placed: Sequence[tuple[Pending, Location]]) -> None:
         failures = 0
         for pending, location in placed:
+            if pending.answer.is_given:
+                continue
             try:
                 self._add_rows([(pending, location)])
             except Exception as problem:  # noqa: BLE001 -- only this sender is concerned
-                pending.outcome.set_exception(_as_storage_error(problem))
+                pending.answer.fail(_as_storage_error(problem))
                 failures += 1
             if failures >= _MAX_FAILURES:
                 raise IndexUnavailable("the index takes no rows; send again later")
@@ -124,7 +157,7 @@ class Committer:
                 result = AddResult(added=True)  # noqa: PLW2901
             if result.existing is not None and pending.record is not None:
                 self._store.disown(location)
-            pending.outcome.set_result(result)
+            pending.answer.give(result)
 
     def _is_ours(self, existing: Existing, location: Location) -> bool:
         """Whether the row that was first is our own, from a transaction that seemed to fail and did not."""
