@@ -64,7 +64,15 @@ class Lifecycle:
         name = thumbnail_name(instance.digest, number)
         if self._derived.get(hospital, name) is not None:
             return
+        begun = f"begun/{name}"
+        if self._derived.get(hospital, begun) is not None:
+            raise UndecodablePixels("this process died of these pixels before; they are not tried again")
         data_set = self._store.view(instance.location)[instance.location.data_set_offset :]
         header = scan(data_set, instance.transfer_syntax_uid)
         (fragments,) = frame_bytes(FrameTable.decode(instance.frame_table), header.buffer, (number,))
-        self._derived.put(hospital, name, thumbnail(header, fragments, frame_number=number))
+        # A codec can end the process; without this note the next one would die of the same image, for ever.
+        self._derived.put(hospital, begun, b"")
+        try:
+            self._derived.put(hospital, name, thumbnail(header, fragments, frame_number=number))
+        finally:
+            self._derived.delete(hospital, begun)
