@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from pacs import log
 from pacs.dicomweb.accept import ContentType, parse_content_type
 from pacs.dicomweb.multipart import Event, PartBegins, PartData, PartEnds
+from pacs.dicomweb.store_commits import Commits, Ready
+from pacs.dicomweb.store_metadata import METADATA_TYPES, BulkDataPart, MetadataPart, MetadataParts
 from pacs.dicomweb.store_response import Failed, Result
 from pacs.errors import (
     InvalidRequest,
@@ -17,23 +16,16 @@ from pacs.errors import (
     NotDicom,
     PacsError,
     ProtocolViolation,
-    StorageError,
     UnsupportedMedia,
 )
 from pacs.ingest import Ingest, Reception
-from pacs.model import Source, Stored
+from pacs.model import Source
 from pacs.part10.file_meta import FileMeta, read_file_meta
 
 DICOM = "application/dicom"
 MAX_META_BYTES = (1 << 20) + 4096
 """Where `read_file_meta` gives up, too."""
 _FIRST_LOOK_BYTES = 1024
-_MAX_COMMITS = 8
-_MAX_WAITING_BYTES = 16 << 20
-"""Received and not yet committed, per request; beyond it the client waits."""
-
-_committers = ThreadPoolExecutor(32, "dicomweb-commit")
-"""Commits of one request run side by side, so that they share one sync of the disk."""
 
 
 class PartReader(Protocol):
@@ -65,16 +57,27 @@ class SinglePart:
 
 
 class StoreRequest:
-    """Takes one request's body. Not thread-safe; after `close` or `fail`, `results` has one entry per part."""
+    """Takes one request's body. Not thread-safe; after `close` or `fail`, `results` has one entry per instance.
 
-    def __init__(self, ingest: Ingest, source: Source, reader: PartReader, study_instance_uid: str | None) -> None:
+    `media_type` says what the parts are: ``application/dicom``, or metadata (JSON or XML) followed by bulk data.
+    """
+
+    def __init__(
+        self,
+        ingest: Ingest,
+        source: Source,
+        reader: PartReader,
+        study_instance_uid: str | None,
+        media_type: str = DICOM,
+    ) -> None:
         self._ingest = ingest
         self._source = source
         self._reader = reader
         self._study_instance_uid = study_instance_uid
-        self._part: _PartReceiver | None = None
-        self._results: list[Failed | Future[Result]] = []
-        self._waiting: deque[tuple[Future[Result], int]] = deque()
+        self._media_type = media_type
+        self._metadata = MetadataParts(ingest, source, study_instance_uid) if media_type in METADATA_TYPES else None
+        self._part: _PartReceiver | MetadataPart | BulkDataPart | None = None
+        self._commits = Commits()
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the body.
@@ -88,47 +91,59 @@ class StoreRequest:
         for event in events:
             match event:
                 case PartBegins(headers):
-                    content_type = headers.get("content-type", DICOM)
-                    self._part = _PartReceiver(self._ingest, self._source, content_type, self._study_instance_uid)
+                    self._part = self._begin(headers)
                 case PartData(data) if self._part is not None:
                     self._part.write(data)
                 case PartEnds() if self._part is not None:
                     part, self._part = self._part, None
-                    self._commit(part)
+                    self._commits.take(part.end())
                 case _:
                     pass
+
+    def _begin(self, headers: Mapping[str, str]) -> _PartReceiver | MetadataPart | BulkDataPart:
+        if self._metadata is not None:
+            return self._metadata.begin(headers, self._media_type)
+        content_type = headers.get("content-type", DICOM)
+        return _PartReceiver(self._ingest, self._source, content_type, self._study_instance_uid)
 
     def close(self) -> None:
         """The body is complete. Raises `ProtocolViolation` when it is not."""
         self._take(self._reader.close())
-        if not self._results:
-            raise ProtocolViolation("The body holds no part; send at least one application/dicom instance")
+        if self._metadata is not None:
+            self._commits.take(self._metadata.close())
+        if not self._commits:
+            raise ProtocolViolation(f"The body holds no part; send at least one {self._media_type} instance")
+
+    @property
+    def is_without_outcome(self) -> bool:
+        """Whether nothing can be said of any instance yet."""
+        return not self._commits
 
     def fail(self, problem: PacsError) -> None:
-        """Forget the part that was arriving; `problem` becomes a result of its own."""
-        self.abort()
-        self._results.append(Failed(problem))
+        """Forget what was not whole yet; `problem` becomes a result of its own."""
+        self._forget_part()
+        self._commits.take([Failed(problem)])
+        if self._metadata is not None:
+            self._commits.take(self._metadata.close())
 
     def abort(self) -> None:
-        """Forget the part that was arriving."""
+        """Forget what was not whole yet."""
+        self._forget_part()
+        if self._metadata is not None:
+            self._metadata.clear()
+
+    def _forget_part(self) -> None:
         if self._part is not None:
             self._part.abort()
             self._part = None
 
     def results(self) -> list[Result]:
-        """Wait until every part is stored or failed; in the order of the parts."""
-        return [result.result() if isinstance(result, Future) else result for result in self._results]
-
-    def _commit(self, part: _PartReceiver) -> None:
-        part.end()
-        if part.failure is not None:
-            self._results.append(part.failure)
-            return
-        future = _committers.submit(part.commit)
-        self._results.append(future)
-        self._waiting.append((future, part.received_bytes))
-        while len(self._waiting) > _MAX_COMMITS or sum(size for _, size in self._waiting) > _MAX_WAITING_BYTES:
-            self._waiting.popleft()[0].result()
+        """Wait until everything is stored or failed; in the order in which that was known."""
+        results = self._commits.results()
+        if self._metadata is not None:
+            self._metadata.clear()
+            return self._metadata.settle(results)
+        return results
 
 
 class _PartReceiver:
@@ -151,10 +166,6 @@ class _PartReceiver:
         if media_type != DICOM:
             self._fail(UnsupportedMedia(f"A part has Content-Type {content_type[:60]!r}; it must be {DICOM}"))
 
-    @property
-    def received_bytes(self) -> int:
-        return self._reception.received_bytes if self._reception is not None else 0
-
     def write(self, data: bytes) -> None:
         """Take the next bytes of the part; after a failure they are dropped."""
         if self.failure is not None:
@@ -170,28 +181,18 @@ class _PartReceiver:
         except PacsError as problem:
             self._fail(problem)
 
-    def end(self) -> None:
-        """The part is complete."""
-        if self.failure is not None or self._reception is not None:
-            return
-        try:
-            if not self._head:
-                raise MalformedDataSet("The part is empty; send the DICOM file itself")
-            self._begin_when_head_is_whole(is_all=True)
-        except PacsError as problem:
-            self._fail(problem)
-
-    def commit(self) -> Result:
-        """Make it durable. Never raises."""
-        assert self._reception is not None  # noqa: S101 -- for the type checker: `end` made it or set `failure`
-        try:
-            stored: Stored = self._reception.commit()
-        except PacsError as problem:
-            return self._failed(problem)
-        except Exception as problem:  # noqa: BLE001 -- the client must be told of its own part, whatever it was
-            log.failure("store failed", problem, route="STOW-RS")
-            return self._failed(StorageError("An unexpected error; nothing of this instance was stored"))
-        return stored
+    def end(self) -> list[Failed | Ready]:
+        """The part is complete: it is ready, or the reason why it is not."""
+        if self.failure is None and self._reception is None:
+            try:
+                if not self._head:
+                    raise MalformedDataSet("The part is empty; send the DICOM file itself")
+                self._begin_when_head_is_whole(is_all=True)
+            except PacsError as problem:
+                self._fail(problem)
+        if self._reception is None or self._meta is None or self.failure is not None:
+            return [self.failure] if self.failure is not None else []
+        return [Ready(self._reception, self._meta.sop_class_uid, self._meta.sop_instance_uid)]
 
     def abort(self) -> None:
         if self._reception is not None:

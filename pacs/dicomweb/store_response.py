@@ -30,15 +30,25 @@ MAX_REPORTED_FAILURES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """One part that was not stored."""
+    """One instance, or one part, that was not stored."""
 
     error: errors.PacsError
     sop_class_uid: str = ""
     sop_instance_uid: str = ""
-    """As its file meta information claims them; empty when that could not be read."""
+    """As its file meta information or metadata claims them; empty when that could not be read."""
 
 
-Result = Stored | Failed
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """An instance that was stored, but not with everything that was sent for it."""
+
+    stored: Stored
+    text: str
+
+
+Result = Stored | Warned | Failed
+ELEMENTS_DISCARDED = 0xB006
+"""Warning Reason of `Warned` (PS3.18 Table I.2-1)."""
 
 
 def failure_reason(error: errors.PacsError) -> int:
@@ -47,10 +57,13 @@ def failure_reason(error: errors.PacsError) -> int:
 
 
 def store_status(results: Sequence[Result]) -> int:
-    """The HTTP status of PS3.18 Table 10.5.3-1: 200 all, 202 some; for none the status all failures share, else 409."""
+    """The HTTP status of PS3.18 Table 10.5.3-1: 200 all, 202 some or with warnings.
+
+    For none the status that all failures share, else 409.
+    """
     failures = [result for result in results if isinstance(result, Failed)]
     if not failures:
-        return 200
+        return 202 if any(isinstance(result, Warned) for result in results) else 200
     if len(failures) < len(results):
         return 202
     statuses = {status_of(failure.error) for failure in failures}
@@ -63,11 +76,11 @@ def store_response(results: Sequence[Result], base: str, study_instance_uid: str
     The text of each error stands in a private attribute, (0009,1001) of creator "PACS", because the standard has none
     for it.
     """
-    stored = [result for result in results if isinstance(result, Stored)]
+    stored = [result for result in results if not isinstance(result, Failed)]
     named = [result for result in results if isinstance(result, Failed) and result.sop_instance_uid]
     others = [result for result in results if isinstance(result, Failed) and not result.sop_instance_uid]
     answer: DicomJson = {}
-    studies = {result.key.study_instance_uid for result in stored}
+    studies = {_kept(result).key.study_instance_uid for result in stored}
     if study_instance_uid is None and len(studies) == 1:
         (study_instance_uid,) = studies
     if study_instance_uid is not None and studies:
@@ -81,15 +94,23 @@ def store_response(results: Sequence[Result], base: str, study_instance_uid: str
     return answer
 
 
-def _reference(stored: Stored, base: str) -> dict[str, Any]:
+def _kept(result: Stored | Warned) -> Stored:
+    return result.stored if isinstance(result, Warned) else result
+
+
+def _reference(result: Stored | Warned, base: str) -> dict[str, Any]:
+    stored = _kept(result)
     key = stored.key
     path = ResourceKey(key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid).path
-    item = {
+    item: dict[str, Any] = {
         "00081150": {"vr": "UI", "Value": [stored.sop_class_uid]},
         "00081155": {"vr": "UI", "Value": [key.sop_instance_uid]},
         "00081190": {"vr": "UR", "Value": [base + path]},
     }
-    if stored.outcome is Outcome.ALREADY_THERE:
+    if isinstance(result, Warned):
+        item["00081196"] = {"vr": "US", "Value": [ELEMENTS_DISCARDED]}
+        item |= _text(result.text)
+    elif stored.outcome is Outcome.ALREADY_THERE:
         item |= _text("The same instance was stored before; one copy is kept.")
     return item
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import hashlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -14,17 +15,19 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from pacs import log
-from pacs.dicomweb.accept import MULTIPART, parse_content_type
-from pacs.dicomweb.http_errors import body as error_body
-from pacs.dicomweb.http_errors import hint_for, log_refusal
-from pacs.dicomweb.multipart import MultipartReader
+from pacs.dicomweb.accept import MULTIPART, Offer, choose, parse_content_type
+from pacs.dicomweb.http_errors import log_refusal
+from pacs.dicomweb.multipart import MultipartReader, Part, derived_boundary, encoded
+from pacs.dicomweb.requests import accepted_by
 from pacs.dicomweb.resources import ResourceKey, service_base
 from pacs.dicomweb.responses import encoded_json
 from pacs.dicomweb.services import Services
+from pacs.dicomweb.store_metadata import DICOM_JSON, DICOM_XML
 from pacs.dicomweb.store_request import DICOM, SinglePart, StoreRequest
 from pacs.dicomweb.store_response import Failed, Result, store_response, store_status
-from pacs.errors import Busy, InvalidRequest, PacsError, ProtocolViolation, UnsupportedMedia
+from pacs.errors import Busy, InvalidRequest, NotAcceptable, PacsError, ProtocolViolation, UnsupportedMedia
 from pacs.model import Source
+from pacs.part10.dicom_xml import to_xml
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,15 +40,19 @@ _FEED_BYTES = 1 << 18
 _MAX_DRAINED_BYTES = 64 << 20
 """Of a body that is refused unread, so that the client gets to read the answer."""
 
+_MEDIA_TYPES = (DICOM, DICOM_JSON, DICOM_XML)
+_ANSWERS = (Offer(DICOM_JSON), Offer("application/json"), Offer(DICOM_XML), Offer(DICOM_XML, is_multipart=True))
+
 _receivers = ThreadPoolExecutor(MAX_REQUESTS, "dicomweb-receive")
 
 _OPENAPI = {
     "requestBody": {
         "required": True,
         "content": {
-            'multipart/related; type="application/dicom"': {"schema": {"type": "string", "format": "binary"}},
-            DICOM: {"schema": {"type": "string", "format": "binary"}},
-        },
+            f'multipart/related; type="{media_type}"': {"schema": {"type": "string", "format": "binary"}}
+            for media_type in _MEDIA_TYPES
+        }
+        | {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in _MEDIA_TYPES},
     }
 }
 
@@ -77,6 +84,7 @@ class _Store:
         self._running += 1
         body = _Body(request)
         try:
+            answer_type = _answer_type(request)
             store_request = self._open(request, study)
             await self._receive(body, store_request)
             results = await _in_thread(store_request.results)
@@ -88,15 +96,15 @@ class _Store:
             return Response(status_code=400)  # nobody is there to read it
         finally:
             self._running -= 1
-        return _response(results, request, study)
+        return _response(results, request, study, answer_type)
 
     def _open(self, request: Request, study: str | None) -> StoreRequest:
         principal = self._services.identify(request.scope)
         if study is not None:
             study = ResourceKey.of({"study": study}).study_instance_uid
-        reader = _reader(request)
+        reader, media_type = _reader(request)
         source = Source(principal, "STOW-RS", request.client.host if request.client else "")
-        return StoreRequest(self._services.ingest, source, reader, study)
+        return StoreRequest(self._services.ingest, source, reader, study, media_type)
 
     async def _receive(self, body: _Body, store_request: StoreRequest) -> None:
         """Feed the body as it comes. No thread waits for the client."""
@@ -110,6 +118,9 @@ class _Store:
             await _in_thread(store_request.feed, bytes(waiting))
             await _in_thread(store_request.close)
         except ProtocolViolation as violation:
+            if store_request.is_without_outcome:
+                await _in_thread(store_request.abort)
+                raise
             await _in_thread(store_request.fail, violation)
             await body.drain()
         except BaseException:
@@ -118,8 +129,11 @@ class _Store:
             raise
 
 
-def _reader(request: Request) -> MultipartReader | SinglePart:
-    """What reads the body, by its Content-Type. Raises `UnsupportedMedia` for any other."""
+def _reader(request: Request) -> tuple[MultipartReader | SinglePart, str]:
+    """What reads the body, and what its parts are, by its Content-Type. Raises `UnsupportedMedia` for any other.
+
+    Content-Encoding is refused: images hardly shrink, and what inflates need not be counted before it is there.
+    """
     coding = request.headers.get("content-encoding", "identity").lower()
     if coding != "identity":
         raise UnsupportedMedia(f"Content-Encoding {coding[:40]!r} is not taken; send the body as it is")
@@ -127,12 +141,20 @@ def _reader(request: Request) -> MultipartReader | SinglePart:
     if not header:
         raise UnsupportedMedia("Content-Type is missing; it says what the body is")
     content_type = parse_content_type(header)
-    if content_type.media_type == DICOM:
-        return SinglePart(content_type)
+    if content_type.media_type in _MEDIA_TYPES:
+        return SinglePart(content_type), content_type.media_type
     part_type = content_type.parameters.get("type", DICOM).lower()
-    if content_type.media_type != MULTIPART or part_type != DICOM:
+    if content_type.media_type != MULTIPART or part_type not in _MEDIA_TYPES:
         raise UnsupportedMedia(f"Content-Type {header[:100]!r} cannot be stored")
-    return MultipartReader(content_type.parameters.get("boundary", ""))
+    return MultipartReader(content_type.parameters.get("boundary", "")), part_type
+
+
+def _answer_type(request: Request) -> Offer:
+    """What the answer comes in. Who accepts none of it still gets it, as JSON: storing never fails for that."""
+    try:
+        return choose(accepted_by(request.scope), _ANSWERS)
+    except NotAcceptable:
+        return _ANSWERS[0]
 
 
 class _Body:
@@ -173,14 +195,19 @@ async def _in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     return await loop.run_in_executor(_receivers, functools.partial(function, *args, **kwargs))
 
 
-def _response(results: list[Result], request: Request, study: str | None) -> Response:
+def _response(results: list[Result], request: Request, study: str | None, offer: Offer) -> Response:
     status = store_status(results)
-    failures = [result for result in results if isinstance(result, Failed)]
-    for failure in failures[:100]:
+    for failure in [result for result in results if isinstance(result, Failed)][:100]:
         log_refusal(failure.error, status, request.method, request.url.path)
-    if status in (200, 202, 409):
-        answer = store_response(results, service_base(request.scope), study)
-        return Response(encoded_json(answer), status, media_type="application/dicom+json")
-    first = str(failures[0].error)
-    message = first if len(failures) == 1 else f"None of {len(failures)} parts was stored; the first: {first}"
-    return Response(error_body(message, hint_for(status)), status, media_type="application/json")
+    answer = store_response(results, service_base(request.scope), study)
+    headers = {"cache-control": "no-store"}
+    if status == 503:
+        headers["retry-after"] = "5"
+    if offer.media_type != DICOM_XML:
+        return Response(encoded_json(answer), status, headers, offer.media_type)
+    document = to_xml(answer)
+    if not offer.is_multipart:
+        return Response(document, status, headers, DICOM_XML)
+    boundary = derived_boundary(hashlib.sha256(document).hexdigest())
+    body = b"".join(encoded(boundary, [Part(DICOM_XML, (document,))]))
+    return Response(body, status, headers | {"content-type": offer.content_type(boundary)})

@@ -3,6 +3,7 @@
 - `service`: `Ingest`, what the doors hold
 - `reception`: `Reception`, one instance on its way in
 - `description`: what the index needs to know of a data set
+- `memory`: what all receptions may hold together
 - `claims`: two receptions of one instance wait for each other
 - `committer`: the one thread that makes batches durable, then adds their rows
 - `recovery`: rows for records that a crash left without one
@@ -10,5 +11,6 @@
 
 from pacs.ingest.reception import Reception
 from pacs.ingest.service import Ingest
+from pacs.storage.spool import Spool
 
-__all__ = ["Ingest", "Reception"]
+__all__ = ["Ingest", "Reception", "Spool"]

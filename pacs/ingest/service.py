@@ -11,6 +11,7 @@ from pacs.index.add import Existing
 from pacs.ingest.claims import Claims
 from pacs.ingest.committer import Committer, Pending
 from pacs.ingest.description import Description
+from pacs.ingest.memory import MemoryInFlight
 from pacs.ingest.reception import ExpectedIdentity, Reception
 from pacs.ingest.recovery import replay
 from pacs.model import Outcome, Source, Stored, checked_uid
@@ -21,6 +22,7 @@ from pacs.storage.large_segment import FILE_META_LENGTH, LargeSegment
 from pacs.storage.segment_name import checked_hospital
 from pacs.storage.segment_writer import NewRecord
 from pacs.storage.segments import SegmentStore
+from pacs.storage.spool import Spool
 from pacs.storage.tar_record import RecordHead
 
 _STEP_BYTES = 1 << 20
@@ -36,6 +38,7 @@ class Ingest:
         self._settings = settings
         self._claims = Claims()
         self._committer = Committer(store, index)
+        self._memory = MemoryInFlight(settings.memory_bytes_in_flight)
 
     def begin(
         self,
@@ -63,7 +66,20 @@ class Ingest:
             if value is not None:
                 checked_uid(value, name)
         expected = ExpectedIdentity(sop_class_uid, sop_instance_uid, study_instance_uid)
-        return Reception(source, transfer_syntax_uid, expected, keeper=self, store=self._store, settings=self._settings)
+        return Reception(
+            source,
+            transfer_syntax_uid,
+            expected,
+            keeper=self,
+            store=self._store,
+            settings=self._settings,
+            memory=self._memory,
+        )
+
+    def spool(self, *, max_bytes: int | None = None) -> Spool:
+        """A place for parts of instances that are not whole yet; by default for two of the largest instances."""
+        most = 2 * self._settings.max_instance_bytes if max_bytes is None else max_bytes
+        return Spool(self._store.root, max_bytes=most)
 
     def store_file(self, source: Source, buffer: Bytes, *, study_instance_uid: str | None = None) -> Stored:
         """Store the Part 10 file in `buffer` (PS3.10 §7); the data set's identity counts, not the file meta's.

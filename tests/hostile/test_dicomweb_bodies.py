@@ -103,7 +103,7 @@ def test_a_length_that_lies_costs_no_memory(door: ServedDoor) -> None:
         lying = file[: pixel_data + 8] + length_claim + file[pixel_data + 12 :]
         answer = door.client.post("/studies", content=lying, headers={"content-type": "application/dicom"})
         assert answer.status_code == 400
-        assert answer.json()["error"]
+        assert answer.json()["00081198"]["Value"][0]["00081155"]["Value"] == [original.SOPInstanceUID]
         assert not is_kept(door, original)
 
 
@@ -111,7 +111,9 @@ def test_too_large_is_refused_with_the_settings_name(door: ServedDoor) -> None:
     original = image(PixelData=b"\0" * (2 << 20))
     answer = door.client.post("/studies", content=written(original), headers={"content-type": "application/dicom"})
     assert answer.status_code == 413
-    assert "ingest.max_instance_bytes" in answer.json()["error"]
+    (failure,) = answer.json()["00081198"]["Value"]
+    assert failure["00081197"]["Value"] == [0xA700]
+    assert "ingest.max_instance_bytes" in failure["00091001"]["Value"][0]
     assert not is_kept(door, original)
 
 

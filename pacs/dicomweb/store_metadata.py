@@ -1,0 +1,402 @@
+"""The body of a store request of metadata and bulk data (PS3.18 §10.5.2): parts into instances.
+
+Memory stays bounded whatever comes: parts wait in spools, metadata is read one document at a time in the process.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pacs.dicomweb.accept import parse_content_type
+from pacs.dicomweb.multipart import MAX_PARTS
+from pacs.dicomweb.store_bulk_data import (
+    PIXEL_DATA,
+    BulkPart,
+    PendingInstance,
+    Range,
+    check_pixel_data,
+    write_data_set,
+)
+from pacs.dicomweb.store_commits import Ready
+from pacs.dicomweb.store_response import Failed, Result, Warned
+from pacs.errors import (
+    InvalidIdentity,
+    InvalidRequest,
+    MalformedDataSet,
+    PacsError,
+    TooLarge,
+    UnsupportedMedia,
+)
+from pacs.ingest import Ingest
+from pacs.model import Source, Stored, checked_uid
+from pacs.part10.data_set_writer import BulkReference, encoded_data_set
+from pacs.part10.dicom_json_reader import read_json
+from pacs.part10.dicom_xml_reader import read_xml
+from pacs.part10.transfer_syntax import OCTET_STREAM, transfer_syntax
+
+DICOM_JSON: Final = "application/dicom+json"
+DICOM_XML: Final = "application/dicom+xml"
+METADATA_TYPES: Final = frozenset({DICOM_JSON, DICOM_XML})
+MAX_METADATA_BYTES: Final = 32 << 20
+"""Of one request: the metadata of an enhanced multi-frame of about 10,000 frames."""
+
+_MAX_LINKS: Final = MAX_PARTS
+_FRAME = re.compile(r"(.+)/frames/([1-9][0-9]{0,8})\Z", re.DOTALL)
+_reading = threading.Lock()
+"""Metadata is whole in memory while it is read, at 10 times its size, so one request's at a time."""
+
+Outcomes = Iterator[Failed | Ready]
+
+
+@dataclass(eq=False, slots=True)
+class _Location:
+    """One BulkDataURI: who waits for it, and what came."""
+
+    uri: str
+    instances: list[PendingInstance] = field(default_factory=list)
+    waiting: int = 0
+    """How many of the instances are neither stored nor failed."""
+    frames: int = 1
+    """Parts that may come when each is a frame."""
+    parts: list[BulkPart] = field(default_factory=list)
+    frame_numbers: set[int] = field(default_factory=set)
+    is_failed: bool = False
+
+    @property
+    def is_complete(self) -> bool:
+        return bool(self.parts) and len(self.parts) >= self._expected(self.parts[0])
+
+    def _expected(self, part: BulkPart) -> int:
+        return self.frames if part.is_frame and not part.is_video else 1
+
+
+class MetadataParts:
+    """Takes one request's parts. Not thread-safe."""
+
+    def __init__(self, ingest: Ingest, source: Source, study_instance_uid: str | None) -> None:
+        self._ingest = ingest
+        self._source = source
+        self._study_instance_uid = study_instance_uid
+        self._documents = ingest.spool(max_bytes=MAX_METADATA_BYTES)
+        self._encoded = ingest.spool()
+        self._bulk = ingest.spool()
+        self._locations: dict[str, _Location] = {}
+        self._instances = 0
+        self._links = 0
+        self._in_spool: set[PendingInstance] = set()
+        """Neither stored nor failed, and some of their bulk data is in its spool."""
+        self._warnings: dict[str, str] = {}
+
+    def begin(self, headers: Mapping[str, str], default_type: str) -> MetadataPart | BulkDataPart:
+        """The receiver of a part with these header fields; without a Content-Type it is `default_type`."""
+        location = _text_of(headers.get("content-location", "").strip())
+        try:
+            content_type = parse_content_type(headers.get("content-type") or default_type)
+        except InvalidRequest as problem:
+            return BulkDataPart(self, location, "", "", problem)
+        if content_type.media_type in METADATA_TYPES and not location:
+            return MetadataPart(self, content_type.media_type)
+        syntax = content_type.parameters.get("transfer-syntax", "").strip()
+        return BulkDataPart(self, location, content_type.media_type, syntax)
+
+    def close(self) -> Outcomes:
+        """No more parts come: what still waits fails, each instance by itself."""
+        for uri, location in self._locations.items():
+            for instance in location.instances:
+                if not instance.is_decided:
+                    came = len(location.parts)
+                    problem = f"only {came} of {location.frames} frames came" if came else "no part came"
+                    error = MalformedDataSet(
+                        f"{problem} whose Content-Location is the BulkDataURI {uri[:200]!r};"
+                        " it is never fetched from elsewhere, send it in the same request"
+                    )
+                    yield self._failed(instance, error)
+
+    def settle(self, results: list[Result]) -> list[Result]:
+        """The results with what turned out after an instance was stored."""
+        return [
+            Warned(result, self._warnings[result.key.sop_instance_uid])
+            if isinstance(result, Stored) and result.key.sop_instance_uid in self._warnings
+            else result
+            for result in results
+        ]
+
+    def clear(self) -> None:
+        """Give back the room of everything that waits."""
+        for spool in (self._documents, self._encoded, self._bulk):
+            spool.clear()
+        self._locations.clear()
+
+    # -- metadata
+
+    def read_document(self, media_type: str, offset: int, length: int) -> Outcomes:
+        """Read a metadata part that lies in the spool of documents."""
+        whole: list[Failed | PendingInstance] = []
+        problem: PacsError | None = None
+        with _reading:
+            document = b"".join(self._documents.read(offset, length))
+            try:
+                for attributes in iter([read_xml(document)]) if media_type == DICOM_XML else read_json(document):
+                    whole.append(self._instance(attributes))  # noqa: PERF401 -- what came before a problem counts
+            except PacsError as found:
+                problem = found
+            del document
+        for outcome in whole:
+            if isinstance(outcome, Failed):
+                yield outcome
+            elif not outcome.missing:
+                yield self._finish(outcome)
+        if problem is not None:
+            yield Failed(problem)
+        elif not whole:
+            yield Failed(MalformedDataSet("the metadata holds no instance"))
+
+    def keep_document(self, data: bytes) -> None:
+        """Raises `TooLarge`, `StorageError`."""
+        if self._documents.length + len(data) > MAX_METADATA_BYTES:
+            raise TooLarge(
+                f"the metadata of one request is larger than {MAX_METADATA_BYTES} bytes;"
+                " send several requests, or application/dicom"
+            )
+        self._documents.write(data)
+
+    @property
+    def documents_length(self) -> int:
+        return self._documents.length
+
+    def _instance(self, attributes: Any) -> Failed | PendingInstance:
+        self._instances += 1
+        if self._instances > MAX_PARTS:
+            raise TooLarge(f"more than {MAX_PARTS} instances in one request; send several")
+        instance = PendingInstance(
+            (),
+            _uid(attributes, "00080016"),
+            _uid(attributes, "00080018"),
+            _uid(attributes, "00020010") or _uid(attributes, "00083002"),
+            _number_of_frames(attributes),
+        )
+        try:
+            pieces = encoded_data_set(attributes)
+            is_compressed = transfer_syntax(instance.transfer_syntax_uid).is_encapsulated
+            pixel_data = attributes.get("7FE00010") or attributes.get("7fe00010") or {}
+            if is_compressed and "InlineBinary" in pixel_data:
+                raise MalformedDataSet("(7FE0,0010) is inline; compressed frames come as parts of their media type")
+            references = [piece for piece in pieces if isinstance(piece, BulkReference)]
+            self._check_links(references)
+            kept: list[Range | BulkReference] = []
+            for piece in pieces:
+                if isinstance(piece, BulkReference):
+                    kept.append(piece)
+                    continue
+                kept.append(Range(self._encoded.length, len(piece)))
+                self._encoded.write(piece)
+        except PacsError as problem:
+            return self._failed(instance, problem)
+        instance.pieces = tuple(kept)
+        for reference in references:
+            self._link(instance, reference)
+        return instance
+
+    def _check_links(self, references: Sequence[BulkReference]) -> None:
+        self._links += len(references)
+        if self._links > _MAX_LINKS:
+            raise TooLarge(f"more than {_MAX_LINKS} BulkDataURIs in one request; send several")
+        if any(reference.uri in self._locations and self._locations[reference.uri].parts for reference in references):
+            raise MalformedDataSet("the metadata came after a part that it refers to; all metadata comes first")
+
+    def _link(self, instance: PendingInstance, reference: BulkReference) -> None:
+        location = self._locations.setdefault(reference.uri, _Location(reference.uri))
+        if reference.uri not in instance.missing:
+            instance.missing.add(reference.uri)
+            location.instances.append(instance)
+            location.waiting += 1
+        if reference.tag == PIXEL_DATA and not reference.is_nested:
+            location.frames = max(location.frames, instance.number_of_frames)
+
+    # -- bulk data
+
+    def find(self, uri: str) -> tuple[_Location | None, int]:
+        """Who waits for a part with this Content-Location, and the frame that it names (0: none)."""
+        location = self._locations.get(uri)
+        if location is None and (match := _FRAME.match(uri)):
+            return self._locations.get(match[1]), int(match[2])
+        return location, 0
+
+    def keep_bulk_data(self, data: bytes) -> None:
+        """Raises `TooLarge`, `StorageError`."""
+        self._bulk.write(data)
+
+    @property
+    def bulk_length(self) -> int:
+        return self._bulk.length
+
+    def take(self, location: _Location, part: BulkPart) -> Outcomes:
+        """A part came whole: the instances that it completes."""
+        if location.is_complete or part.frame_number in location.frame_numbers:
+            yield from self.fail(location, MalformedDataSet("two parts have the Content-Location of one BulkDataURI"))
+            return
+        if part.frame_number:
+            location.frame_numbers.add(part.frame_number)
+        if not location.parts:
+            self._in_spool.update(instance for instance in location.instances if not instance.is_decided)
+        location.parts.append(part)
+        if location.is_complete:
+            for instance in location.instances:
+                instance.missing.discard(location.uri)
+                if not instance.missing and not instance.is_decided:
+                    yield self._finish(instance)
+        self._give_back()
+
+    def fail(self, location: _Location, problem: PacsError) -> Outcomes:
+        """What came for this URI is of no use: who still waits for anything fails, who is stored gets a warning."""
+        if location.is_failed:
+            return
+        location.is_failed = True
+        for instance in location.instances:
+            if not instance.is_decided:
+                yield self._failed(instance, problem)
+            elif instance.sop_instance_uid:
+                self._warnings[instance.sop_instance_uid] = f"{problem}; the first one was stored"
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """Empty the spool of bulk data when no instance waits for anything in it."""
+        if not self._in_spool:
+            self._bulk.clear()
+
+    # -- instances
+
+    def _finish(self, instance: PendingInstance) -> Failed | Ready:
+        parts = {uri: self._locations[uri].parts for uri in _uris(instance)}
+        try:
+            syntax = check_pixel_data(instance, parts, self._bulk)
+            reception = self._ingest.begin(self._source, syntax, study_instance_uid=self._study_instance_uid)
+            try:
+                write_data_set(instance, parts, self._encoded, self._bulk, reception.write)
+            except BaseException:
+                reception.abort()
+                raise
+        except PacsError as problem:
+            return self._failed(instance, problem)
+        self._decide(instance)
+        return Ready(reception, instance.sop_class_uid, instance.sop_instance_uid)
+
+    def _decide(self, instance: PendingInstance) -> None:
+        instance.is_decided = True
+        self._in_spool.discard(instance)
+        for uri in _uris(instance):
+            self._locations[uri].waiting -= 1
+
+    def _failed(self, instance: PendingInstance, problem: PacsError) -> Failed:
+        self._decide(instance)
+        return Failed(problem, instance.sop_class_uid, instance.sop_instance_uid)
+
+
+class MetadataPart:
+    """A part that describes instances."""
+
+    def __init__(self, owner: MetadataParts, media_type: str) -> None:
+        self._owner = owner
+        self._media_type = media_type
+        self._start = owner.documents_length
+        self._problem: PacsError | None = None
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes; after a failure they are dropped."""
+        if self._problem is None:
+            try:
+                self._owner.keep_document(data)
+            except PacsError as problem:
+                self._problem = problem
+
+    def end(self) -> Outcomes:
+        """The part is complete."""
+        if self._problem is not None:
+            return iter([Failed(self._problem)])
+        return self._owner.read_document(self._media_type, self._start, self._owner.documents_length - self._start)
+
+    def abort(self) -> None:
+        pass
+
+
+class BulkDataPart:
+    """A part that is a value, or a frame, of instances described before it."""
+
+    def __init__(
+        self, owner: MetadataParts, uri: str, media_type: str, syntax: str, problem: PacsError | None = None
+    ) -> None:
+        self._owner = owner
+        self._location, self._frame_number = owner.find(uri) if uri else (None, 0)
+        self._media_type = media_type or OCTET_STREAM
+        self._transfer_syntax_uid = syntax
+        self._start = owner.bulk_length
+        self._problem = problem
+        if problem is None and self._location is None:
+            name = f"with the Content-Location {uri[:200]!r}" if uri else "without a Content-Location"
+            self._problem = InvalidRequest(f"A part {name} belongs to no BulkDataURI of the metadata before it")
+            if not uri and not media_type:
+                self._problem = UnsupportedMedia("A part has neither Content-Type nor Content-Location")
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes; those that nobody waits for are dropped."""
+        location = self._location
+        if self._problem is not None or location is None or location.is_complete or not location.waiting:
+            return
+        try:
+            self._owner.keep_bulk_data(data)
+        except PacsError as problem:
+            self._problem = problem
+
+    def end(self) -> Outcomes:
+        """The part is complete."""
+        if self._location is None:
+            return iter([Failed(self._problem)] if self._problem is not None else [])
+        if self._problem is not None:
+            return self._owner.fail(self._location, self._problem)
+        if not self._location.waiting and not self._location.is_complete:
+            return iter(())  # its instances have failed already, and are told why
+        length = self._owner.bulk_length - self._start
+        part = BulkPart(self._start, length, self._media_type, self._transfer_syntax_uid, self._frame_number)
+        return self._owner.take(self._location, part)
+
+    def abort(self) -> None:
+        pass
+
+
+def _text_of(header: str) -> str:
+    """A header field, which comes as Latin-1, as the UTF-8 that a URI with other letters is written in."""
+    try:
+        return header.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return header
+
+
+def _uris(instance: PendingInstance) -> set[str]:
+    return {piece.uri for piece in instance.pieces if isinstance(piece, BulkReference)}
+
+
+def _first(attributes: Any, key: str) -> Any:
+    attribute = attributes.get(key) if isinstance(attributes, dict) else None
+    values = attribute.get("Value") if isinstance(attribute, dict) else None
+    return values[0] if isinstance(values, list) and values else None
+
+
+def _uid(attributes: Any, key: str) -> str:
+    """A UID of the data set, empty when it is none: it is only used where it is one."""
+    value = _first(attributes, key)
+    try:
+        return checked_uid(value, key) if isinstance(value, str) else ""
+    except InvalidIdentity:
+        return ""
+
+
+def _number_of_frames(attributes: Any) -> int:
+    value = _first(attributes, "00280008")
+    try:
+        return max(1, int(value)) if isinstance(value, int | float | str) else 1
+    except (ValueError, OverflowError):
+        return 1
