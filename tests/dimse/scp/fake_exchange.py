@@ -14,7 +14,7 @@ from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 
 from pacs.dimse.messages.command import CommandSet, response_to
-from pacs.dimse.scp.service import Peer, PresentationContext
+from pacs.dimse.scp.service import FollowUp, Peer, PresentationContext
 from pacs.errors import NotFound, TooLarge
 from pacs.model import InstanceKey, Location, Principal, StoredInstance
 
@@ -49,6 +49,7 @@ class FakeExchange:
     store_status: Callable[[str], int] = lambda _uid: 0
     responses: list[tuple[CommandSet, bytes | None]] = field(default_factory=list)
     stored: list[tuple[PresentationContext, CommandSet, bytes]] = field(default_factory=list)
+    later: list[FollowUp] = field(default_factory=list)
 
     @property
     def peer(self) -> Peer:
@@ -66,6 +67,9 @@ class FakeExchange:
 
     def is_cancelled(self) -> bool:
         return self.cancel_after is not None and len(self.responses) >= self.cancel_after
+
+    def afterwards(self, follow_up: FollowUp) -> None:
+        self.later.append(follow_up)
 
     def sub_operation(
         self, context: PresentationContext, request: CommandSet, data_set: Sequence[memoryview]
