@@ -6,6 +6,7 @@ Every error answer of this door is ``{"error": what was wrong, "hint": what to d
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -50,6 +51,8 @@ _HINT: Mapping[int, str] = {
     507: "Nothing was stored; try again when the operator has made room.",
 }
 _RETRY_AFTER_S = 5
+_QUOTED = re.compile(r"'.*'|\".*\"", re.DOTALL)
+"""Values as `repr` writes them, from the first quote to the last."""
 
 
 def status_of(error: BaseException) -> int:
@@ -96,4 +99,6 @@ def log_refusal(error: BaseException, status: int, method: str, path: str) -> No
     elif status in (404, 406):
         log.event("request refused", error=error, **fields)
     else:
-        log.warning("request refused", reason=f"{type(error).__name__}: {error}", **fields)
+        # The asker sees the value that was wrong; the log does not, as it may be about a patient.
+        reason = _QUOTED.sub("'...'", str(error)) if isinstance(error, errors.InvalidRequest) else str(error)
+        log.warning("request refused", reason=f"{type(error).__name__}: {reason}", **fields)
