@@ -56,17 +56,23 @@ class ApplicationEntities:
             raise UnknownApplicationEntity(f"calling AE title {calling!r} is no AE title", is_called=False)
         if self._takes_anybody:
             return Principal(calling, DEFAULT_HOSPITAL)
-        peers = self._peers.get(calling)
-        if not peers:
+        if not self._peers.get(calling):
             raise UnknownApplicationEntity(
                 f"calling AE title {calling!r} is not in dicom.peers; add it there to let it in", is_called=False
             )
-        for peer in peers:
+        peer = self.peer(calling, address)
+        if peer is None:
+            raise UnknownApplicationEntity(
+                f"{calling!r} comes from {address}, which dicom.peers does not name for it", is_called=False
+            )
+        return Principal(calling, peer.hospital)
+
+    def peer(self, calling: str, address: str) -> PeerSettings | None:
+        """What the settings say of `calling` at `address`; None where they name no such peer."""
+        for peer in self._peers.get(calling.strip(" "), ()):
             if peer.host is None or _is_same_host(peer.host, address):
-                return Principal(calling, peer.hospital)
-        raise UnknownApplicationEntity(
-            f"{calling!r} comes from {address}, which dicom.peers does not name for it", is_called=False
-        )
+                return peer
+        return None
 
 
 def _is_same_host(configured: str, address: str) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -20,6 +22,7 @@ from pacs.dimse.messages.message import CommandReceived, DataSetPiece, MessageRe
 from pacs.dimse.messages.status import Status, comment, status_of
 from pacs.dimse.negotiation import negotiate
 from pacs.dimse.pace import Pace
+from pacs.dimse.priorities import Priorities, Priority
 from pacs.dimse.scp.service import AssociationLost, Peer, Service
 from pacs.dimse.upper_layer import pdu
 from pacs.dimse.upper_layer.association import Association
@@ -39,8 +42,8 @@ _ABORT_LINGER_S = 5.0
 class Admission(Protocol):
     """Counts associations against the limit."""
 
-    def enter(self, conversation: Conversation) -> bool:
-        """Whether there is room for one more; if so it is counted."""
+    def enter(self, conversation: Conversation, calling: str, address: str) -> str | None:
+        """Count one more of this peer; when there is no room, which limit says so."""
 
     def leave(self, conversation: Conversation) -> None:
         """It is over; may be called more than once."""
@@ -56,6 +59,9 @@ class Door:
     """By abstract syntax; any storage SOP class goes to `storage`."""
     storage: Service
     admission: Admission
+    priorities: Priorities
+    priority: Callable[[str, str], Priority]
+    """Of (calling AE title, IP address)."""
     tls: ssl.SSLContext | None = None
 
 
@@ -86,6 +92,10 @@ class Conversation:
         )
         self._pace = Pace(door.settings.data_timeout_s, door.settings.least_bytes_per_s)
         self._reader = MessageReader()
+        self._waiting: deque[CommandReceived] = deque()
+        """Requests that came while another one was being answered; at most as many as the operations window has."""
+        self._window = 1
+        self._priority = Priority.NORMAL
         self._follow_ups = FollowUps(self._connection)
         self._tally = _Tally()
         self._lock = threading.Lock()
@@ -148,6 +158,9 @@ class Conversation:
         if principal is None:
             return None
         negotiated = negotiate(request, self._door.services.keys(), self._settings.max_pdu)
+        operations = negotiated.accept.user_information.asynchronous_operations
+        self._window = operations[0] if operations else 1
+        self._priority = self._door.priority(request.calling_ae_title, self._address)
         self._association.accept(negotiated.accept)
         log.event(
             "association accepted",
@@ -173,9 +186,8 @@ class Conversation:
             self._reject(pdu.NO_REASON_GIVEN, f"a maximum PDU length of {max_pdu_length} is too short")
         elif self._is_stopping:
             self._reject(pdu.TEMPORARY_CONGESTION, self._why_stopped)
-        elif not self._door.admission.enter(self):
-            limit = self._settings.max_associations
-            self._reject(pdu.LOCAL_LIMIT_EXCEEDED, f"dicom.max_associations ({limit}) are open")
+        elif limit := self._door.admission.enter(self, request.calling_ae_title, self._address):
+            self._reject(pdu.LOCAL_LIMIT_EXCEEDED, limit)
         else:
             return principal
         return None
@@ -188,14 +200,13 @@ class Conversation:
 
     def _serve(self, peer: Peer) -> None:
         """Answer requests until the peer releases."""
-        request: CommandReceived | None = None
         while True:
-            request = request or self._next_request()
+            request = self._waiting.popleft() if self._waiting else self._next_request()
             if request is None:
                 self._association.respond_to_release()
                 self._log_end("association released")
                 return
-            request = self._answer(peer, request)
+            self._answer(peer, request)
 
     def _next_request(self) -> CommandReceived | None:
         """Wait for a request; None when the peer wants to release instead."""
@@ -253,15 +264,26 @@ class Conversation:
                 self._follow_ups.go_on()
         return self._connection.next_event(timeout_s, deadline=deadline)
 
-    def _answer(self, peer: Peer, request: CommandReceived) -> CommandReceived | None:
-        """Answer one request whole; returns the next one when it has come meanwhile."""
+    def _answer(self, peer: Peer, request: CommandReceived) -> None:
+        """Answer one request whole; what came meanwhile waits its turn."""
         context = peer.contexts[request.context_id]
         service = self._door.services.get(context.abstract_syntax, self._door.storage)
-        exchange = LiveExchange(self._connection, self._reader, peer, request, self._pace)
+        is_storage = service is self._door.storage
+        exchange = LiveExchange(
+            self._connection,
+            self._reader,
+            peer,
+            request,
+            self._pace,
+            window=self._window,
+            give_way=self._give_way if is_storage else None,
+            earlier=self._follow_ups,
+        )
         self._tally.requests += 1
         command = request.command
         try:
-            service.serve(exchange)
+            with self._door.priorities.message(self._priority) if is_storage else contextlib.nullcontext():
+                service.serve(exchange)
             if not exchange.is_answered:
                 raise RuntimeError(f"{type(service).__name__} sent no final response")
         except AssociationLost:
@@ -274,7 +296,10 @@ class Conversation:
             self._fail(exchange, Status.PROCESSING_FAILURE, "internal error; the archive's log says more")
         for follow_up in exchange.follow_ups:
             self._follow_ups.add(follow_up)
-        return exchange.next_request
+        self._waiting += exchange.next_requests
+
+    def _give_way(self) -> None:
+        self._door.priorities.give_way(self._priority)
 
     def _fail(self, exchange: LiveExchange, status: Status, why: str) -> None:
         self._tally.failed += 1

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 
 from pacs.dimse.connection import Connection, Silence
+from pacs.dimse.follow_ups import FollowUps
 from pacs.dimse.messages.command import CommandField, CommandSet
 from pacs.dimse.messages.message import CommandReceived, DataSetPiece, MessageReader
 from pacs.dimse.messages.status import is_pending
 from pacs.dimse.pace import Pace
+from pacs.dimse.priorities import STEP_BYTES
 from pacs.dimse.scp.service import AssociationLost, FollowUp, Peer, PresentationContext
 from pacs.dimse.upper_layer.events import DataReceived, Event
 from pacs.errors import InvalidRequest, ProtocolViolation, TooLarge
@@ -25,28 +28,44 @@ class LiveExchange:
         peer: Peer,
         request: CommandReceived,
         pace: Pace,
+        *,
+        window: int = 1,
+        give_way: Callable[[], None] | None = None,
+        earlier: FollowUps | None = None,
     ) -> None:
+        """`window` is how many operations the peer may have open, `give_way` is called before every `STEP_BYTES`.
+
+        A response that comes now may belong to one of the `earlier` follow-ups.
+        """
         self.peer: Peer = peer
         self.context: PresentationContext = peer.contexts[request.context_id]
         self.command: CommandSet = request.command
         self.is_answered = False
         """The final response has been sent."""
-        self.next_request: CommandReceived | None = None
-        """A request that came while this one was being answered; its data set has not been read."""
+        self.next_requests: deque[CommandReceived] = deque()
+        """Requests that came while this one was being answered; the last one's data set has not been read."""
         self.follow_ups: list[FollowUp] = []
         """What the service still has to tell."""
         self._connection = connection
         self._reader = reader
         self._pace = pace
+        self._window = window
+        self._give_way = give_way
+        self._earlier = earlier
         self._is_data_set_unread = request.command.has_data_set
         self._is_cancelled = False
 
     def fragments(self) -> Iterator[memoryview]:
+        read_bytes = 0
         while self._is_data_set_unread:
+            if self._give_way is not None and read_bytes >= STEP_BYTES:
+                read_bytes = 0
+                self._give_way()
             piece = self._receive(self._next_event())
             if not isinstance(piece, DataSetPiece):
                 raise self._violation("command set in the middle of a data set")
             self._is_data_set_unread = not piece.is_last
+            read_bytes += len(piece.data)
             yield piece.data
 
     def read_data_set(self, limit_bytes: int) -> bytes:
@@ -75,7 +94,7 @@ class LiveExchange:
         self.follow_ups.append(follow_up)
 
     def is_cancelled(self) -> bool:
-        while not self._is_cancelled and not self._is_data_set_unread and self.next_request is None:
+        while not self._is_cancelled and not self._is_data_set_unread and self._may_read_on:
             event = self._connection.event_if_any()
             if event is None:
                 break
@@ -84,6 +103,12 @@ class LiveExchange:
                 return True
             self._take_command(event)
         return self._is_cancelled
+
+    @property
+    def _may_read_on(self) -> bool:
+        """Whether what comes next is the beginning of a message that there is a place for."""
+        waiting = self.next_requests
+        return not waiting or (len(waiting) < self._window and not waiting[-1].command.has_data_set)
 
     def sub_operation(
         self, context: PresentationContext, request: CommandSet, data_set: Sequence[memoryview]
@@ -104,19 +129,19 @@ class LiveExchange:
     def _take_command(self, event: Event) -> CommandSet | None:
         """Note a C-CANCEL-RQ or a further request; return a response."""
         received = self._receive(event)
-        if received is None:
-            return None
-        if not isinstance(received, CommandReceived):
-            raise self._violation("data set without its command set")
         try:
+            if received is None or (self._earlier is not None and self._earlier.take(received)):
+                return None
+            if not isinstance(received, CommandReceived):
+                raise ProtocolViolation("data set without its command set")
             if received.command.is_response:
                 received.command.status  # noqa: B018 -- a response without its status or number is no response
                 received.command.message_id_being_responded_to  # noqa: B018
                 return received.command
             if received.command.command_field != CommandField.C_CANCEL_RQ:
-                if self.next_request is not None:
+                if not self._may_read_on:
                     raise self._violation("more requests than the operations window allows")
-                self.next_request = received
+                self.next_requests.append(received)
             elif received.command.message_id_being_responded_to == self.command.message_id:
                 self._is_cancelled = True
         except ProtocolViolation as problem:

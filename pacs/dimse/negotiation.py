@@ -24,6 +24,8 @@ SERVICE_TRANSFER_SYNTAXES = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LI
 """What identifiers and other data sets of services come in, and what instances can be decoded to; they come in any."""
 
 _ACCEPTANCE, _ABSTRACT_SYNTAX_NOT_SUPPORTED, _TRANSFER_SYNTAXES_NOT_SUPPORTED = 0, 3, 4
+MAX_OPERATIONS = 16
+"""Requests of one peer that may be open: they wait, mostly unread, so they cost nothing; a line of 100 ms is filled."""
 _STORAGE_INFORMATION = bytes((2, 0, 3, 0, 0, 0))
 """Level 2 (every attribute is kept), signatures stay as they are, no coercion (PS3.4 B.3.1)."""
 
@@ -65,11 +67,13 @@ def negotiate(request: AssociateRequest, services: Collection[str], max_pdu_leng
             result.transfer_syntax,
             is_scu=role is not None and role.is_scp and is_storage,
         )
+    asked = request.user_information.asynchronous_operations
     accepted = {context.abstract_syntax for context in contexts.values()}
     information = UserInformation(
         max_pdu_length=max_pdu_length,
         implementation_class_uid=IMPLEMENTATION_CLASS_UID,
         implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+        asynchronous_operations=None if asked is None else _operations(asked, contexts.values()),
         roles=tuple(roles.values()),
         extended=tuple(
             ExtendedNegotiation(extended.sop_class_uid, _STORAGE_INFORMATION)
@@ -80,6 +84,16 @@ def negotiate(request: AssociateRequest, services: Collection[str], max_pdu_leng
     )
     accept = AssociateAccept(request.called_ae_title, request.calling_ae_title, tuple(results), information)
     return Negotiated(accept, contexts)
+
+
+def _operations(asked: tuple[int, int], contexts: Iterable[PresentationContext]) -> tuple[int, int]:
+    """How many operations the peer may have open, and we (PS3.7 D.3.3.3); 0 asks for as many as can be had.
+
+    We have one. So has a peer that is to receive instances on this association: what it asks meanwhile would stand,
+    with its data set, in front of the responses that we wait for.
+    """
+    most = 1 if any(context.is_scu for context in contexts) else MAX_OPERATIONS
+    return min(asked[0] or most, most), 1
 
 
 def _is_received_by_peer(

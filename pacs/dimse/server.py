@@ -10,7 +10,9 @@ import time
 from collections.abc import Mapping
 
 from pacs import log
+from pacs.access.application_entities import ApplicationEntities
 from pacs.dimse.conversation import Conversation, Door, Identify
+from pacs.dimse.priorities import Priorities, Priority
 from pacs.dimse.scp.service import Service
 from pacs.dimse.tls import server_context
 from pacs.settings import DicomSettings
@@ -43,11 +45,14 @@ class DimseServer:
     ) -> None:
         self._listening = listening
         self._settings = settings
-        self._door = Door(settings, identify, services, storage, self, server_context(settings))
+        self._entities = ApplicationEntities(settings)
+        tls = server_context(settings)
+        self._door = Door(settings, identify, services, storage, self, Priorities(), self._priority_of, tls)
         self._lock = threading.Lock()
         self._all_over = threading.Condition(self._lock)
         self._unassociated: dict[Conversation, None] = {}
-        self._associated: set[Conversation] = set()
+        self._associated: dict[Conversation, tuple[str, str]] = {}
+        """By conversation, the AE title and address it counts for."""
         self._alive: set[Conversation] = set()
         self._is_stopping = False
         self._numbers = itertools.count(1)
@@ -92,18 +97,26 @@ class DimseServer:
 
     # -- the limits: `Admission`
 
-    def enter(self, conversation: Conversation) -> bool:
+    def enter(self, conversation: Conversation, calling: str, address: str) -> str | None:
+        settings, peer = self._settings, (calling, address)
         with self._lock:
             self._unassociated.pop(conversation, None)
-            if len(self._associated) >= self._settings.max_associations:
-                return False
-            self._associated.add(conversation)
-            return True
+            if len(self._associated) >= settings.max_associations:
+                return f"dicom.max_associations ({settings.max_associations}) are open"
+            if sum(other == peer for other in self._associated.values()) >= settings.max_associations_per_peer:
+                limit = settings.max_associations_per_peer
+                return f"dicom.max_associations_per_peer ({limit}) of {calling!r} at {address} are open"
+            self._associated[conversation] = peer
+            return None
 
     def leave(self, conversation: Conversation) -> None:
         with self._lock:
             self._unassociated.pop(conversation, None)
-            self._associated.discard(conversation)
+            self._associated.pop(conversation, None)
+
+    def _priority_of(self, calling: str, address: str) -> Priority:
+        peer = self._entities.peer(calling, address)
+        return Priority[peer.priority.upper()] if peer is not None else Priority.NORMAL
 
     # -- accepting
 
@@ -150,6 +163,6 @@ class DimseServer:
     def _ended(self, conversation: Conversation) -> None:
         with self._all_over:
             self._unassociated.pop(conversation, None)
-            self._associated.discard(conversation)
+            self._associated.pop(conversation, None)
             self._alive.discard(conversation)
             self._all_over.notify_all()

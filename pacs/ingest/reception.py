@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pacs.errors import IdentityMismatch, MalformedDataSet, StorageError, TooLarge
 from pacs.ingest.description import Description, describe
+from pacs.ingest.memory import MemoryInFlight
 from pacs.model import Source, Stored
 from pacs.settings import IngestSettings
 from pacs.storage.disk import Bytes
@@ -44,7 +45,8 @@ class Keeper(Protocol):
 class Reception:
     """Not thread-safe. A context manager that aborts when `commit` was not reached.
 
-    The first bytes stay in memory; past `memory_bytes_per_instance` all go on to disk as they come.
+    The first bytes stay in memory; past `memory_bytes_per_instance`, or when all receptions together hold as much as
+    they may (`memory_bytes_in_flight`), all go on to disk as they come.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Reception:
         keeper: Keeper,
         store: SegmentStore,
         settings: IngestSettings,
+        memory: MemoryInFlight,
     ) -> None:
         self.source = source
         self.transfer_syntax_uid = transfer_syntax_uid
@@ -64,6 +67,7 @@ class Reception:
         self._keeper = keeper
         self._store = store
         self._settings = settings
+        self._memory = memory
         self._digest = hashlib.sha256()
         self._in_memory = bytearray()
         self._large: LargeSegment | None = None
@@ -103,13 +107,15 @@ class Reception:
         self._digest.update(fragment)
         if self._large is not None:
             self._large.write(fragment)
-        elif received > self._settings.memory_bytes_per_instance:
+        elif received <= self._settings.memory_bytes_per_instance and self._memory.take(
+            len(fragment), held=self.received_bytes
+        ):
+            self._in_memory += fragment
+        else:
             self._large = self._store.begin_large(self.source.principal.hospital)
             self._large.write(self._in_memory)
-            self._in_memory = bytearray()
+            self._forget()
             self._large.write(fragment)
-        else:
-            self._in_memory += fragment
         self.received_bytes = received
 
     def commit(self) -> Stored:
@@ -133,10 +139,14 @@ class Reception:
     def abort(self) -> None:
         """Forget what came; nothing of it stays. Does nothing after `commit`."""
         self._is_open = False
-        self._in_memory = bytearray()
+        self._forget()
         if self._large is not None:
             self._large.discard()
             self._large = None
+
+    def _forget(self) -> None:
+        self._memory.give_back(len(self._in_memory))
+        self._in_memory = bytearray()
 
     def settle_large(self) -> None:
         """The large segment's row is there (or may be): it is no longer ours to discard."""

@@ -127,8 +127,9 @@ class RawPeer:
         contexts: tuple[ProposedContext, ...] = CONTEXTS,
         roles: tuple[RoleSelection, ...] = (),
         max_pdu_length: int = 16384,
+        operations: tuple[int, int] | None = None,
     ) -> Event | None:
-        information = UserInformation(max_pdu_length, "1.2.3", "TESTER", roles=roles)
+        information = UserInformation(max_pdu_length, "1.2.3", "TESTER", operations, roles=roles)
         self.association.request(pdu.AssociateRequest(called, calling, contexts, information))
         self.association.connected()
         self.flush()

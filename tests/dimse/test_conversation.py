@@ -297,3 +297,82 @@ def test_a_peer_that_goes_away_in_the_middle_of_a_store_leaves_nothing(ingest: M
             assert other.ask(CT_CONTEXT, _store("1.2.4"), b"ab").status == 0
     assert ingest.kept == {"1.2.4": b"ab"}
     assert ingest.aborted == 1
+
+
+def _abort_while_dripping(peer: RawPeer, drip: bytes) -> bool:
+    """Whether an A-ABORT comes although a byte is sent every tenth of a second."""
+    peer.socket.settimeout(0.1)
+    for byte in drip:
+        peer.socket.sendall(bytes((byte,)))
+        try:
+            return peer.socket.recv(10)[:1] == b"\x07"
+        except TimeoutError:
+            pass
+    return False
+
+
+def test_a_drip_ends_as_silence_does(ingest: MemoryIngest) -> None:
+    with serving(ingest, data_timeout_s=0.4, least_bytes_per_s=1000.0) as server, RawPeer(server) as peer:
+        peer.associate()
+        peer.send(CT_CONTEXT, _store("1.2.3"))
+        peer.socket.sendall(pdu.HEADER.pack(4, 10006) + pdu.PDV_HEADER.pack(10002, CT_CONTEXT, 2))
+        assert _abort_while_dripping(peer, bytes(40))
+    assert ingest.kept == {}
+
+
+def test_a_slow_line_is_no_drip(ingest: MemoryIngest) -> None:
+    """The control: the same pauses, more bytes, for three times the limit."""
+    with serving(ingest, data_timeout_s=0.4, least_bytes_per_s=1000.0) as server, RawPeer(server) as peer:
+        peer.associate()
+        peer.send(CT_CONTEXT, _store("1.2.3"))
+        peer.socket.sendall(pdu.HEADER.pack(4, 6006) + pdu.PDV_HEADER.pack(6002, CT_CONTEXT, 2))
+        waiting = threading.Event()
+        for _ in range(12):
+            waiting.wait(0.1)
+            peer.socket.sendall(bytes(500))
+        assert peer.receive()[0].status == 0
+
+
+def test_a_drip_of_a_header_ends_the_idle_association(ingest: MemoryIngest) -> None:
+    with serving(ingest, idle_timeout_s=0.4) as server, RawPeer(server) as peer:
+        peer.associate()
+        assert _abort_while_dripping(peer, pdu.HEADER.pack(4, 100) + pdu.PDV_HEADER.pack(94, CT_CONTEXT, 2))
+
+
+def test_a_window_of_operations_is_served_in_order(ingest: MemoryIngest) -> None:
+    with serving(ingest) as server, RawPeer(server) as peer:
+        accepted = peer.associate(operations=(8, 8))
+        assert isinstance(accepted, AssociationAccepted)
+        assert accepted.accept.user_information.asynchronous_operations == (8, 1)
+        for number in range(1, 9):
+            peer.send(CT_CONTEXT, _store(f"1.2.{number}", number), bytes((number,)) * 50_000)
+        peer.send(ECHO_CONTEXT, c_echo_rq(9))
+        answers = [peer.receive()[0] for _ in range(9)]
+    assert [(answer.message_id_being_responded_to, answer.status) for answer in answers] == [
+        (number, 0) for number in range(1, 10)
+    ]
+    assert {uid: data[0] for uid, data in ingest.kept.items()} == {f"1.2.{number}": number for number in range(1, 9)}
+
+
+def test_requests_during_a_search_wait_their_turn(ingest: MemoryIngest) -> None:
+    """The search looks for a cancellation, so it reads; it reads no further than it has places for."""
+    may_end = threading.Event()
+
+    def find(exchange: Exchange) -> None:
+        exchange.read_data_set(1000)
+        while not may_end.wait(0.01):
+            assert not exchange.is_cancelled()
+        exchange.is_cancelled()
+        exchange.respond(response_to(exchange.command, 0))
+
+    with serving(ingest, {FIND: Acting(find)}) as server, RawPeer(server) as peer:
+        peer.associate(operations=(4, 1))
+        peer.send(FIND_CONTEXT, c_find_rq(1, FIND), b"keys")
+        for number in (2, 3):
+            peer.send(ECHO_CONTEXT, c_echo_rq(number))
+        peer.send(CT_CONTEXT, _store("1.2.4", 4), bytes(300_000))
+        for number in range(5, 30):
+            peer.send(ECHO_CONTEXT, c_echo_rq(number))
+        may_end.set()
+        assert [peer.receive()[0].message_id_being_responded_to for _ in range(29)] == list(range(1, 30))
+    assert ingest.kept == {"1.2.4": bytes(300_000)}

@@ -116,11 +116,22 @@ def test_extended_negotiation_of_storage_says_that_everything_is_kept() -> None:
     assert accept.user_information.extended == (ExtendedNegotiation(CT, b"\2\0\3\0\0\0"),)
 
 
-def test_asynchronous_operations_are_not_negotiated() -> None:
-    accept = negotiate(
-        _request(ProposedContext(1, CT, (EXPLICIT,)), asynchronous_operations=(8, 8)), SERVICES, 131072
-    ).accept
-    assert accept.user_information.asynchronous_operations is None
+@pytest.mark.parametrize(
+    ("asked", "roles", "answered"),
+    [
+        (None, (), None),
+        ((1, 1), (), (1, 1)),
+        ((8, 8), (), (8, 1)),
+        ((0, 0), (), (16, 1)),
+        ((65535, 3), (), (16, 1)),
+        ((8, 8), (RoleSelection(CT, is_scu=True, is_scp=True),), (1, 1)),
+    ],
+)
+def test_the_operations_window_is_answered_when_asked(
+    asked: tuple[int, int] | None, roles: tuple[RoleSelection, ...], answered: tuple[int, int] | None
+) -> None:
+    request = _request(ProposedContext(1, CT, (EXPLICIT,)), asynchronous_operations=asked, roles=roles)
+    assert negotiate(request, SERVICES, 131072).accept.user_information.asynchronous_operations == answered
 
 
 def test_every_storage_class_in_every_transfer_syntax_is_answered_at_once() -> None:

@@ -53,6 +53,21 @@ def test_one_association_too_many_is_told_to_come_back(ingest: MemoryIngest) -> 
             assert isinstance(third.associate(), AssociationAccepted)
 
 
+def test_one_peer_does_not_fill_the_house(ingest: MemoryIngest) -> None:
+    with serving(ingest, max_associations_per_peer=2) as server:
+        greedy = [RawPeer(server) for _ in range(2)]
+        for peer in greedy:
+            assert isinstance(peer.associate(calling="GREEDY"), AssociationAccepted)
+        with RawPeer(server) as third, RawPeer(server) as other:
+            assert third.associate(calling="GREEDY") == AssociationRejected(pdu.LOCAL_LIMIT_EXCEEDED)
+            assert isinstance(other.associate(calling="OTHER"), AssociationAccepted)
+        greedy[0].release()
+        with RawPeer(server) as again:
+            assert isinstance(again.associate(calling="GREEDY"), AssociationAccepted)
+        for peer in greedy:
+            peer.socket.close()
+
+
 def test_silent_connections_make_room_for_honest_ones(ingest: MemoryIngest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "MAX_UNASSOCIATED", 3)
     with serving(ingest, max_associations=1) as server:

@@ -236,6 +236,20 @@ def test_a_large_instance_goes_through_a_segment_of_its_own(open_archive, tmp_pa
     assert pydicom.dcmread(io.BytesIO(bytes(archive.store.view(row.location)))).SOPInstanceUID == "1.2.3.1"
 
 
+def test_when_all_memory_is_taken_small_instances_go_on_on_disk_and_all_is_given_back(
+    open_archive, tmp_path: Path
+) -> None:
+    archive = open_archive(memory_bytes_in_flight=1 << 20)
+    content = encoded(2, pixel_bytes=1 << 19)
+    with archive.ingest.begin(SOURCE, EXPLICIT) as holder:
+        holder.write(encoded(1, pixel_bytes=700_000))
+        assert list(tmp_path.glob("objects/*/*.tar")) == []
+        assert archive.send(content).outcome is Outcome.STORED
+        assert len(list(tmp_path.glob("objects/*/*.tar"))) == 1, "in a segment of its own"
+    assert archive.ingest._memory.taken_bytes == 0
+    assert archive.send(content).outcome is Outcome.ALREADY_THERE
+
+
 def test_the_row_comes_after_the_sync(open_archive) -> None:
     disk = FaultyDisk()
     archive = open_archive(disk=disk)

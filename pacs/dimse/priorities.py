@@ -1,0 +1,66 @@
+"""Who goes first: while a higher priority sends, a lower one is read less."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+
+
+class Priority(IntEnum):
+    LOW = 0
+    NORMAL = 1
+    HIGH = 2
+
+
+_STILL_SENDING_S = 0.1
+"""After an answer: a scanner's next slice comes within this time."""
+_LONGEST_PAUSE_S = {Priority.LOW: 0.5, Priority.NORMAL: 0.05}
+"""Per message, or per `STEP_BYTES` of a large one: so much goes on however long others send, and no peer times out."""
+STEP_BYTES = 1 << 20
+
+
+class Priorities:
+    """The messages that are being received by one server; thread-safe."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._in_hand = dict.fromkeys(Priority, 0)
+        self._last = dict.fromkeys(Priority, float("-inf"))
+        self._pause = threading.Event()  # never set
+
+    @contextlib.contextmanager
+    def message(self, priority: Priority) -> Iterator[None]:
+        """While a message of this priority is received and answered; begins when those above leave room."""
+        self.give_way(priority)
+        with self._lock:
+            self._in_hand[priority] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_hand[priority] -= 1
+                self._last[priority] = self._clock()
+
+    def give_way(self, priority: Priority) -> None:
+        """Wait, without reading, while a higher priority sends; bounded."""
+        longest_s = _LONGEST_PAUSE_S.get(priority)
+        if longest_s is None:
+            return
+        deadline = self._clock() + longest_s
+        while (wait_s := min(self.busy_s(priority), deadline - self._clock())) > 0:
+            self._pause.wait(wait_s)
+
+    def busy_s(self, priority: Priority) -> float:
+        """How much longer a higher priority is taken to be sending; 0 when none is."""
+        with self._lock:
+            above = [higher for higher in Priority if higher > priority]
+            if any(self._in_hand[higher] for higher in above):
+                return _STILL_SENDING_S
+            return max(
+                0.0,
+                max((self._last[higher] for higher in above), default=float("-inf")) + _STILL_SENDING_S - self._clock(),
+            )
