@@ -119,6 +119,10 @@ class Commitment:
 
     # -- verifying
 
+    def resume(self) -> int:
+        """Take up at once what a killed process had in hand; for the background process, when it starts."""
+        return self._rows.free_claims()
+
     def verify_next(self, is_stopping: Callable[[], bool] = lambda: False) -> bool:
         """Read the instances of the request that waits longest and write the result down; False when none waits.
 

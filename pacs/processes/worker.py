@@ -81,6 +81,7 @@ def _run_background(archive: Archive, _state: State, _inherited: list[int]) -> N
     os.nice(10)
     stop = _stop_event()
     reports, commitment = commitment_reports(archive), archive.commitment
+    commitment.resume()
     # A thread each: bytes are read while a requester that does not answer is waited for.
     others = [
         threading.Thread(target=_repeat, args=(stop, _COMMITMENT_PAUSE_S, work), name=name, daemon=True)

@@ -198,3 +198,11 @@ def test_the_same_request_on_two_connections_at_once_is_kept_once(rows: Commitme
     for thread in threads:
         thread.join(60)
     assert sorted(answers) == [False] * 5 + [True]
+
+
+def test_a_new_start_frees_the_claims_of_the_dead_where_only_one_machine_works(rows: Commitments, url: str) -> None:
+    ask(rows)
+    assert rows.claim(State.REQUESTED, 30) is not None
+    is_alone = url.startswith("sqlite")
+    assert rows.free_claims() == is_alone
+    assert (rows.claim(State.REQUESTED, 30) is not None) == is_alone
