@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from pacs import log
@@ -53,6 +53,14 @@ def _open_sqlite(address: URL) -> Engine:
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA cache_size = -16384")
         cursor.close()
+
+    @event.listens_for(engine, "handle_error")
+    def _drop(context: ExceptionContext) -> None:
+        # The error may be the connection's own: what could not be opened for writing at one moment was opened for
+        # reading, and stays so. A new one costs a millisecond.
+        if isinstance(context.original_exception, sqlite3.OperationalError) and not context.is_pre_ping:
+            context.is_disconnect = True
+            context.invalidate_pool_on_disconnect = False
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

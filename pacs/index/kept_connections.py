@@ -6,6 +6,7 @@ pages it has read, which SQLite forgets as soon as another connection has writte
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,8 +33,8 @@ class KeptConnections:
             connection = self._take()
             try:
                 yield Driver(self._engine.dialect, connection)
-            except BaseException:
-                connection.close()
+            except BaseException as problem:
+                _put_away(connection, problem)
                 raise
             self._give_back(connection)
 
@@ -47,8 +48,8 @@ class KeptConnections:
                     connection.cursor().execute(BEGIN_WRITE)  # psycopg begins by itself
                 yield Driver(self._engine.dialect, connection)
                 connection.commit()
-            except BaseException:
-                connection.close()  # the pool rolls back what it gets
+            except BaseException as problem:
+                _put_away(connection, problem)
                 raise
             self._give_back(connection)
 
@@ -68,3 +69,13 @@ class KeptConnections:
             self._kept.append(connection)
         else:
             connection.close()
+
+
+def _put_away(connection: PoolProxiedConnection, problem: BaseException) -> None:
+    """Back to the pool, which rolls back; SQLite's errors may be the connection's own, and then it is not used again.
+
+    A file that cannot be opened for writing at one moment is opened for reading, and the connection stays so for ever.
+    """
+    if isinstance(problem, sqlite3.Error):
+        connection.invalidate()
+    connection.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def run_until_killed(folder: Path, first: int, threads: int, *point: str, after:
     return acknowledged
 
 
-def check(place: Place, acknowledged: list[int]) -> None:
+def check(place: Place, acknowledged: list[int], content_of: Callable[[int], bytes] = content_of) -> None:
     for number in acknowledged:
         row = place.index.instance("default", "1.2.1", "1.2.2", f"1.2.3.{number}")
         assert row is not None, f"instance {number} was acknowledged and is lost"

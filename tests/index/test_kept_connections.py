@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, QueuePool, text
 
-from pacs.index.engine import open_engine
+from pacs.errors import IndexUnavailable
+from pacs.index.engine import open_engine, writing
 from pacs.index.kept_connections import KeptConnections
 
 
@@ -46,3 +47,22 @@ def test_after_an_error_none_is_kept_and_the_next_transaction_begins_anew(engine
     with kept.writing("write") as driver:
         assert driver.rows(text("SELECT 1"), {}) == [(1,)]
     kept.close()
+
+
+def test_a_connection_that_became_unable_to_write_is_not_used_again(engine: Engine) -> None:
+    """As SQLite's does when its file could not be opened for writing just then."""
+    kept = KeptConnections(engine, most=1)
+    with kept.writing("write") as driver:
+        driver.run(text("CREATE TABLE t (n INTEGER)"), [{}])
+    with kept.writing("write") as driver:
+        driver.rows(text("PRAGMA query_only = ON"), {})
+    with pytest.raises(IndexUnavailable, match="readonly"), kept.writing("write") as driver:
+        driver.run(text("INSERT INTO t VALUES (1)"), [{}])
+    with kept.writing("write") as driver:
+        driver.run(text("INSERT INTO t VALUES (1)"), [{}])
+        driver.rows(text("PRAGMA query_only = ON"), {})
+    kept.close()
+    with pytest.raises(IndexUnavailable, match="readonly"), writing(engine, "write") as connection:
+        connection.execute(text("INSERT INTO t VALUES (1)"))
+    with writing(engine, "write") as connection:
+        connection.execute(text("INSERT INTO t VALUES (1)"))
