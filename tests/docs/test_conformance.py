@@ -6,13 +6,15 @@ import re
 from pathlib import Path
 from unittest.mock import create_autospec
 
+from pacs.commitment import FailureReason
 from pacs.dicomweb.app import dicomweb_app
-from pacs.dimse.messages.status import TABLE
+from pacs.dimse.messages.status import TABLE, Status
+from pacs.dimse.scp.commitment import STORAGE_COMMITMENT, WELL_KNOWN_INSTANCE
 from pacs.dimse.scp.information_model import FIND_MODELS, GET_MODELS, MOVE_MODELS
 from pacs.ingest import Ingest
 from pacs.query import Search
 from pacs.retrieve import Retrieve
-from pacs.settings import DicomSettings
+from pacs.settings import CommitmentSettings, DicomSettings
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text(encoding="utf-8")
 
@@ -34,6 +36,33 @@ def test_the_statuses_of_c_store_are_those_sent() -> None:
     written = {int(code, 16) for code in re.findall(r"^\| (0x[0-9A-F]{4}) \|", section, re.MULTILINE)}
     sent = {int(row.store) for row in TABLE.values()} | {0}
     assert written == sent - {0x0124}, "0x0124 comes with people and grants"
+
+
+def test_storage_commitment_is_that_of_the_code() -> None:
+    assert f"| Storage Commitment Push Model | {STORAGE_COMMITMENT}, instance {WELL_KNOWN_INSTANCE} |" in _PAGE
+    section = _PAGE.partition("### Storage commitment")[2].partition("###")[0]
+    statuses = {int(code, 16) for code in re.findall(r"^\| (0x[0-9A-F]{4}) \|", section, re.MULTILINE)}
+    assert statuses == {
+        Status.SUCCESS,
+        Status.NO_SUCH_SOP_INSTANCE,
+        Status.INVALID_ARGUMENT_VALUE,
+        Status.NO_SUCH_SOP_CLASS,
+        Status.NO_SUCH_ACTION,
+        Status.DUPLICATE_TRANSACTION_UID,
+        Status.UNRECOGNIZED_OPERATION,
+        Status.MISTYPED_ARGUMENT,
+        Status.RESOURCE_LIMITATION,
+    }
+    reasons = section.partition("Failure Reasons")[2]
+    assert {int(code, 16) for code in re.findall(r"0x[0-9A-F]{4}", reasons)} == {
+        int(reason) for reason in FailureReason
+    }
+    defaults = CommitmentSettings()
+    assert f"`commitment.max_references` ({defaults.max_references:,})" in section
+    assert f"`commitment.max_open_per_peer` ({defaults.max_open_per_peer:,})" in section
+    pauses = (defaults.first_pause_s, defaults.longest_pause_s / 60, defaults.give_up_after_s / 86400)
+    expected = "after {:.0f} s at first, then with pauses that double up to {:.0f} min, for {:.0f} days"
+    assert expected.format(*pauses) in section
 
 
 def test_the_figures_are_the_defaults() -> None:
