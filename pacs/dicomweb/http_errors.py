@@ -45,7 +45,7 @@ _HINT: Mapping[int, str] = {
     406: "Send an Accept header that names one of the representations above, or Accept: */*.",
     409: "What is kept already stays as it was; compare the UIDs of the instance with the ones in the URL.",
     413: "Send less at once, or ask the operator to raise the limit.",
-    415: 'Send application/dicom, or multipart/related; type="application/dicom".',
+    415: 'Send application/dicom, or multipart/related with type="application/dicom" or "application/dicom+json".',
     500: "Tell the operator the time of this answer; the log holds the reason.",
     503: "Nothing was lost; try again shortly.",
     507: "Nothing was stored; try again when the operator has made room.",
@@ -88,6 +88,8 @@ def headers_of(error: BaseException, status: int) -> dict[str, str]:
         headers["retry-after"] = str(error.retry_after_s)
     elif status == 503:
         headers["retry-after"] = str(_RETRY_AFTER_S)
+    elif status == 415:
+        headers["accept-encoding"] = "identity"  # no content coding of a request is taken (RFC 9110 §12.5.3)
     return headers
 
 

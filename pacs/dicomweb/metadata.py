@@ -30,8 +30,11 @@ from pacs.dicomweb.responses import (
 from pacs.dicomweb.services import Services
 from pacs.dicomweb.wado import find
 from pacs.model import DicomJson, StoredInstance
+from pacs.part10.dicom_xml import to_xml
 from pacs.part10.transfer_syntax import OCTET_STREAM, transfer_syntax
 
+DICOM_XML = "application/dicom+xml"
+XML_OFFERS = (Offer(DICOM_XML, is_multipart=True), Offer(DICOM_XML))
 _PIXEL_DATA = "7FE00010"
 _AVAILABLE_TRANSFER_SYNTAX_UID = "00083002"
 _PIECE_BYTES = 65536
@@ -60,23 +63,38 @@ def metadata_routes(services: Services) -> APIRouter:
 
 def _metadata(services: Services, request: Request, key: ResourceKey) -> Response:
     principal = services.identify(request.scope)
-    offer = choose(accepted_by(request.scope), JSON_OFFERS)
+    accepted = accepted_by(request.scope)
     instances = find(services, principal, key)
+    offers = JSON_OFFERS + XML_OFFERS if len(instances) == 1 else JSON_OFFERS + XML_OFFERS[:1]
+    offer = choose(accepted, offers)
     base = service_base(request.scope)
     is_compressed = accepts_gzip(request.headers.get("accept-encoding"))
     coding = "gzip" if is_compressed else "identity"
-    tag = entity_tag(base, offer.media_type, coding, *(instance.digest for instance in instances))
+    tag = entity_tag(base, str(offer), coding, *(instance.digest for instance in instances))
     if is_not_modified(request.scope, tag):
         return not_modified(tag, REVALIDATE)
-    body = _in_pieces(json_array(_attributes(services, instance, base) for instance in instances))
+    boundary = derived_boundary(tag)
+    attributes = (_attributes(services, instance, base) for instance in instances)
+    body = _in_pieces(_documents(attributes, offer, boundary))
     if is_compressed:
         body = compressed(body)
     # The first piece is made before the answer begins, so that an error still has its own status.
     body = chain([next(body)], body)
-    headers = {"content-type": offer.content_type(), "etag": tag, "cache-control": REVALIDATE, "vary": VARY}
+    headers = {"content-type": offer.content_type(boundary), "etag": tag, "cache-control": REVALIDATE, "vary": VARY}
     if is_compressed:
         headers["content-encoding"] = "gzip"
     return StreamingResponse(body, headers=headers)
+
+
+def _documents(attributes: Iterator[DicomJson], offer: Offer, boundary: str) -> Iterator[bytes]:
+    """JSON: one array. XML: one document for each instance, which only multipart can hold several of."""
+    if offer.media_type != DICOM_XML:
+        yield from json_array(attributes)
+    elif offer.is_multipart:
+        for piece in encoded(boundary, (Part(DICOM_XML, (to_xml(each),)) for each in attributes)):
+            yield bytes(piece)
+    else:
+        yield from map(to_xml, attributes)
 
 
 def _attributes(services: Services, instance: StoredInstance, base: str) -> DicomJson:

@@ -6,7 +6,6 @@ wrote, also where it breaks a value representation, arrives as it was.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,30 +13,20 @@ import numpy as np
 from pacs.errors import MalformedDataSet
 from pacs.part10.elements import Element, iter_elements, iter_items
 from pacs.part10.header import Header
+from pacs.part10.value_writer import (
+    ITEM,
+    ITEM_DELIMITATION,
+    SEQUENCE_DELIMITATION,
+    UNDEFINED,
+    element_head,
+)
 from pacs.part10.values import decided_vr
 
-_LONG_VRS = {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}
 _WORD_BYTES = {
     **dict.fromkeys(("AT", "OW", "SS", "US"), 2),
     **dict.fromkeys(("FL", "OF", "OL", "SL", "UL"), 4),
     **dict.fromkeys(("FD", "OD", "OV", "SV", "UV"), 8),
 }
-_ITEM = struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF)
-_ITEM_DELIMITATION = struct.pack("<HHL", 0xFFFE, 0xE00D, 0)
-_SEQUENCE_DELIMITATION = struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
-_UNDEFINED = 0xFFFFFFFF
-_MAX_SHORT_LENGTH = 0xFFFF
-
-
-def element_head(tag: int, vr: str, length: int, *, is_implicit_vr: bool) -> bytes:
-    """Tag, VR and length in little endian (PS3.5 §7.1.2, §7.1.3). A value too long for its VR goes as UN (§6.2.2)."""
-    if is_implicit_vr:
-        return struct.pack("<HHL", tag >> 16, tag & 0xFFFF, length)
-    if vr not in _LONG_VRS:
-        if length <= _MAX_SHORT_LENGTH:
-            return struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr.encode(), length)
-        vr = "UN"
-    return struct.pack("<HH2sHL", tag >> 16, tag & 0xFFFF, vr.encode(), 0, length)
 
 
 def reencoded(header: Header, element: Element, *, is_implicit_vr: bool) -> Iterator[bytes | memoryview]:
@@ -73,9 +62,9 @@ class _Writer:
                     raise
                 vr = "UN"
             else:
-                yield element_head(element.tag, "SQ", _UNDEFINED, is_implicit_vr=self._is_implicit_vr)
+                yield element_head(element.tag, "SQ", UNDEFINED, is_implicit_vr=self._is_implicit_vr)
                 yield content
-                yield _SEQUENCE_DELIMITATION
+                yield SEQUENCE_DELIMITATION
                 return
         value = self._little_endian(vr, self._header.buffer[element.value_offset : element.end])
         padding = b"\0" if len(value) % 2 else b""
@@ -86,7 +75,7 @@ class _Writer:
     def _items(self, sequence: Element, depth: int) -> Iterator[bytes | memoryview]:
         header = self._header
         for item in iter_items(header.buffer, sequence, header.is_little_endian, header.ends):
-            yield _ITEM
+            yield ITEM
             for element in iter_elements(
                 header.buffer,
                 item.start,
@@ -98,7 +87,7 @@ class _Writer:
             ):
                 if element.tag & 0xFFFF:
                     yield from self.element(element, depth + 1)
-            yield _ITEM_DELIMITATION
+            yield ITEM_DELIMITATION
 
     def _little_endian(self, vr: str, value: memoryview) -> bytes | memoryview:
         return value if self._header.is_little_endian else swapped(value, _WORD_BYTES.get(vr, 1))

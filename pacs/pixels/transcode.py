@@ -10,10 +10,11 @@ from pacs.errors import UndecodablePixels
 from pacs.part10.frame_table import FrameTable, frame_table
 from pacs.part10.header import Header, scan
 from pacs.part10.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+from pacs.part10.value_writer import element_head
 from pacs.pixels.decode import LOSSY, Fragment, decode
 from pacs.pixels.description import PixelDescription, describe
 from pacs.pixels.native import little_endian
-from pacs.pixels.reencode import element_head, reencoded, swapped
+from pacs.pixels.reencode import reencoded, swapped
 
 _PHOTOMETRIC_INTERPRETATION = 0x00280004
 _PLANAR_CONFIGURATION = 0x00280006

@@ -11,6 +11,7 @@ from pydicom import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGLSLossless, generate_uid
 
+from pacs.part10.dicom_xml_reader import read_xml
 from tests.dicomweb.served import DoorInMemory, image, parts_of
 
 
@@ -122,3 +123,27 @@ def test_refusals(door: DoorInMemory) -> None:
     inline.add_new(0x00091001, "OB", b"\0\1")
     (made,) = door.get(f"{door.keep(inline).path}/metadata").json()
     assert base64.b64decode(made["00091001"]["InlineBinary"]) == b"\0\1"
+
+
+def test_metadata_in_xml(door: DoorInMemory) -> None:
+    first = image(
+        SpecificCharacterSet="ISO_IR 192",
+        PatientName="KIM^SU^^Dr=김^수",
+        PatientComments="a < b & \x01c",
+        RescaleSlope="1.50",
+    )
+    kept = door.keep(first)
+    answer = door.get(f"{kept.path}/metadata", accept="application/dicom+xml")
+    assert answer.headers["content-type"] == "application/dicom+xml"
+    assert "Accept" in answer.headers["vary"]
+    found = read_xml(answer.content)
+    assert found["00100010"]["Value"] == [{"Alphabetic": "KIM^SU^^Dr", "Ideographic": "김^수"}]
+    assert found["00104000"]["Value"] == ["a < b & \ufffdc"]
+    assert found["7FE00010"]["BulkDataURI"] == f"{door.base}{kept.path}/bulkdata/7FE00010"
+    door.keep(image(StudyInstanceUID=kept.study_instance_uid))
+    study = f"/studies/{kept.study_instance_uid}/metadata"
+    parts = parts_of(door.get(study, accept='multipart/related; type="application/dicom+xml"'))
+    assert [fields["content-type"] for fields, _ in parts] == ["application/dicom+xml"] * 2
+    assert all(read_xml(document)["00080060"]["Value"] == ["CT"] for _, document in parts)
+    assert door.get(study, accept="application/dicom+xml").status_code == 406
+    assert door.get(study).headers["content-type"] == "application/dicom+json"

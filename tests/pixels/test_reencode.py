@@ -5,7 +5,8 @@ import struct
 import pytest
 
 from pacs.errors import MalformedDataSet
-from pacs.pixels.reencode import element_head, reencoded, swapped
+from pacs.part10.value_writer import element_head
+from pacs.pixels.reencode import reencoded, swapped
 from tests.part10.encoding import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,

@@ -5,27 +5,30 @@ Pure: PS3.5 §6.1 (character sets), §6.2 (padding), §7.1 (element headers), An
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydicom.charset import encode_string
-from pydicom.valuerep import format_number_as_ds
 
 from pacs.model import DicomJson
 from pacs.part10 import character_sets
 from pacs.part10.transfer_syntax import TransferSyntax, transfer_syntax
+from pacs.part10.value_writer import (
+    LONG_VRS,
+    TEXT_VRS,
+    decimal_string,
+    element_head,
+    encoded_values,
+    inline_binary,
+    padding,
+)
+from pacs.part10.values import BINARY_NUMBERS
 
 UTF_8 = "ISO_IR 192"
 
-_TEXT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
-"""VRs that Specific Character Set governs (PS3.5 §6.1.2.3)."""
-_WITH_LONG_LENGTH = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
-_NUMBER = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
 _PERSON_NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _MAX_SHORT_LENGTH = 0xFFFE
 _DELIMITER = re.compile(r"([\\^=\r\n\f\t])")
@@ -66,55 +69,34 @@ def _elements(attributes: DicomJson, syntax: TransferSyntax, encode: _Encoder) -
 def _element(tag: int, attribute: dict[str, Any], syntax: TransferSyntax, encode: _Encoder) -> bytes:
     vr = str(attribute["vr"])
     value = _value(vr, attribute, syntax, encode)
-    end = "<" if syntax.is_little_endian else ">"
-    group, element = tag >> 16, tag & 0xFFFF
-    if syntax.is_implicit_vr:
-        return struct.pack("<HHL", group, element, len(value)) + value
-    if vr in _WITH_LONG_LENGTH:
-        return struct.pack(f"{end}HH2sHL", group, element, vr.encode(), 0, len(value)) + value
-    if len(value) > _MAX_SHORT_LENGTH:
+    if vr not in LONG_VRS and len(value) > _MAX_SHORT_LENGTH and not syntax.is_implicit_vr:
         value = b""
-    return struct.pack(f"{end}HH2sH", group, element, vr.encode(), len(value)) + value
+    is_little_endian = syntax.is_little_endian
+    head = element_head(tag, vr, len(value), is_implicit_vr=syntax.is_implicit_vr, is_little_endian=is_little_endian)
+    return head + value
 
 
 def _value(vr: str, attribute: dict[str, Any], syntax: TransferSyntax, encode: _Encoder) -> bytes:
     values: list[Any] = attribute.get("Value") or []
     if vr == "SQ":
         return b"".join(_item(item or {}, syntax, encode) for item in values)
-    if "InlineBinary" in attribute:
-        return _inline_binary(str(attribute["InlineBinary"]))
-    try:
-        if vr in _NUMBER:
-            return _numbers(vr, values, is_little_endian=syntax.is_little_endian)
-        if vr == "AT":
-            end = "<" if syntax.is_little_endian else ">"
-            return b"".join(struct.pack(f"{end}HH", int(v, 16) >> 16, int(v, 16) & 0xFFFF) for v in values)
-    except (struct.error, ValueError, TypeError, OverflowError):
-        return b""
-    if vr in _TEXT:
-        value = encode("\\".join(_text(vr, v) for v in values))
-    else:
-        value = "\\".join(_text(vr, v) for v in values).encode("ascii", "replace")
-    return value + (b"\0" if vr == "UI" else b" ") * (len(value) % 2)
+    if "InlineBinary" in attribute or vr in BINARY_NUMBERS or vr == "AT":
+        try:
+            if "InlineBinary" in attribute:
+                return inline_binary(attribute["InlineBinary"])
+            if vr != "AT":
+                values = [value for value in values if value is not None]
+            return encoded_values(vr, values, encode, is_little_endian=syntax.is_little_endian)
+        except ValueError:
+            return b""
+    text = "\\".join(_text(vr, v) for v in values)
+    value = encode(text) if vr in TEXT_VRS else text.encode("ascii", "replace")
+    return value + padding(vr, len(value))
 
 
 def _item(attributes: DicomJson, syntax: TransferSyntax, encode: _Encoder) -> bytes:
     content = _elements(attributes, syntax, encode)
     return struct.pack(f"{'<' if syntax.is_little_endian else '>'}HHL", 0xFFFE, 0xE000, len(content)) + content
-
-
-def _inline_binary(value: str) -> bytes:
-    try:
-        decoded = base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        return b""
-    return decoded + b"\0" * (len(decoded) % 2)
-
-
-def _numbers(vr: str, values: Iterable[Any], *, is_little_endian: bool) -> bytes:
-    read = float if vr in ("FL", "FD") else int
-    numbers = [read(value) for value in values if value is not None]
-    return struct.pack(f"{'<' if is_little_endian else '>'}{len(numbers)}{_NUMBER[vr]}", *numbers)
 
 
 def _text(vr: str, value: Any) -> str:
@@ -126,20 +108,11 @@ def _text(vr: str, value: Any) -> str:
             return "=".join(str(value.get(group, "")) for group in _PERSON_NAME_GROUPS).rstrip("=")
         return str(value)
     if vr == "DS" and isinstance(value, float):
-        return _decimal_string(value)
+        try:
+            return decimal_string(value)
+        except (ValueError, OverflowError):
+            return ""
     return str(value)
-
-
-def _decimal_string(value: float) -> str:
-    if value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    text = repr(value)
-    if len(text) <= 16:
-        return text
-    try:
-        return format_number_as_ds(value)
-    except (ValueError, TypeError):
-        return ""
 
 
 def _encoder(character_set: Sequence[str]) -> _Encoder:

@@ -1,0 +1,48 @@
+"""The transfer syntax that a frame shows by itself."""
+
+from __future__ import annotations
+
+import contextlib
+
+import imagecodecs
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pacs.errors import UndecodablePixels
+from pacs.pixels.codestream_syntax import shown_transfer_syntax
+
+PIXELS = (np.arange(4096, dtype="<u2").reshape(64, 64) * 7) % 251
+FAMILY = "1.2.840.10008.1.2.4."
+
+
+@pytest.mark.parametrize(
+    ("media_type", "frame", "last"),
+    [
+        ("image/jpeg", imagecodecs.jpeg8_encode(PIXELS.astype("u1")), "50"),
+        ("image/jpeg", imagecodecs.ljpeg_encode(PIXELS), "57"),
+        ("image/jls", imagecodecs.jpegls_encode(PIXELS), "80"),
+        ("image/jls", imagecodecs.jpegls_encode(PIXELS, level=3), "81"),
+        ("image/jp2", imagecodecs.jpeg2k_encode(PIXELS, reversible=True), "90"),
+        ("image/jp2", imagecodecs.jpeg2k_encode(PIXELS, level=30, reversible=False), "91"),
+        ("image/jphc", imagecodecs.htj2k_encode(PIXELS), "201"),
+        ("image/jxl", b"anything", "112"),
+        ("video/mp4", b"anything", "102"),
+    ],
+)
+def test_shown(media_type: str, frame: bytes, last: str) -> None:
+    assert shown_transfer_syntax(media_type, frame) == FAMILY + last
+
+
+def test_others() -> None:
+    assert shown_transfer_syntax("image/png", b"") == ""
+    with pytest.raises(UndecodablePixels):
+        shown_transfer_syntax("image/jpeg", b"\x89PNG")
+
+
+@given(st.sampled_from(["image/jpeg", "image/jls", "image/jp2", "image/jphc"]), st.binary(max_size=60))
+def test_any_bytes(media_type: str, noise: bytes) -> None:
+    for frame in (noise, b"\xff\xd8" + noise, b"\xff\x4f\xff\x51" + noise):
+        with contextlib.suppress(UndecodablePixels):
+            shown_transfer_syntax(media_type, frame)
