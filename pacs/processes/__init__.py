@@ -1,4 +1,5 @@
 """The processes of one archive (`pacs serve`).
 
-`serving` opens sockets and starts everything, `supervisor` keeps the children alive, `worker` is a child.
+`serving` opens sockets and starts everything, `preparing` runs once before and ends, `supervisor` keeps the children
+alive, `worker` is a child.
 """

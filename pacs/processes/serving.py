@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pacs import log
-from pacs.app import check, open_archive
 from pacs.errors import PacsError
+from pacs.processes.preparing import prepare
 from pacs.processes.supervisor import CannotStart, Child, Supervisor, listen, lock_folder
 from pacs.settings import Settings
 
@@ -20,17 +20,14 @@ def serve(settings: Settings) -> int:
     Raises:
         pacs.settings.InvalidSettings: something that the settings name cannot be used.
     """
-    check(settings)
     log.configure(process="serve", format=settings.log.format, level=settings.log.level)
     settings = settings.model_copy(update={"data": settings.data.resolve()})
     try:
         lock = lock_folder(settings.data)
         http = listen(settings.http.host, settings.http.port, "http.port")
         dicom = listen(settings.dicom.host, settings.dicom.port, "dicom.port")
-        # What a crash left behind is made whole before the first peer is heard.
-        open_archive(settings).close()
+        prepare(settings)
     except (CannotStart, PacsError) as problem:
-        log.failure("cannot start", problem) if not isinstance(problem, CannotStart) else None
         sys.stderr.write(f"pacs: {problem}\n")
         return 1
     kept = lock.fileno()

@@ -32,7 +32,13 @@ def _kill(archive: RunningArchive, victim: str) -> None:
         archive.kill()
         archive.start()
     else:
+        started = _started(archive, victim)
         os.kill(archive.pid_of(victim), signal.SIGKILL)
+        wait_until(lambda: _started(archive, victim) > started, 60)
+
+
+def _started(archive: RunningArchive, role: str) -> int:
+    return len([event for event in archive.events("process started") if event["role"] == role])
 
 
 def _missing(modality: Modality, asked: set[str], limit_s: float) -> set[str]:

@@ -1,0 +1,45 @@
+"""Memory while large instances arrive is bounded, whatever their size. The whole (8 x 2 GB) is `make soak`'s."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchmarks.memory import measure_memory
+from tests.crash.privileges import SOAK
+
+ASSOCIATIONS, MEGABYTES = (8, 2048) if SOAK else (3, 200)
+MEMORY_MB_PER_INSTANCE = 16
+"""The default of ``ingest.memory_bytes_per_instance``."""
+LIMIT_MB = 512
+
+
+@pytest.mark.timeout(1800 if SOAK else 120)
+def test_memory_does_not_grow_with_what_arrives(tmp_path: Path) -> None:
+    if shutil.disk_usage(tmp_path).free < (ASSOCIATIONS * MEGABYTES + 1024) << 20:
+        pytest.skip(f"needs {ASSOCIATIONS * MEGABYTES + 1024} MB of free disk")
+    try:
+        found = measure_memory(tmp_path, ASSOCIATIONS, MEGABYTES)
+    finally:
+        shutil.rmtree(tmp_path / "data", ignore_errors=True)
+    assert found.statuses == (0,) * ASSOCIATIONS
+    assert found.readable == ASSOCIATIONS
+    # What stays of each association is its buffer; the pages of segments are the kernel's to take back.
+    growth = found.peak.anonymous - found.idle.anonymous
+    assert growth < ASSOCIATIONS * MEMORY_MB_PER_INSTANCE + 32
+    assert found.peak.proportional <= LIMIT_MB
+
+
+def test_the_measure_sees_memory() -> None:
+    """The control: memory that is really held is seen."""
+    import os
+
+    from benchmarks.memory import memory_of
+
+    before = memory_of([os.getpid()])
+    held = bytearray(os.urandom(1 << 20) * 64)
+    after = memory_of([os.getpid()])
+    assert after.anonymous - before.anonymous > 60
+    assert len(held) == 64 << 20
