@@ -45,8 +45,8 @@ class PeerSettings(_Section):
     """IP address it must come from; any when absent."""
     hospital: str = "default"
     priority: Literal["low", "normal", "high"] = "normal"
-    """While a higher one sends, a lower one is read more slowly: ``low`` for the migration of old data, ``high`` for the
-    scanner of the emergency room."""
+    """While a higher one sends, a lower one is read more slowly: ``low`` for the migration of old data, ``high`` for
+    the scanner of the emergency room."""
 
 
 class DestinationSettings(_Section):
@@ -90,7 +90,7 @@ class DicomSettings(_Section):
     """Bytes per P-DATA-TF we offer; 128 KB costs least per byte (larger ones gain nothing)."""
     max_associations: Annotated[int, Field(ge=1)] = 200
     max_associations_per_peer: Annotated[int, Field(ge=1)] = 50
-    """Of one AE title and address; scanners use up to 4, migrations up to 32, and nobody should fill the house alone."""
+    """Of one AE title and address; scanners use up to 4, migrations up to 32, nobody should fill the house alone."""
     acse_timeout_s: float = 30.0
     """From connect to A-ASSOCIATE-RQ, and for release: a slow scanner needs 5, a silent attacker gets 30."""
     idle_timeout_s: float = 300.0
@@ -98,7 +98,7 @@ class DicomSettings(_Section):
     data_timeout_s: float = 60.0
     """Silence in the middle of a message."""
     least_bytes_per_s: Annotated[float, Field(gt=0)] = 1000.0
-    """Of a message, after the first `data_timeout_s` of it: slower than any line, so that a drip ends as silence does."""
+    """Of a message, after the first `data_timeout_s` of it: slower than any line, so a drip ends as silence does."""
 
 
 class HttpSettings(_Section):
