@@ -41,14 +41,16 @@ class StoreFigures:
         return self.instances / self.seconds
 
 
-def store(host: str, port: int, called_aet: str, images: list[Slice], associations: int) -> StoreFigures:
+def store(
+    host: str, port: int, called_aet: str, images: list[Slice], associations: int, *, calling_aet: str = "BENCHMARK"
+) -> StoreFigures:
     """Send `images` over `associations` associations at once; the clock runs from the first byte to the last answer."""
     shares = [images[number::associations] for number in range(associations)]
     spawn = multiprocessing.get_context("fork")
     senders: list[tuple[multiprocessing.context.ForkProcess, Connection]] = []
     for share in shares:
         ours, theirs = spawn.Pipe()
-        process = spawn.Process(target=_sender, args=(host, port, called_aet, share, theirs))
+        process = spawn.Process(target=_sender, args=(host, port, (called_aet, calling_aet), share, theirs))
         process.start()
         senders.append((process, ours))
     for _, pipe in senders:
@@ -82,10 +84,10 @@ def storescu(host: str, port: int, called_aet: str, images: list[Slice]) -> Stor
     return StoreFigures(1, len(images), seconds, (), failures)
 
 
-def _sender(host: str, port: int, called_aet: str, images: list[Slice], pipe: Connection) -> None:
+def _sender(host: str, port: int, titles: tuple[str, str], images: list[Slice], pipe: Connection) -> None:
     connection = socket.create_connection((host, port), timeout=120)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.sendall(_associate_rq(called_aet))
+    connection.sendall(_associate_rq(*titles))
     accept = _receive_pdu(connection)
     if accept[0] != 2:
         raise RuntimeError(f"the association was refused: PDU type {accept[0]}, {accept[6:10].hex()}")
@@ -109,11 +111,11 @@ def _item(kind: int, body: bytes) -> bytes:
     return struct.pack(">BxH", kind, len(body)) + body
 
 
-def _associate_rq(called_aet: str) -> bytes:
+def _associate_rq(called_aet: str, calling_aet: str) -> bytes:
     """PS3.8 §9.3.2 with one presentation context: CT Image Storage in Explicit VR Little Endian."""
     context = _item(0x30, CTImageStorage.encode()) + _item(0x40, ExplicitVRLittleEndian.encode())
     user = _item(0x51, struct.pack(">I", _OUR_PDU)) + _item(0x52, b"2.25.1")
-    body = struct.pack(">Hxx16s16s32x", 1, called_aet.ljust(16).encode(), b"BENCHMARK".ljust(16))
+    body = struct.pack(">Hxx16s16s32x", 1, called_aet.ljust(16).encode(), calling_aet.ljust(16).encode())
     body += _item(0x10, _APPLICATION_CONTEXT) + _item(0x20, b"\x01\0\0\0" + context) + _item(0x50, user)
     return struct.pack(">BxI", 1, len(body)) + body
 

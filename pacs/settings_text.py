@@ -37,6 +37,10 @@ def as_toml(settings: Settings) -> str:
                     for inner in type(item).model_fields:
                         if getattr(item, inner) is not None:
                             tables += _key(inner, getattr(item, inner), {})
+            elif isinstance(value, BaseModel):
+                tables += ["", f"[{name}.{key}]"]
+                for inner in type(value).model_fields:
+                    tables += _key(inner, getattr(value, inner), _reasons(type(value)))
             else:
                 lines += _key(key, value, reasons)
         lines += tables

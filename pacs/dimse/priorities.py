@@ -17,7 +17,7 @@ class Priority(IntEnum):
 
 _STILL_SENDING_S = 0.1
 """After an answer: a scanner's next slice comes within this time."""
-_LONGEST_PAUSE_S = {Priority.LOW: 0.5, Priority.NORMAL: 0.05}
+_LONGEST_PAUSE_S = {Priority.LOW: 1.0, Priority.NORMAL: 0.05}
 """Per message, or per `STEP_BYTES` of a large one: so much goes on however long others send, and no peer times out."""
 STEP_BYTES = 1 << 20
 

@@ -9,6 +9,7 @@ from unittest.mock import create_autospec
 from pacs.commitment import FailureReason
 from pacs.dicomweb.app import dicomweb_app
 from pacs.dimse.messages.status import TABLE, Status
+from pacs.dimse.negotiation import MAX_OPERATIONS
 from pacs.dimse.scp.commitment import STORAGE_COMMITMENT, WELL_KNOWN_INSTANCE
 from pacs.dimse.scp.information_model import FIND_MODELS, GET_MODELS, MOVE_MODELS
 from pacs.ingest import Ingest
@@ -69,6 +70,9 @@ def test_the_figures_are_the_defaults() -> None:
     defaults = DicomSettings()
     assert f"`dicom.max_pdu` ({defaults.max_pdu:,} bytes)" in _PAGE
     assert f"`dicom.max_associations` ({defaults.max_associations})" in _PAGE
+    assert f"`dicom.max_associations_per_peer` ({defaults.max_associations_per_peer})" in _PAGE
+    assert f"`dicom.least_bytes_per_s` ({defaults.least_bytes_per_s:,.0f})" in _PAGE
+    assert f"up to {MAX_OPERATIONS} operations open" in _PAGE
     timeouts = (defaults.acse_timeout_s, defaults.data_timeout_s, defaults.idle_timeout_s)
     expected = "association request {:.0f} s, silence inside a message {:.0f} s, silence between messages {:.0f} s"
     assert expected.format(*timeouts) in _PAGE
