@@ -8,11 +8,15 @@ from unittest.mock import create_autospec
 
 from pacs.commitment import FailureReason
 from pacs.dicomweb.app import dicomweb_app
+from pacs.dicomweb.multipart import MAX_PARTS
+from pacs.dicomweb.store_metadata import MAX_METADATA_BYTES
+from pacs.dicomweb.store_response import ELEMENTS_DISCARDED, FAILURE_REASON
 from pacs.dimse.messages.status import TABLE, Status
 from pacs.dimse.negotiation import MAX_OPERATIONS
 from pacs.dimse.scp.commitment import STORAGE_COMMITMENT, WELL_KNOWN_INSTANCE
 from pacs.dimse.scp.information_model import FIND_MODELS, GET_MODELS, MOVE_MODELS
 from pacs.ingest import Ingest
+from pacs.part10.elements import MAX_DEPTH, MAX_KEPT_ELEMENTS
 from pacs.query import Search
 from pacs.retrieve import Retrieve
 from pacs.settings import CommitmentSettings, DicomSettings
@@ -64,6 +68,17 @@ def test_storage_commitment_is_that_of_the_code() -> None:
     pauses = (defaults.first_pause_s, defaults.longest_pause_s / 60, defaults.give_up_after_s / 86400)
     expected = "after {:.0f} s at first, then with pauses that double up to {:.0f} min, for {:.0f} days"
     assert expected.format(*pauses) in section
+
+
+def test_the_reasons_of_the_store_transaction_are_those_sent() -> None:
+    section = _PAGE.partition("### Store transaction")[2]
+    written = {int(code, 16) for code in re.findall(r"^\| Failure (0x[0-9A-F]{4}) \|", section, re.MULTILINE)}
+    assert written == set(FAILURE_REASON.values())
+    (warning,) = re.findall(r"^\| Warning (0x[0-9A-F]{4}) \|", section, re.MULTILINE)
+    assert int(warning, 16) == ELEMENTS_DISCARDED
+    assert f"{MAX_METADATA_BYTES >> 20} MiB of metadata, {MAX_PARTS:,} instances" in section
+    assert f"{MAX_DEPTH} levels" in section
+    assert f"{MAX_KEPT_ELEMENTS:,} attributes" in section
 
 
 def test_the_figures_are_the_defaults() -> None:
