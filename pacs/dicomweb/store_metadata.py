@@ -92,9 +92,13 @@ class MetadataParts:
         self._warnings: dict[str, str] = {}
 
     def begin(self, headers: Mapping[str, str], default_type: str) -> MetadataPart | BulkDataPart:
-        """The receiver of a part with these header fields; without a Content-Type it is `default_type`."""
+        """The receiver of a part with these header fields.
+
+        Without a Content-Type it is `default_type`, or plain bytes where it has a Content-Location.
+        """
         location = _text_of(headers.get("content-location", "").strip())
         try:
+            default_type = OCTET_STREAM if location else default_type
             content_type = parse_content_type(headers.get("content-type") or default_type)
         except InvalidRequest as problem:
             return BulkDataPart(self, location, "", "", problem)

@@ -110,6 +110,16 @@ def test_frames_in_parts_of_their_own(door: DoorInMemory, names: tuple[str, ...]
         assert answer.content.rstrip(b"\0") == frame.rstrip(b"\0")
 
 
+def test_parts_without_a_content_type(door: DoorInMemory) -> None:
+    uid = generate_uid()
+    body, content_type = json_body([metadata(uid)], [Bulk(f"bulk/{uid}", RAW)])
+    for line in (f"Content-Type: {JSON}\r\n", "Content-Type: application/octet-stream\r\n"):
+        body = body.replace(line.encode(), b"")
+    answer = door.post("/studies", body, content_type)
+    assert answer.status_code == 200, answer.text
+    assert stored(door, uid).PixelData == RAW
+
+
 @pytest.mark.parametrize("kind", [JSON, XML])
 def test_single_part_with_everything_inline(door: DoorInMemory, kind: str) -> None:
     uid = generate_uid()
