@@ -56,6 +56,7 @@ def _missing(modality: Modality, asked: set[str], limit_s: float) -> set[str]:
 
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # pynetdicom, told while releasing
 @pytest.mark.parametrize("victim", ["serve", "dimse", "background"])
 def test_every_request_that_was_taken_is_reported(tmp_path: Path, victim: str) -> None:
     port = free_port()

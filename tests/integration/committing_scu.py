@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import dcmread
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, build_role, evt
+from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import StorageCommitmentPushModel
 
 WELL_KNOWN = "1.2.840.10008.1.20.1.1"
@@ -43,17 +44,27 @@ class Modality:
         self.told: queue.Queue[Told] = queue.Queue()
         self.status = 0x0000
         self.port = 0
+        self._answering: dict[Any, Told] = {}
 
     def handle(self, event: Any) -> tuple[int, None]:
-        self.told.put(Told(event))
+        self._answering[event.assoc] = Told(event)
         return self.status, None
+
+    def sent(self, event: Any) -> None:
+        """Only now may a test go on: pynetdicom cannot release while it answers."""
+        if isinstance(event.pdu, P_DATA_TF) and event.assoc in self._answering:
+            self.told.put(self._answering.pop(event.assoc))
+
+    @property
+    def _handlers(self) -> list[Any]:
+        return [(evt.EVT_N_EVENT_REPORT, self.handle), (evt.EVT_PDU_SENT, self.sent)]
 
     @contextlib.contextmanager
     def listening(self, port: int = 0, *, takes_role: bool = True) -> Iterator[None]:
         ae = AE(AET)
         roles = {"scu_role": False, "scp_role": True} if takes_role else {"scu_role": True, "scp_role": False}
         ae.add_supported_context(StorageCommitmentPushModel, **roles)
-        server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, self.handle)])
+        server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=self._handlers)
         self.port = server.server_address[1]
         try:
             yield
@@ -71,14 +82,17 @@ class Modality:
             port,
             ae_title=aet,
             ext_neg=[build_role(StorageCommitmentPushModel, scu_role=True)],
-            evt_handlers=[(evt.EVT_N_EVENT_REPORT, self.handle)],
+            evt_handlers=self._handlers,
         )
-        assert association.is_established
         try:
+            assert association.is_established
             yield association
         finally:
             if association.is_established:
                 association.release()
+            association.join(10)
+            if association.dul.socket is not None:
+                association.dul.socket.close()  # pynetdicom leaves it open when the peer vanishes
 
     def wait(self, limit_s: float = 40) -> Told:
         return self.told.get(timeout=limit_s)
