@@ -111,7 +111,7 @@ def _item(kind: int, body: bytes) -> bytes:
     return struct.pack(">BxH", kind, len(body)) + body
 
 
-def _associate_rq(called_aet: str, calling_aet: str) -> bytes:
+def _associate_rq(called_aet: str, calling_aet: str = "BENCHMARK") -> bytes:
     """PS3.8 §9.3.2 with one presentation context: CT Image Storage in Explicit VR Little Endian."""
     context = _item(0x30, CTImageStorage.encode()) + _item(0x40, ExplicitVRLittleEndian.encode())
     user = _item(0x51, struct.pack(">I", _OUR_PDU)) + _item(0x52, b"2.25.1")
