@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-_OF_THE_TESTS = {"PACS_SOAK", "PACS_KILL_ROUNDS", "PACS_POWER_CUTS", "PACS_CHROMIUM"}
+OF_THE_TESTS = {"PACS_SOAK", "PACS_KILL_ROUNDS", "PACS_POWER_CUTS", "PACS_CHROMIUM"}
 """An archive refuses to start with a variable that looks like a setting and is none."""
 
 
@@ -39,7 +39,7 @@ class RunningArchive:
         self.log = data.with_name(data.name + ".log")
         self._options = options
         self._environment = {
-            **{name: value for name, value in os.environ.items() if name not in _OF_THE_TESTS},
+            **{name: value for name, value in os.environ.items() if name not in OF_THE_TESTS},
             "PACS_LIFECYCLE__SETTLE_AFTER_S": "1",
             **environment,
         }

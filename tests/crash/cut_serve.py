@@ -112,7 +112,10 @@ def cut_one_load(folder: Path, cuts: int, load_s: float, whole_every: int, seed:
         try:
             if is_whole:
                 total.add(start_whole(point, before))
-            total.add(isolated(check, point, before, studies))
+            found = isolated(check, point, before, studies)
+            total.add(found)
+            if found.failures:  # no archive, no instances
+                total.add(Tally(acknowledged=len(before), lost=len(before)))
         finally:
             unmount(point)
         total.cuts += 1
@@ -149,9 +152,10 @@ def moments(recorded: Recording, acknowledged: Sequence[Acknowledged], count: in
     """Entries right before which the power fails."""
     chance = random.Random(seed)
     times = [entry.moment for entry in recorded.entries]
-    first = next(n for n, moment in enumerate(times) if moment > acknowledged[0].moment)
-    last = max(n for n, moment in enumerate(times) if moment < acknowledged[-1].moment)
-    cuts = [chance.randrange(first, last) for _ in range(count // 2)]
+    first = min(bisect_right(times, acknowledged[0].moment), len(times) - 1)
+    # Where nothing is synced, nothing may reach the disk as long as instances are acknowledged.
+    last = max(bisect_right(times, acknowledged[-1].moment) - 1, first)
+    cuts = [chance.randint(first, last) for _ in range(count // 2)]
     behind = chance.choices(acknowledged, k=count - len(cuts))
     return cuts + [min(bisect_right(times, one.moment), len(times) - 1) for one in behind]
 

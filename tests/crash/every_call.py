@@ -223,12 +223,14 @@ def main() -> int:
     wanted = CHANGING if given.fault == "kill" else FAILING
     points = [one for one in calls_of(base, work, given.scenario) if given.all_calls or one[1] in wanted]
     outcomes: Counter[str] = Counter()
+    looked_for = 0
     wrong: dict[str, list[str]] = {}
     started = time.monotonic()
     for point in points[:: given.every]:
         folder = fresh(base, work)
         outcome, acknowledged, problems = try_one(folder, given.scenario, given.fault, point)
         outcomes[outcome] += 1
+        looked_for += len(before) + len(set(acknowledged))
         problem = survey(folder, given.scenario, [*before, *acknowledged])
         problems += [problem] if problem else []
         if problems:
@@ -236,6 +238,7 @@ def main() -> int:
     report: dict[str, Any] = {
         "calls": dict(Counter(f"{thread} {call}" for thread, call, _ in points)),
         "tried": sum(outcomes.values()),
+        "acknowledged": looked_for,
         "outcomes": dict(outcomes),
         "wrong": wrong,
         "seconds": round(time.monotonic() - started, 1),

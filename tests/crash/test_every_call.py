@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.crash.conftest import Tell
 from tests.crash.privileges import SOAK, need_strace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,17 +24,16 @@ def run(folder: Path, scenario: str, fault: str, every: int) -> dict[str, Any]:
     command += ["--all-calls"] if SOAK and fault == "kill" else ["--every", "1" if SOAK else str(every)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]
-    found = json.loads(done.stdout)
-    sys.stdout.write(f"{scenario} {fault}: {json.dumps(found)}\n")
-    return found
+    return json.loads(done.stdout)
 
 
 @pytest.mark.timeout(3600 if SOAK else 240)
 @pytest.mark.parametrize(("scenario", "every"), [("first", 9), ("next", 3), ("large", 9)])
-def test_killed_at_any_call(tmp_path: Path, scenario: str, every: int) -> None:
+def test_killed_at_any_call(tmp_path: Path, tell: Tell, scenario: str, every: int) -> None:
     """A first store (new segment), a later one, and one with a segment of its own."""
     need_strace()
     found = run(tmp_path, scenario, "kill", every)
+    tell(f"kill -9 at each call of a {scenario} store", found["tried"], found["acknowledged"], len(found["wrong"]), 0)
     assert found["wrong"] == {}
     assert found["outcomes"]["died"] >= 0.9 * found["tried"] > 5
 
@@ -41,10 +41,11 @@ def test_killed_at_any_call(tmp_path: Path, scenario: str, every: int) -> None:
 @pytest.mark.timeout(3600 if SOAK else 240)
 @pytest.mark.parametrize(("fault", "refusal"), [("EIO", "StorageError"), ("ENOSPC", "StorageFull")])
 @pytest.mark.parametrize(("scenario", "every"), [("first", 14), ("next", 6), ("large", 14)])
-def test_any_call_fails(tmp_path: Path, scenario: str, every: int, fault: str, refusal: str) -> None:
+def test_any_call_fails(tmp_path: Path, tell: Tell, scenario: str, every: int, fault: str, refusal: str) -> None:
     """What is refused was not stored or is stored whole; once the disk is well the same process takes everything."""
     need_strace()
     found = run(tmp_path, scenario, fault, every)
+    tell(f"{fault} at each call of a {scenario} store", found["tried"], found["acknowledged"], len(found["wrong"]), 0)
     assert found["wrong"] == {}
     assert set(found["outcomes"]) <= {"stored", refusal, "IndexUnavailable"}
     assert found["outcomes"].get("stored", 0) < 0.4 * found["tried"]

@@ -19,6 +19,7 @@ from pydicom.filewriter import write_dataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE
 
+from tests.crash.conftest import Tell
 from tests.raw_store import store_bytes
 from tests.running_archive import RunningArchive
 
@@ -84,7 +85,7 @@ def _verify(archive: RunningArchive, senders: list[Sender]) -> list[str]:
 @pytest.mark.timeout(1800)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("victim", ["serve", "dimse"])
-def test_nothing_acknowledged_is_lost(tmp_path: Path, victim: str) -> None:
+def test_nothing_acknowledged_is_lost(tmp_path: Path, tell: Tell, victim: str) -> None:
     archive = RunningArchive(tmp_path / "data").start()
     everything: list[Sender] = []
     try:
@@ -109,8 +110,11 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path, victim: str) -> None:
                 archive.start()
             else:
                 _wait_for_new_dimse(archive, number + 2)
-        assert sum(len(sender.acknowledged) for sender in everything) > 10 * ROUNDS
-        assert _verify(archive, everything) == []
+        acknowledged = sum(len(sender.acknowledged) for sender in everything)
+        lost = _verify(archive, everything)
+        tell(f"kill -9 of {victim} while it stores", ROUNDS, acknowledged, len(lost), "in lost")
+        assert acknowledged > 10 * ROUNDS
+        assert lost == []
         gc.collect()  # what pynetdicom dropped is found here, and not in somebody else's test
     finally:
         if archive.process is not None:
