@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-IN_PRIVATE_NAMESPACE = ("unshare", "--mount", "--propagation", "private")
+IN_PRIVATE_NAMESPACE = (
+    *("unshare", "--mount", "--propagation", "private"),
+    *("--pid", "--fork", "--kill-child", "--mount-proc"),  # with the first process all others end, and the mounts
+)
 SOAK = bool(os.environ.get("PACS_SOAK"))
 
 

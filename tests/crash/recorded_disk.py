@@ -115,12 +115,13 @@ def recorded_disk(folder: Path, size_mb: int) -> Iterator[Path]:
         loop = subprocess.check_output(["losetup", "--find", "--show", "--direct-io=on", point], text=True).strip()
         try:
             subprocess.run(["mount", loop, mounted], check=True)
-            try:
-                yield mounted
-            finally:
-                unmount(mounted)
         finally:
+            # Of a mounted device: it is freed when the last mount ends, also when this process is killed.
             subprocess.run(["losetup", "--detach", loop], check=True)
+        try:
+            yield mounted
+        finally:
+            unmount(mounted)
     finally:
         unmount(point)
         server.join(30)
