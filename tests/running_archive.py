@@ -20,10 +20,18 @@ OF_THE_TESTS = {"PACS_SOAK", "PACS_KILL_ROUNDS", "PACS_POWER_CUTS", "PACS_CHROMI
 """An archive refuses to start with a variable that looks like a setting and is none."""
 
 
+_GIVEN: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on, never the same twice: the system may offer one again as soon as it is closed."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in _GIVEN:
+            _GIVEN.add(port)
+            return port
 
 
 class RunningArchive:
