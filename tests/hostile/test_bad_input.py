@@ -177,15 +177,16 @@ def test_a_connection_that_ends_inside_a_message_leaves_nothing(archive: Running
     from benchmarks.dimse_load import _c_store_rq
     from benchmarks.synthetic_ct import Slice
 
-    before = _instances(archive)
+    before, lost_before = _instances(archive), len(archive.events("association lost"))
     uid, data_set = _instance()
     message = _c_store_rq(1, Slice("", "", uid, "", data_set, b""), 16384)
     for end in (3, 50, len(message) // 2, len(message) - 1):
         with _associated(archive) as connection:
             connection.sendall(message[:end])
     deadline = time.monotonic() + 10
-    while len(archive.events("association lost")) < 4 and time.monotonic() < deadline:
+    while len(archive.events("association lost")) < lost_before + 4 and time.monotonic() < deadline:
         time.sleep(0.05)
+    assert len(archive.events("association lost")) == lost_before + 4, "each cut is told in the log"
     assert _instances(archive) == before
 
 
