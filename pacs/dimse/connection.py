@@ -8,12 +8,12 @@ import ssl
 import time
 from collections.abc import Iterable, Sequence
 
-from pacs.dimse.pace import Pace
 from pacs.dimse.scp.service import AssociationLost
 from pacs.dimse.upper_layer.association import Association, Output
 from pacs.dimse.upper_layer.events import Event
 from pacs.dimse.wire import HandshakeFailed, PlainWire, Silence, TlsWire, Wire
 from pacs.errors import ProtocolViolation
+from pacs.pace import Pace
 
 __all__ = ["Connection", "HandshakeFailed", "Silence"]
 

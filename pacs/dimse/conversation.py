@@ -21,7 +21,6 @@ from pacs.dimse.messages.command import CommandField, response_to
 from pacs.dimse.messages.message import CommandReceived, DataSetPiece, MessageReader
 from pacs.dimse.messages.status import Status, comment, status_of
 from pacs.dimse.negotiation import negotiate
-from pacs.dimse.pace import Pace
 from pacs.dimse.priorities import Priorities, Priority
 from pacs.dimse.scp.service import AssociationLost, Peer, Service
 from pacs.dimse.upper_layer import pdu
@@ -30,6 +29,7 @@ from pacs.dimse.upper_layer.events import AssociationRequested, DataReceived, Ev
 from pacs.dimse.upper_layer.outgoing_data import LEAST_MAX_PDU_LENGTH
 from pacs.errors import PacsError, ProtocolViolation
 from pacs.model import Principal
+from pacs.pace import Pace
 from pacs.settings import DicomSettings
 
 Identify = Callable[[str, str, str], Principal]

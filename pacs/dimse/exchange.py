@@ -11,11 +11,11 @@ from pacs.dimse.follow_ups import FollowUps
 from pacs.dimse.messages.command import CommandField, CommandSet
 from pacs.dimse.messages.message import CommandReceived, DataSetPiece, MessageReader
 from pacs.dimse.messages.status import is_pending
-from pacs.dimse.pace import Pace
 from pacs.dimse.priorities import STEP_BYTES
 from pacs.dimse.scp.service import AssociationLost, FollowUp, Peer, PresentationContext
 from pacs.dimse.upper_layer.events import DataReceived, Event
 from pacs.errors import InvalidRequest, ProtocolViolation, TooLarge
+from pacs.pace import Pace
 
 
 class LiveExchange:

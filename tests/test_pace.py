@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pacs.dimse.pace import Pace
+from pacs.pace import Pace
 
 
 def test_silence_uses_up_what_there_is() -> None:
