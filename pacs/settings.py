@@ -13,7 +13,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -27,6 +27,16 @@ AeTitle = Annotated[
 ]
 """PS3.5 §6.2 VR AE: 1 to 16 characters without backslash; leading and trailing spaces mean nothing."""
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _existing_durability(word: str | None) -> str | None:
+    if word in {"bucket", "site"}:
+        raise ValueError(f"{word!r} is not there yet: this version keeps images on local disk only; write 'local'")
+    return word
+
+
+Durability = Annotated[Literal["local", "bucket", "site"], AfterValidator(_existing_durability)]
+"""What success promises: the image is safe on local disk, in the bucket, at the second site."""
 
 
 class InvalidSettings(Exception):
@@ -47,6 +57,8 @@ class PeerSettings(_Section):
     priority: Literal["low", "normal", "high"] = "normal"
     """While a higher one sends, a lower one is read more slowly: ``low`` for the migration of old data, ``high`` for
     the scanner of the emergency room."""
+    durability: Durability | None = None
+    """For what it sends; as ``ingest.durability`` when absent."""
 
 
 class DestinationSettings(_Section):
@@ -108,6 +120,10 @@ class HttpSettings(_Section):
     port: Port = 8080
     workers: Annotated[int, Field(ge=1, le=64)] = 2
     """Web processes; one per core is enough, a frame costs almost no computing."""
+    body_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    """Silence in the middle of a store request's body."""
+    least_bytes_per_s: Annotated[float, Field(gt=0)] = 1000.0
+    """Of a body, after the first `body_timeout_s` of it, as ``dicom.least_bytes_per_s`` has it."""
     behind_authenticating_proxy: bool = False
     """Say true only when a proxy in front asks people who they are: needed to listen beyond loopback."""
     allowed_hosts: tuple[str, ...] = ()
@@ -134,6 +150,9 @@ class IngestSettings(_Section):
     """Of all arriving instances of one process together; when it is reached they continue on disk earlier."""
     max_inflated_bytes: Annotated[int, Field(ge=1 << 20)] = 256 << 20
     """A deflated data set that grows past this is refused (a bomb); one at a time is inflated, in memory."""
+    durability: Durability = "local"
+    """When an image counts as safe, so that success is answered: ``local`` as soon as disk and index have it. Further
+    words come with further tiers: ``bucket``, ``site``. A peer in ``dicom.peers`` may have its own."""
     duplicates: Literal["refuse"] = "refuse"
     """What happens to other bytes under a SOP Instance UID that is kept already."""
 

@@ -36,6 +36,26 @@ def test_an_error_names_the_key(overrides: dict[str, object], key: str) -> None:
         load(None, overrides)
 
 
+@pytest.mark.parametrize("word", ["bucket", "site"])
+def test_a_durability_that_is_not_there_yet_is_refused(word: str) -> None:
+    peer = {"aet": "CT1", "durability": word}
+    for overrides, key in (
+        ({"ingest": {"durability": word}}, r"ingest\.durability"),
+        ({"dicom": {"peers": [peer]}}, r"dicom\.peers\.0\.durability"),
+    ):
+        with pytest.raises(InvalidSettings, match=rf"^{key}: '{word}' is not there yet"):
+            load(None, overrides)
+
+
+def test_durability_is_set_for_all_and_for_one_sender() -> None:
+    with pytest.raises(InvalidSettings, match=r"^ingest\.durability: .*'local', 'bucket' or 'site'"):
+        load(None, {"ingest": {"durability": "tape"}})
+    settings = load(None, {"dicom": {"peers": [{"aet": "CT1", "durability": "local"}, {"aet": "CT2"}]}})
+    assert settings.ingest.durability == "local"
+    assert [peer.durability for peer in settings.dicom.peers] == ["local", None]
+    assert as_toml(settings).count('durability = "local"') == 2
+
+
 def test_a_misspelt_environment_variable_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PACS_HTPP__PORT", "1002")
     with pytest.raises(InvalidSettings, match="PACS_HTPP__PORT"):
