@@ -125,7 +125,7 @@ def web_app(archive: Archive, is_ready: Callable[[], bool]) -> FastAPI:
     """Everything that is spoken over HTTP: DICOMweb, health, and the viewer's pages."""
     app = FastAPI(title="pacs", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Gate, origins=WebOrigins(archive.settings.http))
-    app.mount("/dicomweb", dicomweb_app(archive.ingest, archive.search, archive.retrieve))
+    app.mount("/dicomweb", dicomweb_app(archive.ingest, archive.search, archive.retrieve, http=archive.settings.http))
     app.include_router(health_router(is_ready))
     app.include_router(portal_router())
     return app

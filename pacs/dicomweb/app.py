@@ -24,6 +24,7 @@ from pacs.dicomweb.wado import instances_of
 from pacs.ingest import Ingest
 from pacs.query import Search
 from pacs.retrieve import Retrieve
+from pacs.settings import HttpSettings
 
 
 class DicomwebApp(FastAPI):
@@ -47,12 +48,19 @@ _SERIES = _STUDY + "/series/{series}"
 _INSTANCE = _SERIES + "/instances/{instance}"
 
 
-def dicomweb_app(ingest: Ingest, search: Search, retrieve: Retrieve, *, identify: Identify = anonymous) -> FastAPI:
+def dicomweb_app(
+    ingest: Ingest,
+    search: Search,
+    retrieve: Retrieve,
+    *,
+    identify: Identify = anonymous,
+    http: HttpSettings | None = None,
+) -> FastAPI:
     """The Studies Service of PS3.18 §10 on the archive's services.
 
     `identify` gives the principal of each request; the default lets everybody in and is for loopback only.
     """
-    services = Services(ingest, search, retrieve, identify)
+    services = Services(ingest, search, retrieve, identify, http or HttpSettings())
     app = DicomwebApp(
         title="DICOMweb",
         summary="Search, retrieve and store of PS3.18.",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pacs.ingest import Ingest
 from pacs.model import Principal
 from pacs.query import Search
 from pacs.retrieve import Retrieve
+from pacs.settings import HttpSettings
 
 Identify = Callable[[Mapping[str, Any]], Principal]
 """From an ASGI scope to the principal of the request; raises `pacs.errors.Refused`. Called once per request."""
@@ -28,3 +29,4 @@ class Services:
     search: Search
     retrieve: Retrieve
     identify: Identify = anonymous
+    http: HttpSettings = field(default_factory=HttpSettings)

@@ -24,6 +24,7 @@ from pacs.dicomweb.store_bulk_data import (
 from pacs.dicomweb.store_commits import Ready
 from pacs.dicomweb.store_response import Failed, Result, Warned
 from pacs.errors import (
+    Busy,
     InvalidIdentity,
     InvalidRequest,
     MalformedDataSet,
@@ -32,11 +33,13 @@ from pacs.errors import (
     UnsupportedMedia,
 )
 from pacs.ingest import Ingest
+from pacs.ingest.memory import MemoryInFlight
 from pacs.model import Source, Stored, checked_uid
 from pacs.part10.data_set_writer import BulkReference, encoded_data_set
 from pacs.part10.dicom_json_reader import read_json
 from pacs.part10.dicom_xml_reader import read_xml
 from pacs.part10.transfer_syntax import OCTET_STREAM, transfer_syntax
+from pacs.storage.spool import MEMORY_BYTES
 
 DICOM_JSON: Final = "application/dicom+json"
 DICOM_XML: Final = "application/dicom+xml"
@@ -48,6 +51,13 @@ _MAX_LINKS: Final = MAX_PARTS
 _FRAME = re.compile(r"(.+)/frames/([1-9][0-9]{0,8})\Z", re.DOTALL)
 _reading = threading.Lock()
 """Metadata is whole in memory while it is read, at 10 times its size, so one request's at a time."""
+
+_ENTRY_BYTES: Final = 1024
+"""About what an instance, or a link to bulk data, costs until its request is over."""
+_pending = MemoryInFlight(256 << 20)
+"""Of all requests of the process; twice what one request may hold."""
+_SPOOLS_BYTES: Final = 3 * MEMORY_BYTES
+_spools = MemoryInFlight(64 << 20)
 
 Outcomes = Iterator[Failed | Ready]
 
@@ -81,9 +91,13 @@ class MetadataParts:
         self._ingest = ingest
         self._source = source
         self._study_instance_uid = study_instance_uid
-        self._documents = ingest.spool(max_bytes=MAX_METADATA_BYTES)
-        self._encoded = ingest.spool()
-        self._bulk = ingest.spool()
+        # Slow senders may have hundreds of these open: the first ones get memory, the others files.
+        self._has_memory = _spools.take(_SPOOLS_BYTES, held=0)
+        memory_bytes = MEMORY_BYTES if self._has_memory else 0
+        self._documents = ingest.spool(max_bytes=MAX_METADATA_BYTES, memory_bytes=memory_bytes)
+        self._encoded = ingest.spool(memory_bytes=memory_bytes)
+        self._bulk = ingest.spool(memory_bytes=memory_bytes)
+        self._pending_bytes = 0
         self._locations: dict[str, _Location] = {}
         self._instances = 0
         self._links = 0
@@ -134,6 +148,19 @@ class MetadataParts:
         for spool in (self._documents, self._encoded, self._bulk):
             spool.clear()
         self._locations.clear()
+        self._in_spool.clear()
+        _pending.give_back(self._pending_bytes)
+        self._pending_bytes = 0
+        if self._has_memory:
+            _spools.give_back(_SPOOLS_BYTES)
+            self._has_memory = False
+
+    def _hold(self, entries: int) -> None:
+        """Count what is remembered of instances and links until the request is over. Raises `Busy`."""
+        size = entries * _ENTRY_BYTES
+        if not _pending.take(size, held=0):
+            raise Busy("too many instances of other requests wait for their bulk data; send again")
+        self._pending_bytes += size
 
     # -- metadata
 
@@ -176,6 +203,7 @@ class MetadataParts:
         self._instances += 1
         if self._instances > MAX_PARTS:
             raise TooLarge(f"more than {MAX_PARTS} instances in one request; send several")
+        self._hold(1)
         instance = PendingInstance(
             (),
             _uid(attributes, "00080016"),
@@ -209,6 +237,7 @@ class MetadataParts:
         self._links += len(references)
         if self._links > _MAX_LINKS:
             raise TooLarge(f"more than {_MAX_LINKS} BulkDataURIs in one request; send several")
+        self._hold(len(references))
         if any(reference.uri in self._locations and self._locations[reference.uri].parts for reference in references):
             raise MalformedDataSet("the metadata came after a part that it refers to; all metadata comes first")
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
@@ -22,28 +21,24 @@ from pacs.dicomweb.requests import accepted_by
 from pacs.dicomweb.resources import ResourceKey, service_base
 from pacs.dicomweb.responses import encoded_json
 from pacs.dicomweb.services import Services
+from pacs.dicomweb.store_body import Body, OpenBodies
 from pacs.dicomweb.store_metadata import DICOM_JSON, DICOM_XML
 from pacs.dicomweb.store_request import DICOM, SinglePart, StoreRequest
 from pacs.dicomweb.store_response import Failed, Result, store_response, store_status
-from pacs.errors import Busy, InvalidRequest, NotAcceptable, PacsError, ProtocolViolation, UnsupportedMedia
+from pacs.errors import NotAcceptable, PacsError, ProtocolViolation, UnsupportedMedia
 from pacs.model import Source
 from pacs.part10.dicom_xml import to_xml
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MAX_REQUESTS = 16
-"""Store requests at once in one process; each may hold 2 x ``ingest.memory_bytes_per_instance``."""
-SILENCE_S = 60.0
-"""Longest wait for the next bytes of a body."""
-_FEED_BYTES = 1 << 18
-_MAX_DRAINED_BYTES = 64 << 20
-"""Of a body that is refused unread, so that the client gets to read the answer."""
+_MAX_WORKING = 16
+"""Store requests that are worked on at once in one process. While a client is waited for, its request is none."""
 
 _MEDIA_TYPES = (DICOM, DICOM_JSON, DICOM_XML)
 _ANSWERS = (Offer(DICOM_JSON), Offer("application/json"), Offer(DICOM_XML), Offer(DICOM_XML, is_multipart=True))
 
-_receivers = ThreadPoolExecutor(MAX_REQUESTS, "dicomweb-receive")
+_receivers = ThreadPoolExecutor(_MAX_WORKING, "dicomweb-receive")
 
 _OPENAPI = {
     "requestBody": {
@@ -76,13 +71,13 @@ def store_routes(services: Services) -> APIRouter:
 class _Store:
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._running = 0
+        self._bodies = OpenBodies(services.http)
 
     async def answer(self, request: Request, study: str | None) -> Response:
-        if self._running >= MAX_REQUESTS:
-            raise Busy(f"{MAX_REQUESTS} store requests are being received; no more are taken at once", retry_after_s=2)
-        self._running += 1
-        body = _Body(request)
+        with self._bodies.opened(request) as body:
+            return await self._answer(request, study, body)
+
+    async def _answer(self, request: Request, study: str | None, body: Body) -> Response:
         try:
             answer_type = _answer_type(request)
             store_request = self._open(request, study)
@@ -94,8 +89,6 @@ class _Store:
         except ClientDisconnect:
             log.warning("store request was cut off", path=request.url.path)
             return Response(status_code=400)  # nobody is there to read it
-        finally:
-            self._running -= 1
         return _response(results, request, study, answer_type)
 
     def _open(self, request: Request, study: str | None) -> StoreRequest:
@@ -106,13 +99,13 @@ class _Store:
         source = Source(principal, "STOW-RS", request.client.host if request.client else "")
         return StoreRequest(self._services.ingest, source, reader, study, media_type)
 
-    async def _receive(self, body: _Body, store_request: StoreRequest) -> None:
+    async def _receive(self, body: Body, store_request: StoreRequest) -> None:
         """Feed the body as it comes. No thread waits for the client."""
         waiting = bytearray()
         try:
             async for chunk in body.chunks():
                 waiting += chunk
-                if len(waiting) >= _FEED_BYTES:
+                if len(waiting) >= self._bodies.step_bytes:
                     await _in_thread(store_request.feed, bytes(waiting))
                     waiting.clear()
             await _in_thread(store_request.feed, bytes(waiting))
@@ -155,39 +148,6 @@ def _answer_type(request: Request) -> Offer:
         return choose(accepted_by(request.scope), _ANSWERS)
     except NotAcceptable:
         return _ANSWERS[0]
-
-
-class _Body:
-    """The body as it comes; a silent client does not hold a place for ever."""
-
-    def __init__(self, request: Request) -> None:
-        self._stream = request.stream()
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """What has not been read yet.
-
-        Raises:
-            InvalidRequest: nothing came for `SILENCE_S`.
-            ClientDisconnect: the client is gone.
-        """
-        while True:
-            try:
-                async with asyncio.timeout(SILENCE_S):
-                    chunk = await anext(self._stream, None)
-            except TimeoutError:
-                raise InvalidRequest(f"The body stopped arriving for {SILENCE_S:g} s; it is not waited for") from None
-            if chunk is None:
-                return
-            yield chunk
-
-    async def drain(self) -> None:
-        """Read and drop the rest, within reason: a client that is still sending does not read an answer."""
-        drained = 0
-        with contextlib.suppress(InvalidRequest, ClientDisconnect):
-            async for chunk in self.chunks():
-                drained += len(chunk)
-                if drained > _MAX_DRAINED_BYTES:
-                    return
 
 
 async def _in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -22,7 +22,7 @@ from pacs.storage.large_segment import FILE_META_LENGTH, LargeSegment
 from pacs.storage.segment_name import checked_hospital
 from pacs.storage.segment_writer import NewRecord
 from pacs.storage.segments import SegmentStore
-from pacs.storage.spool import Spool
+from pacs.storage.spool import MEMORY_BYTES, Spool
 from pacs.storage.tar_record import RecordHead
 
 _STEP_BYTES = 1 << 20
@@ -76,10 +76,13 @@ class Ingest:
             memory=self._memory,
         )
 
-    def spool(self, *, max_bytes: int | None = None) -> Spool:
-        """A place for parts of instances that are not whole yet; by default for two of the largest instances."""
+    def spool(self, *, max_bytes: int | None = None, memory_bytes: int = MEMORY_BYTES) -> Spool:
+        """A place for parts of instances that are not whole yet; by default for two of the largest instances.
+
+        The first `memory_bytes` stay in memory.
+        """
         most = 2 * self._settings.max_instance_bytes if max_bytes is None else max_bytes
-        return Spool(self._store.root, max_bytes=most)
+        return Spool(self._store.root, max_bytes=most, memory_bytes=memory_bytes)
 
     def store_file(self, source: Source, buffer: Bytes, *, study_instance_uid: str | None = None) -> Stored:
         """Store the Part 10 file in `buffer` (PS3.10 §7); the data set's identity counts, not the file meta's.

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from pydicom.dataset import FileDataset
 
-from pacs.dicomweb import stow
+from pacs.dicomweb import store_body
 from pacs.settings import IngestSettings
 from tests.dicomweb.served import ServedDoor, image, multipart_body, served_door, written
 
@@ -83,18 +83,6 @@ def test_a_sender_that_leaves_half_way_leaves_nothing(door: ServedDoor) -> None:
     assert not is_kept(door, original)
 
 
-def test_a_silent_sender_is_told_and_let_go(door: ServedDoor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stow, "SILENCE_S", 0.2)
-    original = image()
-    answer = raw(
-        door,
-        head("POST", "/studies", Content_Type="application/dicom", Content_Length=10_000) + written(original)[:600],
-    )
-    assert answer.split(b" ")[1] == b"400"
-    assert b"stopped arriving" in answer
-    assert not is_kept(door, original)
-
-
 def test_a_length_that_lies_costs_no_memory(door: ServedDoor) -> None:
     for length_claim in (b"\xff\xff\xff\x7f", b"\xfe\xff\xff\xff"):
         original = image()
@@ -123,7 +111,7 @@ def test_a_refused_large_body_still_gets_its_answer(door: ServedDoor) -> None:
 
 
 def test_a_busy_door_says_when_to_come_back(door: ServedDoor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stow, "MAX_REQUESTS", 0)
+    monkeypatch.setattr(store_body, "MAX_OPEN", 0)
     answer = door.client.post("/studies", content=written(image()), headers={"content-type": "application/dicom"})
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
