@@ -1,17 +1,19 @@
-"""Text out of bytes by Specific Character Set (0008,0005) (PS3.5 §6.1); wrong bytes never raise."""
+"""Text and bytes by Specific Character Set (0008,0005) (PS3.5 §6.1): reading never raises, writing never guesses."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from pydicom.charset import CODES_TO_ENCODINGS, python_encoding
+from pydicom.charset import CODES_TO_ENCODINGS, encode_string, python_encoding
 
 _MULTI_VALUE_VRS: Final = frozenset({"LO", "PN", "SH", "UC"})
 _SINGLE_TEXT_VRS: Final = frozenset({"LT", "ST", "UT"})
 _STAND_ALONE: Final = frozenset({"UTF8", "GB18030", "GBK"})
 _DEFAULT: Final = "iso8859"
+_DELIMITER = re.compile(r"([\\^=\r\n\f\t])")
 _FRAGMENTS = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")
 _CORRECTIONS: Final = {
     "ISO IR 192": "ISO_IR 192",
@@ -93,3 +95,39 @@ def _fragment(part: bytes, character_set: tuple[str, ...], delimiters: bytes) ->
     if first == _DEFAULT and not rest[split:].isascii():
         split = len(rest)  # the default repertoire has no such bytes: the writer forgot to escape again
     return rest[:split].decode(encoding, errors="replace") + rest[split:].decode(first, errors="replace")
+
+
+def encoder(character_set: tuple[str, ...]) -> Callable[[str], bytes]:
+    """A function from text to bytes for Python encodings as `encodings` finds them.
+
+    It raises UnicodeError for what they cannot write.
+    """
+    first = "ascii" if character_set[0] == _DEFAULT else character_set[0]
+    if len(character_set) == 1:
+        # GBK, GB18030, UTF-8, one ISO 8859 part, or a Korean or Japanese set without escapes.
+        return lambda text: text.encode(first)
+
+    def encode(text: str) -> bytes:
+        if text.isascii():
+            return text.encode("ascii")
+        for character in set(text):
+            if not any(_can_write(character, encoding) for encoding in character_set):
+                character.encode("ascii")
+        # Delimiters return to the first set (PS3.5 §6.1.2.5.3), so what stands between them is written on its own.
+        encoded = b"".join(
+            part.encode("ascii") if part.isascii() else encode_string(part, character_set)
+            for part in _DELIMITER.split(text)
+        )
+        if decode(encoded, character_set, "PN") != text:
+            raise UnicodeError("the character set does not bring the text back")
+        return encoded
+
+    return encode
+
+
+def _can_write(character: str, encoding: str) -> bool:
+    try:
+        character.encode("ascii" if encoding == _DEFAULT else encoding)
+    except UnicodeError:
+        return False
+    return True

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacs.part10.character_sets import decode, encodings
+from pacs.part10.character_sets import decode, encoder, encodings
 
 NAMES = [
     ("ISO_IR 100", "Buc^Jérôme"),
@@ -82,3 +82,24 @@ def test_wrong_bytes_never_raise_nor_warn(value, character_set):
         for vr in ("PN", "LO", "LT", "CS"):
             for content in (value, b"\x1b$B" + value, b"\x1b$)C" + value, b"\x1b-F" + value):
                 decode(content, encodings(character_set.encode("utf-8")), vr).encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("character_set", "text"),
+    [
+        ("", "Kim"),
+        ("ISO_IR 100", "Müller^Jörg"),
+        ("ISO_IR 192", "김^민수"),
+        ("\\ISO 2022 IR 149", "Hong^Gildong=洪^吉洞=홍^길동"),
+        ("GB18030", "王^小东"),
+    ],
+)
+def test_what_is_written_is_read_again(character_set, text):
+    names = encodings(character_set.encode())
+    assert decode(encoder(names)(text), names, "PN") == text
+
+
+@pytest.mark.parametrize(("character_set", "text"), [("", "Müller"), ("ISO_IR 100", "김"), ("\\ISO 2022 IR 149", "Ñandú")])
+def test_what_a_character_set_lacks_is_never_replaced(character_set, text):
+    with pytest.raises(UnicodeError):
+        encoder(encodings(character_set.encode()))(text)

@@ -5,13 +5,10 @@ Pure: PS3.5 §6.1 (character sets), §6.2 (padding), §7.1 (element headers), An
 
 from __future__ import annotations
 
-import re
 import struct
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
-
-from pydicom.charset import encode_string
 
 from pacs.model import DicomJson
 from pacs.part10 import character_sets
@@ -31,7 +28,6 @@ UTF_8 = "ISO_IR 192"
 
 _PERSON_NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _MAX_SHORT_LENGTH = 0xFFFE
-_DELIMITER = re.compile(r"([\\^=\r\n\f\t])")
 
 _Encoder = Callable[[str], bytes]
 
@@ -119,33 +115,4 @@ def _encoder(character_set: Sequence[str]) -> _Encoder:
     """A function from text to bytes that raises UnicodeError for what `character_set` cannot write."""
     if not any(character_set):
         return lambda text: text.encode("ascii")
-    encodings = character_sets.encodings("\\".join(character_set).encode("ascii", "replace"))
-    first = "ascii" if encodings[0] == "iso8859" else encodings[0]
-    if len(encodings) == 1:
-        # GBK, GB18030, UTF-8, one ISO 8859 part, or a Korean or Japanese set without escapes, as asked with.
-        return lambda text: text.encode(first)
-
-    def encode(text: str) -> bytes:
-        if text.isascii():
-            return text.encode("ascii")
-        for character in set(text):
-            if not any(_can_write(character, encoding) for encoding in encodings):
-                character.encode("ascii")
-        # Delimiters return to the first set (PS3.5 §6.1.2.5.3), so what stands between them is written on its own.
-        encoded = b"".join(
-            part.encode("ascii") if part.isascii() else encode_string(part, encodings)
-            for part in _DELIMITER.split(text)
-        )
-        if character_sets.decode(encoded, encodings, "PN") != text:
-            raise UnicodeError("the character set does not bring the text back")
-        return encoded
-
-    return encode
-
-
-def _can_write(character: str, encoding: str) -> bool:
-    try:
-        character.encode("ascii" if encoding == "iso8859" else encoding)
-    except UnicodeError:
-        return False
-    return True
+    return character_sets.encoder(character_sets.encodings("\\".join(character_set).encode("ascii", "replace")))
