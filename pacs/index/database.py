@@ -121,6 +121,11 @@ class Index:
         with reading(self._engine, "look up a segment") as connection:
             return read.segment_end(connection, hospital, segment)
 
+    def segment_ends(self) -> dict[str, int]:
+        """As `segment_end`, of all segments that have rows; one question."""
+        with reading(self._engine, "look up all segments") as connection:
+            return read.segment_ends(connection)
+
     def search(self, hospital: str, query: Query) -> Iterator[DicomJson]:
         """The matching entities of the query's level, as DICOM JSON with computed attributes.
 

@@ -100,6 +100,12 @@ def segment_end(connection: Connection, hospital: str, name: str) -> int:
     return int(end or 0)
 
 
+def segment_ends(connection: Connection) -> dict[str, int]:
+    """For each segment that has rows, the first byte after the last record with one."""
+    found = connection.execute(select(segments.c.name, segments.c.end_offset))
+    return {name: int(end) for name, end in found}
+
+
 def holdings(connection: Connection, hospital: str | None) -> Holdings:
     """Sums of the counters kept on write; no instance row is counted."""
 

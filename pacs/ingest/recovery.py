@@ -23,7 +23,7 @@ def replay(store: SegmentStore, index: Index, settings: IngestSettings) -> int:
         StorageError: the index cannot be used.
     """
     added = 0
-    for segment, records in store.recover(index.segment_end):
+    for segment, records in store.recover(index.segment_end, index.segment_ends()):
         found = [instance for record in records if (instance := _described(store, segment, record, settings))]
         for start in range(0, len(found), _BATCH):
             added += sum(result.added for result in index.add(found[start : start + _BATCH]))

@@ -32,6 +32,11 @@ def storage_error(problem: OSError, doing: str) -> StorageError:
     return StorageError(f"could not {doing}: {reason}; nothing was acknowledged")
 
 
+def is_sealed_mode(mode: int) -> bool:
+    """Whether a segment with this file mode has been sealed, see `Disk.seal`."""
+    return not mode & stat.S_IWUSR
+
+
 class Disk:
     """Promises of each call; every one raises OSError as the system gives it."""
 
@@ -97,7 +102,7 @@ class Disk:
         os.fsync(handle)
 
     def is_sealed(self, handle: int) -> bool:
-        return not os.fstat(handle).st_mode & stat.S_IWUSR
+        return is_sealed_mode(os.fstat(handle).st_mode)
 
     def unlink(self, path: Path) -> None:
         path.unlink(missing_ok=True)

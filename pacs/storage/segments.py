@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import mmap
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pacs import log
 from pacs.errors import StorageError
 from pacs.model import Location
-from pacs.storage.disk import Disk, storage_error
+from pacs.storage.disk import Disk, is_sealed_mode, storage_error
 from pacs.storage.large_segment import LargeSegment
 from pacs.storage.segment_name import checked_hospital, segment_path, segments_under
 from pacs.storage.segment_reader import SegmentReader
 from pacs.storage.segment_walk import walk
 from pacs.storage.segment_writer import NewRecord, SegmentWriter
-from pacs.storage.tar_record import Record, padded
+from pacs.storage.tar_record import END_OF_ARCHIVE, Record, padded
 
 SEGMENT_BYTES = 256 << 20
 """A segment past this is sealed: small enough to be copied and freed soon, large enough to be few."""
@@ -86,19 +86,27 @@ class SegmentStore:
         """The Part 10 file at `location` from its byte `start` on, read anew; see `SegmentReader.pieces`."""
         return self._reader.pieces(location, start)
 
-    def recover(self, indexed_end: Callable[[str, str], int]) -> Iterator[tuple[str, tuple[Record, ...]]]:
-        """Take over what dead writers left; yields each segment that holds records without a row, with those records.
+    def recover(
+        self, indexed_end: Callable[[str, str], int], known_ends: Mapping[str, int] | None = None
+    ) -> Iterator[tuple[str, tuple[Record, ...]]]:
+        """Take over what dead writers left; yields each segment that holds records behind its last row, with those.
 
-        `indexed_end(hospital, segment)` is the end of the last indexed file in a segment, 0 when there is none. Torn
-        tails are cut. Records are durable when they are yielded; the segment stays held until the next is asked for.
-        A segment that another process holds is left to it.
+        `indexed_end(hospital, segment)` is the end of the last indexed file in a segment now, 0 when there is none;
+        `known_ends` is the same of all segments at some earlier moment: what was sealed and whole then is not even
+        opened. Torn tails are cut. Records are durable when they are yielded; the segment stays held until the next
+        is asked for. A segment that another process holds is left to it.
         """
+        known_ends = known_ends or {}
+        missing = set(known_ends)
         for segment in segments_under(self.root):
-            hospital = segment.partition("/")[0]
+            missing.discard(segment)
             try:
-                yield from self._recover_one(hospital, segment, indexed_end)
+                if not self._is_whole(segment, known_ends.get(segment, 0)):
+                    yield from self._recover_one(segment, indexed_end)
             except OSError as problem:
                 log.failure("segment cannot be recovered; it is left as it is", problem, segment=segment)
+        if missing:
+            log.warning("segments are missing", missing=len(missing), first=min(missing))
 
     def close(self) -> None:
         """Let go of all segments; another process may take them over."""
@@ -130,13 +138,22 @@ class SegmentStore:
             writer = self._writers[hospital] = SegmentWriter.create(self._disk, self.root, hospital)
         return writer
 
+    def _is_whole(self, segment: str, known_end: int) -> bool:
+        """Whether the segment will never grow and has nothing behind its last row but what ends it."""
+        found = segment_path(self.root, segment).stat()
+        rest = found.st_size - padded(known_end)
+        if rest < 0:
+            log.warning("segment is shorter than the index says", segment=segment, bytes=found.st_size, rows=known_end)
+        return known_end > 0 and rest <= len(END_OF_ARCHIVE) and is_sealed_mode(found.st_mode)
+
     def _recover_one(
-        self, hospital: str, segment: str, indexed_end: Callable[[str, str], int]
+        self, segment: str, indexed_end: Callable[[str, str], int]
     ) -> Iterator[tuple[str, tuple[Record, ...]]]:
+        hospital = segment.partition("/")[0]
         # Held before the index is asked: until then its writer may still add rows.
         writer = SegmentWriter.take_over(self._disk, self.root, segment)
         if writer is None:
-            records = self._sealed_without_rows(segment, indexed_end(hospital, segment))
+            records = self._sealed_behind(segment, lambda: padded(indexed_end(hospital, segment)))
             if records:
                 yield segment, records
             return
@@ -157,16 +174,17 @@ class SegmentStore:
             elif hospital not in self._writers:
                 self._writers[hospital] = writer
 
-    def _sealed_without_rows(self, segment: str, indexed_end: int) -> tuple[Record, ...]:
-        """Records of a sealed segment of which the index knows nothing, as after its loss."""
-        if indexed_end:
-            return ()
+    def _sealed_behind(self, segment: str, indexed_end: Callable[[], int]) -> tuple[Record, ...]:
+        """Records of a sealed segment behind its last row: the index was lost, or is older than they are."""
         handle = self._disk.open_to_read(segment_path(self.root, segment))
         try:
             # A sealed segment is locked as long as its writer is about to add the row.
-            if not self._disk.is_sealed(handle) or not self._disk.lock(handle) or not self._disk.length(handle):
+            if not self._disk.is_sealed(handle) or not self._disk.lock(handle):
                 return ()
-            with mmap.mmap(handle, 0, access=mmap.ACCESS_READ) as data:
-                return walk(data, 0, segment=segment).records
+            start, length = indexed_end(), self._disk.length(handle)
+            if start + len(END_OF_ARCHIVE) >= length:
+                return ()
+            with mmap.mmap(handle, length, access=mmap.ACCESS_READ) as data:
+                return walk(data, start, segment=segment).records
         finally:
             self._disk.close(handle)
