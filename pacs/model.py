@@ -126,6 +126,38 @@ class StoredInstance:
 
 
 @dataclass(frozen=True, slots=True)
+class Succession:
+    """What a record is to others of its SOP Instance UID; it says so itself, for a lost index to be rebuilt."""
+
+    replaces: tuple[str, ...] = ()
+    """Digests of the versions before it that it takes the place of."""
+    is_original: bool = False
+    """It came so and was coerced: it is kept and never served."""
+
+
+class Superseded(StrEnum):
+    """Why a version is not the one that is served."""
+
+    REPLACED = "replaced"
+    """Other bytes came later under the same SOP Instance UID."""
+    COERCED = "coerced"
+    """It is what came; the served version was made of it by coercion."""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierVersion:
+    """An earlier version of an instance, kept byte for byte."""
+
+    digest: str
+    transfer_syntax_uid: str
+    location: Location | None
+    """None when only its digest is known: a rebuilt index found a later version and not this one."""
+    received_at: datetime
+    superseded_at: datetime
+    reason: Superseded
+
+
+@dataclass(frozen=True, slots=True)
 class NewInstance:
     """What the ingest path hands to the index: a durable record that has no row yet."""
 
@@ -142,12 +174,18 @@ class NewInstance:
     series: DicomJson
     instance: DicomJson
     """Attributes of each level as `pacs.part10.indexed_attributes` found them, without the computed ones."""
+    succession: Succession | None = None
+    """None for almost all: the only version."""
+    received_at_us: int = 0
+    """Microseconds since 1970; 0: now."""
 
 
 class Outcome(StrEnum):
     STORED = "stored"
     ALREADY_THERE = "already there"
     """The same SOP Instance UID with the same digest and transfer syntax: success, without a second copy."""
+    NEW_VERSION = "stored as a new version"
+    """Other bytes under a SOP Instance UID that was kept; they are the ones that are served now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +195,8 @@ class Stored:
     key: InstanceKey
     sop_class_uid: str
     outcome: Outcome
+    coerced: tuple[int, ...] = ()
+    """Tags of the attributes that were changed before it was stored (`ingest.coercion`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@
 - `engine`: connections and the translation of their errors
 - `driver`, `kept_connections`: statements of the receive path, run without SQLAlchemy's part
 - `add`, `rows_above`, `counters`: the write path, one transaction per batch
+- `versions`: the few instances that are kept in more than one version
 - `read`: look-ups by key, sums, series to settle
 - `commitments`: storage commitment transactions
 - `search`, `columns`, `results`: a `pacs.model.Query` as SQL, page by page, and its answers

@@ -9,15 +9,16 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Engine, select, update
 
 from pacs.errors import IndexUnavailable
-from pacs.index import add, read, search
+from pacs.index import read, search, versions
 from pacs.index.add import AddResult, Existing
+from pacs.index.add import existing as existing_rows
 from pacs.index.commitments import Commitments
 from pacs.index.engine import open_engine, reading, writing
 from pacs.index.kept_connections import KeptConnections
 from pacs.index.migrate import migrate
 from pacs.index.read import UidChoice, UnsettledSeries
 from pacs.index.tables import series, studies
-from pacs.model import DicomJson, Holdings, NewInstance, Query, StoredInstance
+from pacs.model import DicomJson, EarlierVersion, Holdings, NewInstance, Query, StoredInstance
 
 _ATTEMPTS = 5
 _RACES = frozenset({"23505", "40P01", "40001"})
@@ -58,7 +59,8 @@ class Index:
         """Write instances in one transaction, durable on return; one result per item, in order.
 
         The first with a SOP Instance UID in its hospital stays: a later one, also in the same batch, is not written
-        and its result names what is there. Counters of series, study and patient grow with it.
+        and its result names what is there. Counters of series, study and patient grow with it. One that says what it
+        succeeds (`NewInstance.succession`) takes that one's place, which becomes an earlier version.
         """
         if not batch:
             return []
@@ -73,15 +75,15 @@ class Index:
     def _add_once(self, batch: Sequence[NewInstance]) -> list[AddResult]:
         if self._write_lock is None:
             with self._writers.writing("store instances") as driver:
-                return add.add(driver, batch)
+                return versions.add(driver, batch)
         # Threads of this process queue here, which is fairer and quicker than polling the file's lock.
         with self._write_lock, self._writers.writing("store instances") as driver:
-            return add.add(driver, batch)
+            return versions.add(driver, batch)
 
     def existing(self, hospital: str, sop_instance_uid: str) -> Existing | None:
         """Key, digest and transfer syntax of the instance with this UID, None when there is none."""
         with self._readers.reading("look up an instance") as driver:
-            return add.existing(driver, hospital, [sop_instance_uid]).get(sop_instance_uid)
+            return existing_rows(driver, hospital, [sop_instance_uid]).get(sop_instance_uid)
 
     def instance(
         self, hospital: str, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str
@@ -115,6 +117,11 @@ class Index:
             return read.many(
                 connection, hospital, patient_id, study_instance_uid, series_instance_uid, sop_instance_uid
             )
+
+    def versions(self, hospital: str, sop_instance_uid: str) -> list[EarlierVersion]:
+        """The earlier versions of the instance with this UID, in the order received; mostly none."""
+        with self._readers.reading("look up earlier versions") as driver:
+            return versions.earlier(driver, hospital, sop_instance_uid)
 
     def segment_end(self, hospital: str, segment: str) -> int:
         """First byte after the last record of the segment that has a row; 0 when none has."""

@@ -106,7 +106,7 @@ def instance_columns(new: NewInstance, stored_at_us: int) -> dict[str, Any]:
         "data_set_offset": new.location.data_set_offset,
         "header_length": new.header_length,
         "number_of_frames": new.number_of_frames,
-        "stored_at_us": stored_at_us,
+        "stored_at_us": new.received_at_us or stored_at_us,
         "frame_table": new.frame_table,
         "attributes": encoded(new.instance).encode(),
     }

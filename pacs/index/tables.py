@@ -187,6 +187,26 @@ instances = Table(
     Index("ix_instances_in_series", "hospital", "series_row", "instance_number", "id"),
 )
 
+# Of the few instances that have more than one version: all but the one in `instances`.
+versions = Table(
+    "versions",
+    metadata,
+    _row(),
+    _hospital(),
+    _word("sop_instance_uid"),
+    Column("digest", LargeBinary, nullable=False),
+    _word("transfer_syntax_uid"),
+    # NULL: its bytes were not found when the index was rebuilt.
+    Column("segment_row", _RowId, ForeignKey("segments.id"), nullable=True),
+    _count("offset"),
+    _count("length"),
+    _count("data_set_offset"),
+    _count("received_at_us"),
+    _count("superseded_at_us"),
+    _word("reason"),
+    UniqueConstraint("hospital", "sop_instance_uid", "digest"),
+)
+
 commitments = Table(
     "commitments",
     metadata,
