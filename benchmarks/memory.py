@@ -30,7 +30,7 @@ import httpx
 from pydicom.uid import generate_uid
 
 from benchmarks.measure import machine
-from benchmarks.side_by_side import free_port, running
+from benchmarks.peers import free_port, running
 from benchmarks.streaming_sender import StreamingAssociation
 from benchmarks.synthetic_ct import make_series
 
