@@ -51,7 +51,7 @@ Found = dict[str, dict[str, Series]]
 """By receiver, then by way of sending; the first receiver is ours."""
 
 
-def measure_rounds(starts: list[Start], *, instances: int, rounds: int) -> Found:
+def measure_rounds(starts: list[Start], *, instances: int, rounds: int, ways: tuple[str, ...] = WAYS) -> Found:
     """`rounds` times each receiver in turn; `instances` for each way of sending."""
     images = make_series(instances, seed=secrets.randbelow(1 << 30), patients=max(1, instances // 100))
     found: Found = {}
@@ -64,28 +64,33 @@ def measure_rounds(starts: list[Start], *, instances: int, rounds: int) -> Found
             peers[-1].pause()
             stack.callback(peers[-1].go_on)
         for peer in peers:  # the first images pay for what is made only once
-            _turn(peer, {way: Series() for way in WAYS}, [_renamed(images[:20]) for _ in WAYS])
+            _turn(peer, {way: Series() for way in ways}, {way: _renamed(images[:20]) for way in ways})
         for number in range(rounds):
-            same = [_renamed(images) for _ in WAYS]
+            same = {way: _renamed(images) for way in ways}
             turned = peers[number % len(peers) :] + peers[: number % len(peers)]
             for peer in turned:
                 print(f"round {number + 1} of {rounds}: {peer.name} ...", file=sys.stderr, flush=True)
-                _turn(peer, found.setdefault(peer.name, {way: Series() for way in WAYS}), same)
+                _turn(peer, found.setdefault(peer.name, {way: Series() for way in ways}), same)
         return {peer.name: found[peer.name] for peer in peers}
 
 
-def _turn(peer: Peer, into: dict[str, Series], images: list[list[Slice]]) -> None:
+def _turn(peer: Peer, into: dict[str, Series], images: dict[str, list[Slice]]) -> None:
     os.sync()
     peer.go_on()
     try:
-        host, port = peer.address
-        into[WAYS[0]].add(dimse_load.store(host, port, peer.aet, images[0], 1))
-        into[WAYS[1]].add(dimse_load.store(host, port, peer.aet, images[1], 4))
-        probe = dimse_load.storescu(host, port, peer.aet, images[2][:_STORESCU_PROBE])
-        left = images[2][_STORESCU_PROBE:][: int(probe.per_second * _STORESCU_SECONDS)]
-        into[WAYS[2]].add(dimse_load.storescu(host, port, peer.aet, left) if left else probe)
+        for way, series in into.items():
+            series.add(_send(peer, way, images[way]))
     finally:
         peer.pause()
+
+
+def _send(peer: Peer, way: str, images: list[Slice]) -> dimse_load.StoreFigures:
+    host, port = peer.address
+    if way != WAYS[2]:
+        return dimse_load.store(host, port, peer.aet, images, 1 if way == WAYS[0] else 4)
+    probe = dimse_load.storescu(host, port, peer.aet, images[:_STORESCU_PROBE])
+    left = images[_STORESCU_PROBE:][: int(probe.per_second * _STORESCU_SECONDS)]
+    return dimse_load.storescu(host, port, peer.aet, left) if left else probe
 
 
 def _renamed(images: list[Slice]) -> list[Slice]:
@@ -128,18 +133,19 @@ def tables(found: Found) -> str:
     """Markdown: the figures, then ours as a multiple of the others'."""
     lines = ["| C-STORE | receiver | per second (range) | p50 ms | p95 ms | p99 ms | failures |"]
     lines.append("|---|---|---:|---:|---:|---:|---:|")
-    for way in WAYS:
-        for name, series in ((name, ways[way]) for name, ways in found.items()):
+    ours, *others = found
+    ways = list(found[ours])
+    for way in ways:
+        for name, series in ((name, of_peer[way]) for name, of_peer in found.items()):
             rates = series.per_second
             taken = " | ".join("-" if (ms := series.at(p)) is None else f"{ms:.1f}" for p in (0.5, 0.95, 0.99))
             lines.append(
                 f"| {way} | {name} | {median(rates):,.0f} ({min(rates):,.0f}-{max(rates):,.0f}) | {taken} "
                 f"| {series.failures} |"
             )
-    ours, *others = found
-    lines += ["", f"| {ours} / | " + " | ".join(WAYS) + " |", "|---|" + "---:|" * len(WAYS)]
+    lines += ["", f"| {ours} / | " + " | ".join(ways) + " |", "|---|" + "---:|" * len(ways)]
     for other in others:
-        cells = ("{:.1f} ({:.1f}-{:.1f})".format(*ratios(found, way)[other]) for way in WAYS)
+        cells = ("{:.2f} ({:.2f}-{:.2f})".format(*ratios(found, way)[other]) for way in ways)
         lines.append(f"| {other} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -107,13 +107,13 @@ def _answers(ready: str) -> bool:
 
 
 @contextmanager
-def our_archive(folder: Path) -> Iterator[Peer]:
-    """This archive with its defaults."""
+def our_archive(folder: Path, name: str = "this archive") -> Iterator[Peer]:
+    """This archive with its defaults; its files are in ``data`` below the folder."""
     http, dicom = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "pacs", "serve", "--data", str(folder / "data"), "--http", http]
     command += ["--dicom", dicom, "--aet", "PACS"]
     with running(command, folder / "pacs.log", f"http://{http}/health/ready") as process:
-        yield Peer("this archive", "PACS", dicom, process, f"http://{http}/dicomweb")
+        yield Peer(name, "PACS", dicom, process, f"http://{http}/dicomweb")
 
 
 @contextmanager

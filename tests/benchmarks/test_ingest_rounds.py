@@ -33,7 +33,7 @@ def test_ratios_are_taken_round_by_round() -> None:
     assert ingest_rounds.ratios(found, WAYS[0]) == {"theirs": (4, 2, 9)}
     text = ingest_rounds.tables(found)
     assert "| 1 association | ours | 400 (100-900) | 2.0 | 3.0 | 3.0 | 0 |" in text
-    assert "| theirs | 4.0 (2.0-9.0) | 4.0 (2.0-9.0) | 4.0 (2.0-9.0) |" in text
+    assert "| theirs | 4.00 (2.00-9.00) | 4.00 (2.00-9.00) | 4.00 (2.00-9.00) |" in text
 
 
 @pytest.mark.parametrize("form", ["dataset", "encoded_dataset"])
