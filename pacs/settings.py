@@ -153,8 +153,9 @@ class IngestSettings(_Section):
     durability: Durability = "local"
     """When an image counts as safe, so that success is answered: ``local`` as soon as disk and index have it. Further
     words come with further tiers: ``bucket``, ``site``. A peer in ``dicom.peers`` may have its own."""
-    duplicates: Literal["refuse"] = "refuse"
-    """What happens to other bytes under a SOP Instance UID that is kept already."""
+    duplicates: Literal["refuse", "keep-both"] = "refuse"
+    """What happens to other bytes under a SOP Instance UID that is kept already: ``refuse`` keeps the first and tells
+    the sender; ``keep-both`` serves the newest and keeps the earlier ones as versions. Never across studies or series."""
 
 
 class CommitmentSettings(_Section):

@@ -5,6 +5,7 @@
 - `description`: what the index needs to know of a data set
 - `memory`: what all receptions may hold together
 - `claims`: two receptions of one instance wait for each other
+- `duplicates`: what happens to other bytes under a SOP Instance UID that is kept
 - `committer`: the one thread that makes batches durable, then adds their rows
 - `recovery`: rows for records that a crash left without one
 """

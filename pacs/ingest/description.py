@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pacs.model import InstanceKey, Location, NewInstance
+from pacs.model import InstanceKey, Location, NewInstance, Succession
 from pacs.part10.frame_table import frame_table
 from pacs.part10.header import scan
 from pacs.part10.indexed_attributes import IndexedAttributes, indexed_attributes
@@ -27,6 +27,9 @@ class Description:
     number_of_frames: int
     frame_table: bytes
     attributes: IndexedAttributes
+    succession: Succession | None = None
+    received_at_us: int = 0
+    """Microseconds since 1970, whole milliseconds; 0: now."""
 
     @property
     def sop_class_uid(self) -> str:
@@ -47,6 +50,8 @@ class Description:
             study=self.attributes.study,
             series=self.attributes.series,
             instance=self.attributes.instance,
+            succession=self.succession,
+            received_at_us=self.received_at_us,
         )
 
 
@@ -60,7 +65,7 @@ def describe(
         InvalidIdentity: a UID is missing or none.
         TooLarge: it inflates past the limit.
     """
-    with _memory_for(transfer_syntax_uid):
+    with memory_for(transfer_syntax_uid):
         header = scan(data_set, transfer_syntax_uid, max_inflated_bytes=max_inflated_bytes)
         attributes = indexed_attributes(header)
         table = frame_table(header)
@@ -81,8 +86,11 @@ def describe(
 
 
 @contextmanager
-def _memory_for(transfer_syntax_uid: str) -> Iterator[None]:
-    """Inflated data sets are whole in memory, so one at a time: many small bombs at once are a large one."""
+def memory_for(transfer_syntax_uid: str) -> Iterator[None]:
+    """To be held while a data set of this transfer syntax is scanned.
+
+    Inflated ones are whole in memory, so one at a time: many small bombs at once are a large one.
+    """
     if transfer_syntax(transfer_syntax_uid).is_deflated:
         with _inflating:
             yield

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
+
 from pacs import log
 from pacs.errors import PacsError, StorageError
 from pacs.index import Index
@@ -17,7 +20,8 @@ _BATCH = 256
 def replay(store: SegmentStore, index: Index, settings: IngestSettings) -> int:
     """Add the missing rows of all segments that no living writer holds; returns how many were missing.
 
-    A record that became no instance because another was first loses again: the index keeps the first.
+    A record that became no instance because another was first loses again: the index keeps the first. Versions find
+    their order again by what their records say, whatever the setting is now.
 
     Raises:
         StorageError: the index cannot be used.
@@ -48,4 +52,13 @@ def _described(store: SegmentStore, segment: str, record: Record, settings: Inge
     except PacsError as problem:
         log.failure("record cannot be indexed", problem, segment=segment, offset=record.start)
         return None
+    description = replace(description, succession=head.succession, received_at_us=_microseconds(head.received_at))
     return description.at(location)
+
+
+def _microseconds(received_at: str) -> int:
+    """Of a record's time; 0 when it cannot be read."""
+    try:
+        return round(datetime.fromisoformat(received_at).timestamp() * 1000) * 1000
+    except (ValueError, OverflowError):
+        return 0

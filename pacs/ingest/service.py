@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 from pacs import log
-from pacs.errors import Conflict
 from pacs.index import Index
 from pacs.index.add import Existing
 from pacs.ingest.claims import Claims
 from pacs.ingest.committer import Committer, Pending
 from pacs.ingest.description import Description
+from pacs.ingest.duplicates import Duplicates
 from pacs.ingest.memory import MemoryInFlight
 from pacs.ingest.reception import ExpectedIdentity, Reception
 from pacs.ingest.recovery import replay
@@ -38,6 +39,7 @@ class Ingest:
         self._settings = settings
         self._claims = Claims()
         self._committer = Committer(store, index)
+        self._duplicates = Duplicates(index, settings)
         self._memory = MemoryInFlight(settings.memory_bytes_in_flight)
 
     def begin(
@@ -115,19 +117,13 @@ class Ingest:
         key = description.key
         with self._claims.held(key.hospital, key.sop_instance_uid):
             existing = self._index.existing(key.hospital, key.sop_instance_uid)
+            outcome = Outcome.STORED
             if existing is None:
                 existing = self._commit(reception, description)
-        if existing is None:
-            outcome = Outcome.STORED
-        elif (existing.digest, existing.transfer_syntax_uid) == (description.digest, description.transfer_syntax_uid):
-            outcome = Outcome.ALREADY_THERE
-        else:
-            raise Conflict(
-                f"other bytes are kept under SOP Instance UID {key.sop_instance_uid}; the first ones stay"
-                " (setting ingest.duplicates)"
-            )
+            if existing is not None:  # now, or from another process since we looked
+                outcome = self._duplicates.keep(reception, description, existing, self._commit)
         log.event(
-            "instance stored" if outcome is Outcome.STORED else "instance was there",
+            "instance was there" if outcome is Outcome.ALREADY_THERE else "instance stored",
             route=reception.source.route,
             principal=reception.source.principal.name,
             hospital=key.hospital,
@@ -169,6 +165,7 @@ class Ingest:
 
 def _record_head(source: Source, description: Description, data_set_offset: int) -> RecordHead:
     peer = source.peer.encode("utf-8", "replace").decode()[-_MAX_PEER_CHARACTERS:]
+    received_at_s = description.received_at_us / 1_000_000 or time.time()
     return RecordHead(
         key=description.key,
         sop_class_uid=description.sop_class_uid,
@@ -176,7 +173,8 @@ def _record_head(source: Source, description: Description, data_set_offset: int)
         digest=description.digest,
         data_set_offset=data_set_offset,
         source=f"{source.route} {source.principal.name[:64]} {peer}".rstrip(),
-        received_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        received_at=datetime.fromtimestamp(received_at_s, UTC).isoformat(timespec="milliseconds"),
+        succession=description.succession,
     )
 
 

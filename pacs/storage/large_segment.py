@@ -31,6 +31,8 @@ class LargeSegment:
         self._data: mmap.mmap | None = None
         self._length = 0
         self._handle = -1
+        self.is_kept = False
+        """All of it is durable and sealed; it is not written again."""
         try:
             while self._handle < 0:
                 self.name = new_segment(hospital)
@@ -79,6 +81,7 @@ class LargeSegment:
             self._disk.seal(self._handle)
         except OSError as problem:
             raise storage_error(problem, f"make segment {self.name} durable") from problem
+        self.is_kept = True
         return Location(self.name, _HEAD_LENGTH, file_length, FILE_META_LENGTH)
 
     def release(self) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pacs.errors import PacsError
-from pacs.model import InstanceKey
+from pacs.model import InstanceKey, Succession
 
 BLOCK = 512
 END_OF_ARCHIVE = bytes(2 * BLOCK)
@@ -50,6 +50,8 @@ class RecordHead:
     """Route, principal and peer, for people."""
     received_at: str
     """ISO 8601, UTC."""
+    succession: Succession | None = None
+    """None for almost all: the only version of its instance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def encode_head(head: RecordHead, *, segment: str, file_length: int, total: int 
     Raises:
         ValueError: `total` is too small, or not whole blocks.
     """
-    fields = {
+    fields: dict[str, Any] = {
         "segment": segment,
         "hospital": head.key.hospital,
         "study": head.key.study_instance_uid,
@@ -97,6 +99,9 @@ def encode_head(head: RecordHead, *, segment: str, file_length: int, total: int 
         "source": head.source,
         "received_at": head.received_at,
     }
+    if head.succession is not None:
+        fields["replaces"] = list(head.succession.replaces)
+        fields["is_original"] = head.succession.is_original
     size = b"" if file_length < _MAX_OCTAL_SIZE else _pax_line(b"size", str(file_length).encode())
     body_total = None if total is None else total - 2 * BLOCK
     extended = _extended(b"x", f"PaxHeaders/{head.digest}", fields, also=size, body_total=body_total)
@@ -159,7 +164,18 @@ def _head(fields: dict[str, Any]) -> RecordHead:
         data_set_offset=_whole(fields, "data_set_offset"),
         source=text("source"),
         received_at=text("received_at"),
+        succession=_succession(fields),
     )
+
+
+def _succession(fields: dict[str, Any]) -> Succession | None:
+    replaces, is_original = fields.get("replaces"), fields.get("is_original")
+    if replaces is None:
+        return None
+    is_list = isinstance(replaces, list) and all(isinstance(each, str) and _DIGEST.match(each) for each in replaces)
+    if not is_list or not isinstance(is_original, bool):
+        raise NoRecord("a record does not say what it succeeds")
+    return Succession(tuple(replaces), is_original)
 
 
 def _whole(fields: dict[str, Any], name: str) -> int:
