@@ -227,7 +227,15 @@ class Query:
     limit: int | None = None
     offset: int = 0
     is_fuzzy: bool = False
-    """PS3.18 `fuzzymatching`: person names by any component's prefix, accents and case ignored."""
+    """Fuzzy matching of person names (PS3.4 C.2.2.2.1.4, PS3.18 §8.3.4.2): beginnings, one slip, the same sound."""
+    combines_date_and_time: bool = False
+    """The ranges of a date and of its time are one range of moments (PS3.4 C.2.2.2.5)."""
+    finds_empty: bool = False
+    """A value of two quotation marks finds what is empty or absent (PS3.4 C.2.2.2.7)."""
+    needs_all_values: bool = False
+    """All values of a key must be found in an attribute of several values (PS3.4 C.2.2.2.8); otherwise any of them."""
+    timezone_offset: str = ""
+    """``+0900``: the zone in which dates and times of the keys are meant (0008,0201); empty: that of the data."""
 
 
 @dataclass(frozen=True, slots=True)

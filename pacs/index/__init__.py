@@ -9,7 +9,7 @@
 - `read`: look-ups by key, sums, series to settle
 - `commitments`: storage commitment transactions
 - `search`, `columns`, `results`: a `pacs.model.Query` as SQL, page by page, and its answers
-- `criteria`, `wildcard`, `normal_form`: matching of PS3.4 C.2.2.2, pure
+- `keys`, `criteria`, `moments`, `fuzzy`, `wildcard`, `normal_form`: matching of PS3.4 C.2.2.2, pure
 - `sqlite_statistics`: what SQLite's planner is told
 - `row_values`: attributes to columns and back, pure
 """

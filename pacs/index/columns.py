@@ -8,13 +8,14 @@ from itertools import pairwise
 from typing import Any
 
 from pydicom.datadict import keyword_for_tag
-from sqlalchemy import ColumnElement, Table, and_, false, func, or_, select
+from sqlalchemy import BigInteger, Column, ColumnElement, Table, and_, false, func, or_, select
 
 from pacs.errors import InvalidRequest
-from pacs.index import wildcard
-from pacs.index.criteria import Criterion, FuzzyNames, Names, Numbers, Ranges, Uids, Words
+from pacs.index import fuzzy, wildcard
+from pacs.index.criteria import Criterion, Empty, FuzzyNames, Names, Numbers, Ranges, Uids, Words
+from pacs.index.moments import TIME_OF, Moments, Range, day_after
 from pacs.index.normal_form import integer
-from pacs.index.tables import instances, patients, series, studies
+from pacs.index.tables import NO_NUMBER, instances, patients, series, studies
 from pacs.model import Level
 
 LEVELS = (Level.PATIENT, Level.STUDY, Level.SERIES, Level.IMAGE)
@@ -74,6 +75,10 @@ COLUMNS: dict[Level, dict[int, str]] = {
         0x00200013: "instance_number",
     },
 }
+_NAME_OF = {tag: name for columns in COLUMNS.values() for tag, name in columns.items()}
+_DAYS_AND_TIMES = frozenset({"study_date", "study_time", "patient_birth_date"})
+_ZONE_DAYS = 2
+"""Days that one moment's dates in two time zones can be apart, and one more."""
 _LISTS = frozenset({"modalities_in_study", "sop_classes_in_study"})
 _KEYS = frozenset({"study_instance_uid", "series_instance_uid", "sop_instance_uid", "patient_id", "accession_number"})
 _KEY_PREFIX = 2
@@ -106,8 +111,10 @@ def condition_below(hospital: str, criteria: list[tuple[int, Criterion]], at: Le
     for tag, criterion in criteria:
         level = level_of(tag)
         said = _on_column(TABLES[level], COLUMNS[level][tag], criterion, dialect) if level else None
-        if level is None or said is None:
-            raise InvalidRequest(f"{keyword_for_tag(tag)} takes no wild card when the level searched is {at}")
+        if level is None or said is None or not said.is_whole:
+            raise InvalidRequest(
+                f"{keyword_for_tag(tag)} cannot be matched so when the level searched is {at}: ask at its own"
+            )
         found.append(said)
         lowest = max(lowest, level, key=LEVELS.index)
     below = LEVELS[LEVELS.index(at) + 1 : LEVELS.index(lowest) + 1]
@@ -127,15 +134,22 @@ def condition_below(hospital: str, criteria: list[tuple[int, Criterion]], at: Le
 def _on_column(table: Table, name: str, criterion: Criterion, dialect: str) -> Said | None:
     column = table.c[name]
     match criterion:
+        case Empty():
+            return _is_empty(table, name)
+        case Moments():
+            return _in_moments(table, criterion)
         case Words(patterns) if name in _LISTS:
             if any(wildcard.has_wildcard(pattern) or "\\" in pattern for pattern in patterns):
                 return None
-            return Said(or_(*(_in_list(column, pattern) for pattern in patterns)))
+            several = and_ if criterion.needs_all else or_
+            return Said(several(*(_in_list(column, pattern) for pattern in patterns)))
         case Uids(values) if name in _LISTS:
             return Said(or_(*(_in_list(column, value) for value in values)))
         case Uids(values):
             return Said(column.in_(values), is_key=name in _KEYS)
         case Words(patterns):
+            if criterion.needs_all:
+                return None  # of an attribute with several values a column holds the first
             is_key = name in _KEYS and all(map(_is_key, patterns))
             return Said(_any_pattern(column, patterns, dialect), is_key=is_key)
         case Ranges(_, ranges):
@@ -160,8 +174,8 @@ def _on_name(table: Table, criterion: Names | FuzzyNames, dialect: str) -> Said:
         return or_(*(_like(group, pattern, dialect) for group in groups))
 
     if isinstance(criterion, FuzzyNames):
-        choices = (and_(*(any_group(f"*{part}*") for part in choice)) for choice in criterion.choices)
-        return Said(or_(*choices), is_whole=False)
+        said = {asked: _is_likely(groups, asked, dialect) for choice in criterion.choices for asked in choice}
+        return Said(or_(*(and_(*(said[asked] for asked in choice)) for choice in criterion.choices)), is_whole=False)
     patterns: list[Condition] = []
     for pattern in criterion.patterns:
         if len(pattern) == 1:
@@ -169,7 +183,59 @@ def _on_name(table: Table, criterion: Names | FuzzyNames, dialect: str) -> Said:
             continue
         asked = ((group, parts) for group, parts in zip(groups, pattern, strict=False) if parts)
         patterns.append(and_(*(or_(*(_like(group, part, dialect) for part in parts)) for group, parts in asked)))
-    return Said(or_(*patterns))
+    return Said(and_(*patterns) if criterion.needs_all else or_(*patterns))
+
+
+def _is_likely(groups: list[Column[Any]], asked: str, dialect: str) -> Condition:
+    """That a group may have a word which is close to `asked`; `pacs.index.fuzzy` has the last word."""
+    likely = [_like(group, pattern, dialect) for group in groups for pattern in fuzzy.likely(asked)]
+    if spellings := fuzzy.likely_sound(asked):
+        if dialect == "postgresql":
+            sound = ".*".join(f"[{letters}]" for letters in spellings)
+            likely += [group.op("~", is_comparison=True)(sound) for group in groups]
+        else:
+            sound = "*".join(("", *(f"[{letters}]" for letters in spellings), ""))
+            likely += [group.op("GLOB", is_comparison=True)(sound) for group in groups]
+    return or_(*likely)
+
+
+def _is_empty(table: Table, name: str) -> Said:
+    if name in _LISTS:
+        return Said(false())  # a study has at least one series
+    if name == "patient_name":
+        groups = (table.c.patient_name, table.c.patient_name_ideographic, table.c.patient_name_phonetic)
+        return Said(and_(*(group == "" for group in groups)))
+    column = table.c[name]
+    if name in _DAYS_AND_TIMES:
+        return Said(column == "", is_whole=False)  # also where a value is none
+    if isinstance(column.type, BigInteger):
+        return Said(column == NO_NUMBER, is_whole=False)
+    return Said(column == "")
+
+
+def _in_moments(table: Table, criterion: Moments) -> Said | None:
+    """On the columns of date and time; in another time zone, the days around those asked for."""
+    day = table.c.get(_NAME_OF.get(criterion.date_tag, ""))
+    time = table.c.get(_NAME_OF.get(TIME_OF[criterion.date_tag], ""))
+    if day is None or time is None:
+        return None
+    if criterion.offset is not None:
+        if not criterion.dates:
+            return None
+        around: list[Range] = [
+            (first and day_after(first, -_ZONE_DAYS), last and day_after(last, _ZONE_DAYS))
+            for first, last in criterion.dates
+        ]
+        return Said(or_(*(_in_range(day, first, last) for first, last in around)), is_whole=False)
+    if not criterion.is_combined:
+        return None
+    ((first_day, last_day),), ((first_time, last_time),) = criterion.dates, criterion.times
+    conditions = [_in_range(day, first_day, last_day)]
+    if first_day and first_time:
+        conditions.append(or_(day > first_day, time >= first_time, time == ""))
+    if last_day and last_time:
+        conditions.append(or_(day < last_day, time <= last_time))  # no time is "", the least
+    return Said(and_(*conditions))
 
 
 def _in_list(column: ColumnElement[str], value: str) -> Condition:

@@ -20,6 +20,10 @@ _TIME = re.compile(r"(\d{2})(?::?(\d{2})(?::?(\d{2})(?:\.(\d{1,6}))?)?)?\Z", re.
 _DATE_TIME = re.compile(
     r"(\d{4})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:\.(\d{1,6}))?)?)?)?)?)?([+-]\d{4})?\Z", re.ASCII
 )
+_OFFSET = re.compile(r"([+-])(\d{2})(\d{2})\Z", re.ASCII)
+_NO_OFFSET = timedelta(0)
+_MAX_OFFSET = timedelta(hours=14)
+"""PS3.5 §6.2: -1200 to +1400."""
 _ACCENTS = dict.fromkeys(range(0x0300, 0x0370))
 
 
@@ -86,18 +90,27 @@ def time_span(value: str) -> Span | None:
     )
 
 
-def date_time_span(value: str) -> Span | None:
-    """A DT value as YYYYMMDDHHMMSS.FFFFFF; an offset from UTC is applied, without one UTC is taken."""
+def utc_offset(value: object) -> timedelta | None:
+    """Timezone Offset From UTC (0008,0201), ``+0900``; None when it is none (PS3.3 C.12.1.1.8)."""
+    found = _OFFSET.match(str(value).strip())
+    if not found:
+        return None
+    shift = timedelta(hours=int(found[2]), minutes=int(found[3]))
+    if shift > _MAX_OFFSET or int(found[3]) > 59:
+        return None
+    return -shift if found[1] == "-" else shift
+
+
+def date_time_span(value: str, default_offset: timedelta = _NO_OFFSET) -> Span | None:
+    """A DT value as YYYYMMDDHHMMSS.FFFFFF in UTC; `default_offset` is that of a value that names none."""
     found = _DATE_TIME.match(value.strip())
     if not found:
         return None
     year, month, day, hours, minutes, seconds, fraction, offset = found.groups()
-    zone = timezone.utc  # noqa: UP017 -- beside timezone(...) below
-    if offset:
-        shift = timedelta(hours=int(offset[1:3]), minutes=int(offset[3:]))
-        if shift >= timedelta(hours=24):
-            return None
-        zone = timezone(-shift if offset[0] == "-" else shift)
+    shift = utc_offset(offset) if offset else default_offset
+    if shift is None:
+        return None  # 2023-2024 is a range of years
+    zone = timezone(shift)
     try:
         first = datetime(
             int(year),

@@ -15,8 +15,9 @@ from sqlalchemy import ColumnElement, Engine, Select, bindparam, select, tuple_
 
 from pacs.index import results
 from pacs.index.columns import LEVELS, ROW_ABOVE, TABLES, condition, condition_below, level_of
-from pacs.index.criteria import Criterion, criteria, satisfies
+from pacs.index.criteria import Criterion, satisfies
 from pacs.index.engine import reading
+from pacs.index.keys import criteria
 from pacs.index.tables import instances, patients, series, studies
 from pacs.model import DicomJson, Level, Query
 

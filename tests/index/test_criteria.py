@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacs.errors import InvalidRequest
-from pacs.index.criteria import MAX_UIDS, criteria, satisfies
+from pacs.index.criteria import satisfies
+from pacs.index.keys import MAX_UIDS, criteria
 from pacs.model import Level, Match, Query
 from tests.index.new_instances import attributes, name
 
