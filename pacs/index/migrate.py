@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Engine, text
 
+from pacs.errors import IndexUnavailable
 from pacs.index.engine import writing
 from pacs.index.sqlite_statistics import write_statistics
 
@@ -16,7 +18,7 @@ def migrate(engine: Engine) -> None:
     """Run the steps that are missing, in one transaction; processes that start together wait for the first.
 
     Raises:
-        IndexUnavailable: the database cannot be reached or refuses; nothing was changed.
+        IndexUnavailable: the database cannot be reached or refuses, or is newer than this program; nothing was changed.
     """
     config = Config()
     config.set_main_option("script_location", "pacs.index:migrations")
@@ -24,6 +26,12 @@ def migrate(engine: Engine) -> None:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise IndexUnavailable(
+                "the index was written by a newer version of this program, which this one cannot read: start that"
+                f" version, or restore the index from a copy that is older ({error})"
+            ) from error
         if connection.dialect.name == "sqlite":
             write_statistics(connection)

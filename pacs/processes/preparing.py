@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 
 from pacs import log
 from pacs.errors import PacsError, StorageError
+from pacs.processes.start_problems import explained, require_usable_folders
 from pacs.settings import InvalidSettings, Settings
 
 
@@ -43,12 +44,14 @@ def _prepare(settings: Settings, answer: Connection) -> None:
 
     try:
         check(settings)
+        require_usable_folders(settings)
         # What a crash left behind is made whole before the first peer is heard.
         open_archive(settings).close()
     except InvalidSettings as problem:
         answer.send(InvalidSettings(str(problem)))
     except PacsError as problem:
-        log.failure("cannot start", problem)
-        answer.send(StorageError(str(problem)))
+        why = explained(problem, settings)
+        log.warning("cannot start", why=why, error=problem)
+        answer.send(StorageError(why))
     else:
         answer.send(None)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO
 
 from pacs import log
+from pacs.processes.start_problems import whose
 from pacs.settings import Settings
 
 STOP_GRACE_S = 25.0
@@ -117,7 +118,8 @@ def lock_folder(data: Path) -> IO[bytes]:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (data / "serve.lock").open("a+b")
     except OSError as problem:
-        raise CannotStart(f"cannot use the folder {data} (data): {problem.strerror or problem}") from problem
+        why = f"; {whose(data)}" if isinstance(problem, PermissionError) and data.exists() else ""
+        raise CannotStart(f"cannot use the folder {data} (data): {problem.strerror or problem}{why}") from problem
     deadline = time.monotonic() + LOCK_WAIT_S
     while True:
         try:

@@ -95,10 +95,19 @@ class SegmentStore:
         `known_ends` is the same of all segments at some earlier moment: what was sealed and whole then is not even
         opened. Torn tails are cut. Records are durable when they are yielded; the segment stays held until the next
         is asked for. A segment that another process holds is left to it.
+
+        Raises:
+            StorageError: none of the known segments is here: a disk that is not mounted, not an archive to go on with.
         """
         known_ends = known_ends or {}
+        found = segments_under(self.root)
         missing = set(known_ends)
-        for segment in segments_under(self.root):
+        if missing and missing.isdisjoint(found):
+            raise StorageError(
+                f"none of the {len(missing)} segments of the index is under {self.root}. Is its disk mounted? Put the"
+                " folder back; or move the index away, too, to begin an empty archive"
+            )
+        for segment in found:
             missing.discard(segment)
             try:
                 if not self._is_whole(segment, known_ends.get(segment, 0)):
