@@ -93,7 +93,7 @@ def open_archive(settings: Settings) -> Archive:
         derived=derived,
         ingest=ingest,
         search=Search(index),
-        retrieve=Retrieve(store, index, derived),
+        retrieve=Retrieve(store, index, derived, instances_change=settings.ingest.duplicates == "keep-both"),
         commitment=Commitment(index, store, settings.commitment),
         lifecycle=Lifecycle(index, store, derived, settings.lifecycle),
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pacs import log
 from pacs.errors import NotFound, PacsError, StorageError, StoredBytesDamaged
 from pacs.index import Index
-from pacs.model import DicomJson, InstanceKey, Principal, StoredInstance
+from pacs.model import DicomJson, EarlierVersion, InstanceKey, Principal, StoredInstance
 from pacs.part10.dicom_json import to_json, value_bytes
 from pacs.part10.file_meta import read_file_meta
 from pacs.part10.frame_bytes import frame_bytes
@@ -38,10 +38,30 @@ class _Kept:
     frames: FrameTable
 
 
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of an instance."""
+
+    number: int
+    """From 1, in the order received."""
+    digest: str
+    instance: StoredInstance | None
+    """What `Retrieve.file` gives its bytes for; of an earlier version only what says where and what these are, the
+    rest is that of the served one. None when a rebuilt index found no bytes of it."""
+    source: str
+    """Route, principal and peer that it came from; empty when that cannot be read."""
+    superseded: EarlierVersion | None = None
+    """When and why it is no longer the served one; None for that one."""
+
+
 class Retrieve:
     """Thread-safe. A principal sees what its own hospital holds, and nothing tells it of anything else."""
 
-    def __init__(self, store: SegmentStore, index: Index, derived: DerivedStore) -> None:
+    def __init__(
+        self, store: SegmentStore, index: Index, derived: DerivedStore, *, instances_change: bool = False
+    ) -> None:
+        """`instances_change` says that other bytes may come under a UID (``ingest.duplicates`` is ``keep-both``)."""
+        self._instances_change = instances_change
         self._store = store
         self._index = index
         self._derived = derived
@@ -50,6 +70,11 @@ class Retrieve:
         self._inflating = threading.Lock()
         self._inflated: tuple[str, Header | None] = ("", None)
         self._kept: OrderedDict[InstanceKey, _Kept] = OrderedDict()
+
+    @property
+    def instances_change(self) -> bool:
+        """Whether an instance may be other bytes tomorrow, so that its name alone does not tell them."""
+        return self._instances_change
 
     def instances(
         self,
@@ -81,7 +106,7 @@ class Retrieve:
         """One instance by its three UIDs. Raises `NotFound`."""
         key = InstanceKey(principal.hospital, study, series, sop)
         kept = self._kept.get(key)
-        if kept is not None:
+        if kept is not None and (not self._instances_change or self._is_served(kept.instance)):
             return kept.instance
         found = self._index.instance(principal.hospital, study, series, sop)
         if found is None:
@@ -103,6 +128,33 @@ class Retrieve:
         if meta.transfer_syntax_uid != instance.transfer_syntax_uid:
             raise StoredBytesDamaged(f"the file meta of {instance.key.sop_instance_uid} is damaged")
         return view
+
+    def versions(self, principal: Principal, study: str, series: str, sop: str) -> list[Version]:
+        """All versions of an instance in the order received; the last one is served. Raises `NotFound`."""
+        served = self._index.instance(principal.hospital, study, series, sop)
+        if served is None:
+            raise NotFound(f"no instance {sop} is kept in series {series} of study {study}")
+        found = []
+        for number, each in enumerate(self._index.versions(principal.hospital, sop), start=1):
+            instance = None
+            if each.location is not None:
+                instance = replace(
+                    served,
+                    transfer_syntax_uid=each.transfer_syntax_uid,
+                    digest=each.digest,
+                    location=each.location,
+                    stored_at=each.received_at,
+                )
+            found.append(Version(number, each.digest, instance, self._source(instance), each))
+        return [*found, Version(len(found) + 1, served.digest, served, self._source(served))]
+
+    def _source(self, instance: StoredInstance | None) -> str:
+        if instance is None:
+            return ""
+        try:
+            return self._store.source(instance.location)
+        except PacsError:
+            return ""
 
     def data_set(self, instance: StoredInstance) -> memoryview:
         """The data set, byte for byte as it came.
@@ -179,6 +231,12 @@ class Retrieve:
     def bulk_data(self, instance: StoredInstance, path: str) -> memoryview:
         """The value that `metadata` gave the URI ``<bulk_data_base>/<path>``. Raises `NotFound`, `StorageError`."""
         return value_bytes(self.header(instance), path)
+
+    def _is_served(self, instance: StoredInstance) -> bool:
+        """Another process may have stored a new version since."""
+        key = instance.key
+        found = self._index.existing(key.hospital, key.sop_instance_uid)
+        return found is not None and (found.key, found.digest) == (key, instance.digest)
 
     def _unchecked(self, instance: StoredInstance) -> memoryview:
         return self._view(instance)[instance.location.data_set_offset :]

@@ -20,6 +20,7 @@ from pacs.dicomweb.rendered import rendered_routes
 from pacs.dicomweb.responses import problem
 from pacs.dicomweb.services import Identify, Services, anonymous
 from pacs.dicomweb.stow import store_routes
+from pacs.dicomweb.versions import version_routes
 from pacs.dicomweb.wado import instances_of
 from pacs.ingest import Ingest
 from pacs.query import Search
@@ -86,6 +87,7 @@ def dicomweb_app(
         metadata_routes(services),
         rendered_routes(services),
         store_routes(services),
+        version_routes(services),
     ):
         app.include_router(router)
     describe_hot_routes(

@@ -12,7 +12,7 @@ from pacs.dicomweb.hot import Answer
 from pacs.dicomweb.multipart import Part, derived_boundary, encoded, encoded_length
 from pacs.dicomweb.requests import accepted_by, is_not_modified
 from pacs.dicomweb.resources import ResourceKey, frame_numbers, service_base
-from pacs.dicomweb.responses import IMMUTABLE, entity_tag
+from pacs.dicomweb.responses import entity_tag
 from pacs.dicomweb.services import Services
 from pacs.model import StoredInstance
 from pacs.pixels.description import describe
@@ -50,7 +50,7 @@ def frames_answer(
     location = f"{service_base(scope)}{_path(instance)}/frames/"
     identity = (instance.digest, offer.content_type(), location, ",".join(map(str, numbers)))
     tag = entity_tag(*identity)
-    headers = {"etag": tag, "cache-control": IMMUTABLE, "vary": "Accept"}
+    headers = {"etag": tag, "cache-control": services.caching_of_instances, "vary": "Accept"}
     if is_not_modified(scope, tag):
         return Answer(headers, status=304)
     stored = services.retrieve.frames(instance, numbers)

@@ -18,7 +18,6 @@ from pacs.dicomweb.qido import JSON_OFFERS
 from pacs.dicomweb.requests import accepted_by, is_not_modified
 from pacs.dicomweb.resources import ResourceKey, bulk_data_path, service_base
 from pacs.dicomweb.responses import (
-    IMMUTABLE,
     REVALIDATE,
     VARY,
     accepts_gzip,
@@ -135,7 +134,7 @@ def bulk_data_of(services: Services) -> Callable[[Scope], Answer]:
         location = f"{service_base(scope)}{key.path}/bulkdata/{path}"
         identity = (instance.digest, offer.content_type(), location)
         tag = entity_tag(*identity)
-        headers = {"etag": tag, "cache-control": IMMUTABLE, "vary": "Accept"}
+        headers = {"etag": tag, "cache-control": services.caching_of_instances, "vary": "Accept"}
         if is_not_modified(scope, tag):
             return Answer(headers, status=304)
         value = services.retrieve.bulk_data(instance, path)

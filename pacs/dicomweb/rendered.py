@@ -12,7 +12,7 @@ from pacs.dicomweb.accept import Offer, choose
 from pacs.dicomweb.rendering_parameters import RenderingParameters, rendering_parameters
 from pacs.dicomweb.requests import accepted_by, is_not_modified
 from pacs.dicomweb.resources import ResourceKey, frame_numbers
-from pacs.dicomweb.responses import IMMUTABLE, REVALIDATE, entity_tag, not_modified
+from pacs.dicomweb.responses import REVALIDATE, entity_tag, not_modified
 from pacs.dicomweb.services import Services
 from pacs.dicomweb.wado import find
 from pacs.errors import InvalidRequest, NotAcceptable, UndecodablePixels
@@ -118,7 +118,7 @@ class Pictures:
         if not candidates:
             raise NotAcceptable("There is no image in it, so no picture can be made; retrieve it as application/dicom")
         is_one = key.sop_instance_uid is not None
-        cache_control = IMMUTABLE if is_one else REVALIDATE
+        cache_control = self._services.caching_of_instances if is_one else REVALIDATE
         problem: UndecodablePixels | None = None
         for instance in candidates[:_MAX_TRIED]:
             is_first = is_one and kind == "rendered"

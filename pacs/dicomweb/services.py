@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pacs.dicomweb.responses import IMMUTABLE, REVALIDATE
 from pacs.ingest import Ingest
 from pacs.model import Principal
 from pacs.query import Search
@@ -30,3 +31,9 @@ class Services:
     retrieve: Retrieve
     identify: Identify = anonymous
     http: HttpSettings = field(default_factory=HttpSettings)
+
+    @property
+    def caching_of_instances(self) -> str:
+        """Cache-Control of what an instance's UIDs name. Where they may come to name other bytes, who keeps an answer
+        asks by its entity tag, made of the digest, whether it still is the answer."""
+        return REVALIDATE if self.retrieve.instances_change else IMMUTABLE

@@ -11,7 +11,7 @@ from pacs.dicomweb.hot import Answer
 from pacs.dicomweb.multipart import Part, derived_boundary, encoded, encoded_length
 from pacs.dicomweb.requests import accepted_by, is_not_modified
 from pacs.dicomweb.resources import ResourceKey, service_base
-from pacs.dicomweb.responses import IMMUTABLE, REVALIDATE, entity_tag
+from pacs.dicomweb.responses import REVALIDATE, entity_tag
 from pacs.dicomweb.services import Services
 from pacs.model import Principal, StoredInstance
 from pacs.part10.file_meta import write_file_meta
@@ -33,8 +33,8 @@ def instances_of(services: Services) -> Callable[[Scope], Answer]:
         base = service_base(scope)
         identity = (base, offer.content_type(), *(instance.digest for instance in instances))
         tag = entity_tag(*identity)
-        # An instance never changes; a study or series may still grow.
-        cache_control = IMMUTABLE if key.sop_instance_uid else REVALIDATE
+        # A study or series may still grow.
+        cache_control = services.caching_of_instances if key.sop_instance_uid else REVALIDATE
         headers = {"etag": tag, "cache-control": cache_control, "vary": "Accept"}
         if is_not_modified(scope, tag):
             return Answer(headers, status=304)

@@ -16,7 +16,7 @@ from pacs.storage.segment_name import checked_hospital, segment_path, segments_u
 from pacs.storage.segment_reader import SegmentReader
 from pacs.storage.segment_walk import walk
 from pacs.storage.segment_writer import NewRecord, SegmentWriter
-from pacs.storage.tar_record import END_OF_ARCHIVE, Record, padded
+from pacs.storage.tar_record import END_OF_ARCHIVE, Record, padded, record_of_file
 
 SEGMENT_BYTES = 256 << 20
 """A segment past this is sealed: small enough to be copied and freed soon, large enough to be few."""
@@ -85,6 +85,11 @@ class SegmentStore:
     def pieces(self, location: Location, start: int) -> Iterator[bytes]:
         """The Part 10 file at `location` from its byte `start` on, read anew; see `SegmentReader.pieces`."""
         return self._reader.pieces(location, start)
+
+    def source(self, location: Location) -> str:
+        """Route, principal and peer that the record at `location` came from; raises as `view`, and `NoRecord`."""
+        whole = Location(location.segment, 0, location.offset + padded(location.length), 0)
+        return record_of_file(self.view(whole), location.offset, segment=location.segment).head.source
 
     def recover(
         self, indexed_end: Callable[[str, str], int], known_ends: Mapping[str, int] | None = None

@@ -146,6 +146,23 @@ def read_record(buffer: Buffer, start: int, *, segment: str) -> Record | Void:
     return Record(head, start, file_offset, file_length, end)
 
 
+def record_of_file(buffer: Buffer, file_offset: int, *, segment: str) -> Record:
+    """The record whose file starts at `file_offset` of a segment's bytes.
+
+    Raises:
+        NoRecord: there is none.
+    """
+    first = max(0, file_offset - 3 * BLOCK - _MAX_COMMENT_BYTES)
+    for start in range(file_offset - 3 * BLOCK, first - 1, -BLOCK):
+        try:
+            record = read_record(buffer, start, segment=segment)
+        except NoRecord:
+            continue
+        if isinstance(record, Record) and record.file_offset == file_offset:
+            return record
+    raise NoRecord(f"no record has a file at byte {file_offset}")
+
+
 def _head(fields: dict[str, Any]) -> RecordHead:
     def text(name: str) -> str:
         value = fields.get(name)

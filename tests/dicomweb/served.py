@@ -91,9 +91,11 @@ def archive_under(folder: Path, settings: IngestSettings | None = None) -> Itera
     index = Index.open(f"sqlite:///{folder / 'index.sqlite'}")
     index.migrate()
     store = SegmentStore(folder / "objects")
-    ingest = Ingest(store, index, settings or IngestSettings())
+    settings = settings or IngestSettings()
+    ingest = Ingest(store, index, settings)
+    derived, change = DerivedStore(folder / "derived"), settings.duplicates == "keep-both"
     try:
-        yield ingest, Search(index), Retrieve(store, index, DerivedStore(folder / "derived"))
+        yield ingest, Search(index), Retrieve(store, index, derived, instances_change=change)
     finally:
         ingest.close()
         store.close()

@@ -16,6 +16,7 @@ ROUTES = {
     *("/studies", "/series", "/instances", f"{STUDY}/series", f"{STUDY}/instances", f"{SERIES}/instances"),
     *(STUDY, SERIES, INSTANCE, f"{STUDY}/metadata", f"{SERIES}/metadata", f"{INSTANCE}/metadata"),
     *(INSTANCE + "/frames/{frames}", INSTANCE + "/bulkdata/{path}"),
+    *(INSTANCE + "/versions", INSTANCE + "/versions/{number}"),
     *(f"{level}/{kind}" for level in PICTURED for kind in ("rendered", "thumbnail")),
 }
 
@@ -71,7 +72,8 @@ def test_who_may_not_gets_nothing(door: DoorInMemory) -> None:
 
     closed = Closed(door.ingest, door.search, door.retrieve)
     for path in ROUTES:
-        filled = path.format(study="1.1", series="1.2", instance="1.3", frames="1", frame="1", path="7FE00010")
+        names = {"study": "1.1", "series": "1.2", "instance": "1.3", "frames": "1", "frame": "1", "number": "1"}
+        filled = path.format(**names, path="7FE00010")
         assert closed.get(filled).status_code == 403, path
     for path in ("/studies", "/studies/1.1"):
         assert closed.post(path, b"x").status_code == 403

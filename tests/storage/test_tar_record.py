@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pacs.model import InstanceKey
+from pacs.model import InstanceKey, Succession
 from pacs.storage.tar_record import (
     BLOCK,
     END_OF_ARCHIVE,
@@ -22,6 +22,7 @@ from pacs.storage.tar_record import (
     encode_void,
     padded,
     read_record,
+    record_of_file,
 )
 
 SEGMENT = "default/" + "0f" * 16
@@ -110,3 +111,32 @@ def test_a_changed_byte_of_a_header_never_raises_anything_else(position: int, va
 def test_junk_is_no_record(junk: bytes) -> None:
     with pytest.raises(NoRecord):
         read_record(junk, 0, segment=SEGMENT)
+
+
+@pytest.mark.parametrize("succession", [Succession(), Succession(("ab" * 32, "cd" * 32)), Succession((), True)])
+def test_what_a_record_succeeds_is_read_again(succession: Succession) -> None:
+    encoded = record(b"abc", succession=succession)
+    found = read_record(encoded, 0, segment=SEGMENT)
+    assert isinstance(found, Record)
+    assert found.head.succession == succession
+
+
+@pytest.mark.parametrize(("good", "bad"), [(b'["cdcd', b'["xdcd'), (b":false", b":12345"), (b'["cdcd', b'{"cdcd')])
+def test_nonsense_in_place_of_what_it_succeeds_is_no_record(good: bytes, bad: bytes) -> None:
+    encoded = record(b"abc", succession=Succession(("cd" * 32,)))
+    assert good in encoded
+    with pytest.raises(NoRecord):
+        read_record(encoded.replace(good, bad.ljust(len(good))[: len(good)]), 0, segment=SEGMENT)
+
+
+def test_the_record_of_a_file_is_found_from_behind() -> None:
+    first, second = record(b"abc"), record(b"defgh", source="x" * 1500)
+    segment = first + second
+    for start, content in ((0, b"abc"), (len(first), b"defgh")):
+        found = read_record(segment, start, segment=SEGMENT)
+        assert isinstance(found, Record)
+        assert segment[found.file_offset :].startswith(content)
+        assert record_of_file(segment, found.file_offset, segment=SEGMENT) == found
+    for offset in (0, BLOCK, found.file_offset - BLOCK, found.file_offset + BLOCK):
+        with pytest.raises(NoRecord):
+            record_of_file(segment, offset, segment=SEGMENT)
