@@ -45,6 +45,10 @@ class TooLarge(PeerFault):
     """Larger than a configured limit; the message names the limit's setting."""
 
 
+class TooBroad(PeerFault):
+    """A search that would take longer than a configured deadline; a narrower one can be answered."""
+
+
 class UnsupportedMedia(PeerFault):
     """A content type or transfer syntax that is not accepted here."""
 

@@ -23,6 +23,8 @@ STATUS: Mapping[type[errors.PacsError], int] = {
     errors.IdentityMismatch: 409,
     errors.InvalidRequest: 400,
     errors.TooLarge: 413,
+    # PS3.18 Table 10.6.3-1: the search was too broad, a narrower one should be requested.
+    errors.TooBroad: 413,
     errors.UnsupportedMedia: 415,
     errors.Refused: 403,
     errors.NotFound: 404,

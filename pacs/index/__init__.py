@@ -8,7 +8,10 @@
 - `versions`: the few instances that are kept in more than one version
 - `read`: look-ups by key, sums, series to settle
 - `commitments`: storage commitment transactions
-- `search`, `columns`, `results`: a `pacs.model.Query` as SQL, page by page, and its answers
+- `search`, `columns`, `results`: a `pacs.model.Query` as SQL, and its answers
+- `pages`, `page_marks`: its rows page by page, and where pages ended
+- `grams`, `gram_tables`: rows by any part of a name, ID or description
+- `allowance`: how long a search may take
 - `keys`, `criteria`, `moments`, `fuzzy`, `wildcard`, `normal_form`: matching of PS3.4 C.2.2.2, pure
 - `sqlite_statistics`: what SQLite's planner is told
 - `row_values`: attributes to columns and back, pure

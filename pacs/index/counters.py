@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 
-from sqlalchemy import bindparam, case, false, func, update
+from sqlalchemy import Executable, bindparam, case, false, func, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from pacs.index import row_values
 from pacs.index.driver import Driver
 from pacs.index.rows_above import Above
-from pacs.index.tables import patients, segments, series, studies
+from pacs.index.tables import patients, segments, series, studies, study_days
 from pacs.model import NewInstance
 
 
@@ -39,6 +41,8 @@ class Counters:
     def __init__(self) -> None:
         self._series: dict[int, _SeriesGrowth] = {}
         self._segment_ends: dict[int, int] = {}
+        self._days: dict[int, tuple[str, str]] = {}
+        """Hospital and date of each new study."""
 
     def note(self, new: NewInstance, above: Above, segment_row: int) -> None:
         """`new` is a new row below `above`."""
@@ -46,6 +50,9 @@ class Counters:
         if growth is None:
             modality = row_values.modality_in_study(new.series) if above.is_new_series else ""
             growth = self._series[above.series_row] = _SeriesGrowth(above, modality)
+            if above.is_new_study:
+                day = row_values.study_columns(new.study)["study_date"]
+                self._days.setdefault(above.study_row, (new.key.hospital, day))
         growth.instances += 1
         growth.stored_bytes += new.location.length
         growth.sop_classes.add(new.sop_class_uid)
@@ -77,6 +84,15 @@ class Counters:
             ],
         )
         self._write_words(driver)
+        if self._days:
+            days = Counter(self._days.values())
+            driver.run(
+                _grow_day(driver.dialect_name),
+                [
+                    {"hospital": hospital, "study_date": day, "studies": count}
+                    for (hospital, day), count in sorted(days.items())
+                ],
+            )
         driver.run(_EXTEND_SEGMENT, [{"row": row, "end": end} for row, end in sorted(self._segment_ends.items())])
 
     def _write_words(self, driver: Driver) -> None:
@@ -97,6 +113,14 @@ def _values(growth: Iterable[tuple[int, _Growth]]) -> list[dict[str, int]]:
         {"row": row, "more_studies": grown.studies, "more_series": grown.series, "more_instances": grown.instances}
         for row, grown in sorted(growth, key=lambda pair: pair[0])
     ]
+
+
+@cache
+def _grow_day(dialect_name: str) -> Executable:
+    insert = (postgresql.insert if dialect_name == "postgresql" else sqlite.insert)(study_days)
+    return insert.on_conflict_do_update(
+        index_elements=["hospital", "study_date"], set_={"studies": study_days.c.studies + insert.excluded.studies}
+    )
 
 
 _EXTEND_SEGMENT = (

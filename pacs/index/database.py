@@ -12,10 +12,12 @@ from pacs.errors import IndexUnavailable
 from pacs.index import read, search, versions
 from pacs.index.add import AddResult, Existing
 from pacs.index.add import existing as existing_rows
+from pacs.index.allowance import Allowance
 from pacs.index.commitments import Commitments
 from pacs.index.engine import open_engine, reading, writing
 from pacs.index.kept_connections import KeptConnections
 from pacs.index.migrate import migrate
+from pacs.index.page_marks import PageMarks
 from pacs.index.read import UidChoice, UnsettledSeries
 from pacs.index.tables import series, studies
 from pacs.model import DicomJson, EarlierVersion, Holdings, NewInstance, Query, StoredInstance
@@ -37,6 +39,7 @@ class Index:
         self._writers = KeptConnections(engine, most=1)
         self._readers = KeptConnections(engine, most=8)
         self._write_lock = threading.Lock() if engine.dialect.name == "sqlite" else None
+        self._marks = PageMarks(engine)
         self.commitments = Commitments(engine, self._write_lock)
         """Storage commitment transactions."""
 
@@ -53,6 +56,7 @@ class Index:
         """Close all connections."""
         self._writers.close()
         self._readers.close()
+        self._marks.close()
         self._engine.dispose()
 
     def add(self, batch: Sequence[NewInstance]) -> list[AddResult]:
@@ -133,17 +137,22 @@ class Index:
         with reading(self._engine, "look up all segments") as connection:
             return read.segment_ends(connection)
 
-    def search(self, hospital: str, query: Query) -> Iterator[DicomJson]:
+    def search(
+        self, hospital: str, query: Query, *, reader: str = "", allowance: Allowance | None = None
+    ) -> Iterator[DicomJson]:
         """The matching entities of the query's level, as DICOM JSON with computed attributes.
 
         In a fixed order: studies and patients newest first, series and instances by number within what is above. The
         keys are checked before this returns; rows are fetched page by page while the iterator is drained, and what is
-        stored meanwhile neither repeats nor hides a row. No connection is held between pages.
+        stored meanwhile neither repeats nor hides a row. No connection is held between pages. A query with `limit` is
+        remembered for ten minutes by `reader`: with the `offset` where its last page ended, it goes on there.
 
         Raises:
             InvalidRequest: a key's value cannot be understood; the message names the key.
+            TooBroad: its time, of `allowance`, is over (also while iterating).
         """
-        return search.search(self._engine, hospital, query)
+        allowance = allowance or Allowance()
+        return search.search(self._engine, hospital, query, self._marks, reader=reader, allowance=allowance)
 
     @staticmethod
     def unsupported_keys(query: Query) -> frozenset[int]:

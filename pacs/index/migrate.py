@@ -8,6 +8,7 @@ from alembic.util import CommandError
 from sqlalchemy import Engine, text
 
 from pacs.errors import IndexUnavailable
+from pacs.index import gram_tables, page_marks
 from pacs.index.engine import writing
 from pacs.index.sqlite_statistics import write_statistics
 
@@ -33,5 +34,7 @@ def migrate(engine: Engine) -> None:
                 "the index was written by a newer version of this program, which this one cannot read: start that"
                 f" version, or restore the index from a copy that is older ({error})"
             ) from error
+        gram_tables.ensure(connection)
+        page_marks.ensure_table(connection)
         if connection.dialect.name == "sqlite":
             write_statistics(connection)

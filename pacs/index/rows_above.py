@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Executable, Select, Table, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pacs.index import row_values
+from pacs.index import gram_tables, row_values
 from pacs.index.driver import Driver
 from pacs.index.tables import patients, segments, series, studies
-from pacs.model import NewInstance
+from pacs.model import Level, NewInstance
 
 
 class SeriesKey(NamedTuple):
@@ -87,9 +87,11 @@ def _ensure_study(driver: Driver, new: NewInstance) -> tuple[int, int, bool]:
         "instances": 0,
         "attributes": row_values.encoded(new.patient),
     }
-    patient_row, _ = _ensure(
+    patient_row, is_new_patient = _ensure(
         driver, patients, patient, ("hospital", "patient_id", "issuer_of_patient_id", "lone_study_uid")
     )
+    if is_new_patient:
+        gram_tables.write(driver, Level.PATIENT, key.hospital, patient_row, columns)
     study = {
         **identity,
         "patient_row": patient_row,
@@ -103,7 +105,9 @@ def _ensure_study(driver: Driver, new: NewInstance) -> tuple[int, int, bool]:
         "attributes": row_values.encoded(new.study),
     }
     study_row, is_new = _ensure(driver, studies, study, ("hospital", "study_instance_uid"))
-    if not is_new:  # another process made it, perhaps under another patient
+    if is_new:
+        gram_tables.write(driver, Level.STUDY, key.hospital, study_row, study)
+    else:  # another process made it, perhaps under another patient
         ((_, patient_row),) = driver.rows(_KNOWN_STUDY, identity)
     return patient_row, study_row, is_new
 

@@ -1,58 +1,41 @@
-"""A query as SQL, its answers page by page.
+"""A query as SQL, and its answers.
 
-Pages go on after the last row of the one before (keyset), never by OFFSET beyond the first, and nothing is counted.
 Keys with a column are matched by the database; the others on each row's kept attributes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, bindparam, select, tuple_
+from sqlalchemy import Engine, Select, bindparam, select
 
-from pacs.index import results
+from pacs.index import gram_tables, grams, results
+from pacs.index.allowance import Allowance
 from pacs.index.columns import LEVELS, ROW_ABOVE, TABLES, condition, condition_below, level_of
-from pacs.index.criteria import Criterion, satisfies
-from pacs.index.engine import reading
+from pacs.index.criteria import Criterion, Ranges, satisfies
 from pacs.index.keys import criteria
-from pacs.index.tables import instances, patients, series, studies
+from pacs.index.page_marks import Mark, PageMarks, question_of
+from pacs.index.pages import ORDER, Days, Key, Pages, Plan
+from pacs.index.tables import series, studies
 from pacs.model import DicomJson, Level, Query
 
+_STUDY_DATE = 0x00080020
 _FIRST_PAGE = 100
 _NEXT_PAGE = 500
 
-# Newest study first, for a list without end; below, by number. Each order is an index from its hospital on.
-_ORDER: dict[Level, tuple[tuple[ColumnElement[Any], ...], bool]] = {
-    Level.PATIENT: ((patients.c.id,), True),
-    Level.STUDY: ((studies.c.study_date, studies.c.study_time, studies.c.id), True),
-    Level.SERIES: ((series.c.study_row, series.c.series_number, series.c.id), False),
-    Level.IMAGE: ((instances.c.series_row, instances.c.instance_number, instances.c.id), False),
-}
 _STUDIES_BY_ROW = select(studies).where(studies.c.id.in_(bindparam("rows", expanding=True)))
 _SERIES_BY_ROW = select(series).where(series.c.id.in_(bindparam("rows", expanding=True)))
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A query, understood."""
-
-    level: Level
-    rows: Select[Any]
-    residual: tuple[tuple[int, Criterion], ...]
-    """Keys to be matched on the answer's attributes, because SQL does not say all of them."""
-    tags: frozenset[str] | None
-    limit: int | None
-    offset: int
-
-
-def search(engine: Engine, hospital: str, query: Query) -> Iterator[DicomJson]:
+def search(
+    engine: Engine, hospital: str, query: Query, marks: PageMarks, *, reader: str, allowance: Allowance
+) -> Iterator[DicomJson]:
     """See `pacs.index.Index.search`."""
     planned = plan(hospital, query, engine.dialect.name)
-    stop = None if planned.limit is None else planned.offset + planned.limit
-    return islice(_answers(engine, planned), planned.offset, stop) if planned.residual else _answers(engine, planned)
+    question = question_of(hospital, reader, query) if query.limit is not None else None
+    return _answers(engine, planned, marks, question, allowance)
 
 
 def unsupported_keys(query: Query) -> frozenset[int]:
@@ -73,8 +56,11 @@ def _is_supported(tag: int, level: Level) -> bool:
 def plan(hospital: str, query: Query, dialect: str) -> Plan:
     """`query` in SQL. Raises: InvalidRequest, a key cannot be understood."""
     rows = _rows_of(hospital, query.level)
-    residual = []
-    below = []
+    residual: list[tuple[int, Criterion]] = []
+    below: list[tuple[int, Criterion]] = []
+    found_by: list[grams.Alternatives] = []
+    days: Days = (None, None)
+    is_keyed, is_list = False, query.level is Level.STUDY
     highest = query.level
     for tag, criterion in criteria(query):
         if not _is_supported(tag, query.level):
@@ -89,14 +75,32 @@ def plan(hospital: str, query: Query, dialect: str) -> Plan:
             highest = min(highest, level or highest, key=LEVELS.index)
         if said is None or not said.is_whole:
             residual.append((tag, criterion))
+        is_keyed = is_keyed or (said is not None and said.is_key)
+        if asked := grams.asked(hospital, tag, criterion):
+            found_by.append(asked)
+        if tag == _STUDY_DATE and isinstance(criterion, Ranges) and len(criterion.ranges) == 1:
+            days = criterion.ranges[0]
+        else:
+            is_list = False
     if below:
         said = condition_below(hospital, below, query.level, dialect)
         rows = rows.where(said.condition)
+        is_keyed = is_keyed or said.is_key
+        is_list = False
     rows = _joined(rows, hospital, query.level, highest)
-    columns, is_descending = _ORDER[query.level]
-    rows = rows.order_by(*(column.desc() if is_descending else column for column in columns))
-    tags = results.chosen_tags(query.include, frozenset(match.path[0] for match in query.matches))
-    return Plan(query.level, rows, tuple(residual), tags, query.limit, query.offset)
+    columns, is_descending = ORDER[query.level]
+    return Plan(
+        hospital=hospital,
+        level=query.level,
+        rows=rows.order_by(*(column.desc() if is_descending else column for column in columns)),
+        residual=tuple(residual),
+        tags=results.chosen_tags(query.include, frozenset(match.path[0] for match in query.matches)),
+        limit=query.limit,
+        offset=query.offset,
+        grams=() if is_keyed or query.level not in gram_tables.TABLES else tuple(found_by),
+        days=days if query.level is Level.STUDY else None,
+        is_list=is_list,
+    )
 
 
 def _rows_of(hospital: str, level: Level) -> Select[Any]:
@@ -116,41 +120,64 @@ def _joined(rows: Select[Any], hospital: str, level: Level, highest: Level) -> S
     return rows
 
 
-def _answers(engine: Engine, plan: Plan) -> Iterator[DicomJson]:
-    above = _Above(engine)
-    wanted = None if plan.residual else plan.limit
-    for page in _pages(engine, plan, wanted):
-        for row, levels in above.of(plan.level, page):
-            answer = results.whole_answer(*levels, results.ROWS[plan.level](row))
-            if all(satisfies(answer, tag, criterion) for tag, criterion in plan.residual):
-                yield results.chosen(answer, plan.tags)
-
-
-def _pages(engine: Engine, plan: Plan, wanted: int | None) -> Iterator[list[Any]]:
-    """Rows in order, until `wanted` of them or all are given."""
-    columns, is_descending = _ORDER[plan.level]
-    rows = plan.rows if plan.residual or not plan.offset else plan.rows.offset(plan.offset)
-    size = _FIRST_PAGE
-    while wanted is None or wanted > 0:
-        size = size if wanted is None else min(size, wanted)
-        with reading(engine, "search") as connection:
-            page = list(connection.execute(rows.limit(size)))
-        if page:
-            yield page
+def _answers(
+    engine: Engine, plan: Plan, marks: PageMarks, question: bytes | None, allowance: Allowance
+) -> Iterator[DicomJson]:
+    pages = Pages(engine, plan, allowance)
+    begin = None if plan.limit == 0 else _begin(pages, plan, marks, question)
+    if begin is None:
+        return
+    above = _Above(engine, allowance)
+    position, key = begin
+    stop = None if plan.limit is None else plan.offset + plan.limit
+    size = _FIRST_PAGE if plan.limit is None or plan.limit > _NEXT_PAGE else plan.limit
+    while stop is None or position < stop:
+        page = pages.read(key or None, size)
+        answers: list[DicomJson] = []
+        ends: dict[int, Key] = {}
+        with allowance.spending():
+            for row, answer in _matching(plan, above, page):
+                position += 1
+                if position > plan.offset:
+                    answers.append(results.chosen(answer, plan.tags))
+                if stop is not None and position >= stop - 1:
+                    ends[position] = pages.key_of(row)
+                if position == stop:
+                    break
+        if question and position == stop:
+            # A door asks for one answer more than it gives, so the page may end before the last.
+            marks.note(question, ends, afresh=not plan.offset)
+        yield from answers
         if len(page) < size:
             return
-        wanted = None if wanted is None else wanted - len(page)
-        last = tuple_(*(getattr(page[-1], column.key or "") for column in columns))
-        here = tuple_(*columns)
-        rows = plan.rows.where(here < last if is_descending else here > last)
-        size = _NEXT_PAGE
+        allowance.check()
+        key, size = pages.key_of(page[-1]), _NEXT_PAGE
+
+
+def _begin(pages: Pages, plan: Plan, marks: PageMarks, question: bytes | None) -> Mark | None:
+    """After which row to begin, and how many answers lie before; None when there are fewer than the offset."""
+    if not plan.offset:
+        return Mark(0, ())
+    mark = (marks.nearest(question, plan.offset) if question else None) or Mark(0, ())
+    if plan.residual:  # rows that do not match are no part of the offset
+        return mark
+    key = pages.key_at(plan.offset, mark)
+    return Mark(plan.offset, key) if key else None
+
+
+def _matching(plan: Plan, above: _Above, page: list[Any]) -> Iterator[tuple[Any, DicomJson]]:
+    for row, levels in above.of(plan.level, page):
+        answer = results.whole_answer(*levels, results.ROWS[plan.level](row))
+        if all(satisfies(answer, tag, criterion) for tag, criterion in plan.residual):
+            yield row, answer
 
 
 class _Above:
     """The rows above a page's rows; read once each for neighbours, forgotten page by page."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, allowance: Allowance) -> None:
         self._engine = engine
+        self._allowance = allowance
         self._studies: dict[int, DicomJson] = {}
         self._series: dict[int, tuple[int, DicomJson]] = {}
 
@@ -174,7 +201,7 @@ class _Above:
         self._series = {row: known for row, known in self._series.items() if row in rows}
         missing = sorted(rows - self._series.keys())
         if missing:
-            with reading(self._engine, "search") as connection:
+            with self._allowance.reading(self._engine) as connection:
                 for row in connection.execute(_SERIES_BY_ROW, {"rows": missing}):
                     self._series[row.id] = (row.study_row, results.series_result(row))
 
@@ -182,6 +209,6 @@ class _Above:
         self._studies = {row: known for row, known in self._studies.items() if row in rows}
         missing = sorted(rows - self._studies.keys())
         if missing:
-            with reading(self._engine, "search") as connection:
+            with self._allowance.reading(self._engine) as connection:
                 for row in connection.execute(_STUDIES_BY_ROW, {"rows": missing}):
                     self._studies[row.id] = results.study_result(row)

@@ -11,14 +11,20 @@ from sqlalchemy import inspect, text
 
 from pacs.index import Index
 from pacs.index.engine import open_engine, writing
+from pacs.index import gram_tables, page_marks
 from pacs.index.tables import metadata
 from tests.index.new_instances import new_instance
+
+DERIVED = {*gram_tables.TABLES.values(), *gram_tables.MORE_TABLES, page_marks.TABLE}
+"""Made by themselves, each database in its own way."""
 
 
 def test_migrated_tables_are_those_of_the_code(index: Index, url: str) -> None:
     engine = open_engine(url)
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "include_name": lambda name, *_: name not in DERIVED}
+        )
         differences = compare_metadata(context, metadata)
     engine.dispose()
     assert differences == []
@@ -47,5 +53,5 @@ def test_processes_that_start_together_all_find_their_tables(url: str) -> None:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors.decode()
     engine = open_engine(url)
-    assert set(inspect(engine).get_table_names()) == {*metadata.tables, "alembic_version"}
+    assert set(inspect(engine).get_table_names()) - DERIVED == {*metadata.tables, "alembic_version"}
     engine.dispose()

@@ -76,6 +76,7 @@ TABLE: dict[type[errors.PacsError], _Row] = {
     # A wrong key makes an identifier that does not match the SOP class (PS3.4 Table C.4-1).
     errors.InvalidRequest: _MISMATCH._replace(store=Status.CANNOT_UNDERSTAND),
     errors.TooLarge: _NO_ROOM,
+    errors.TooBroad: _NO_ROOM,
     errors.UnsupportedMedia: _MALFORMED,
     errors.Refused: _Row(Status.NOT_AUTHORIZED, Status.NOT_AUTHORIZED, Status.NOT_AUTHORIZED, Status.NOT_AUTHORIZED),
     errors.NotFound: _FAILED._replace(other=Status.NO_SUCH_SOP_INSTANCE),

@@ -1,0 +1,100 @@
+"""How long a search may take of the database, and when it is its turn."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import cast
+
+import psycopg
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from pacs.errors import TooBroad
+from pacs.index.engine import reading
+
+_INSTRUCTIONS = 10_000
+"""Of SQLite's machine between two looks at the clock: less than a millisecond."""
+_POSTGRESQL_TIMEOUT = text("SELECT set_config('statement_timeout', :milliseconds, true)")
+_QUERY_CANCELED = "57014"
+
+
+class Allowance:
+    """Of one search; its pages share the time. What the reader does between two pages costs nothing."""
+
+    def __init__(
+        self,
+        deadline_s: float | None = None,
+        turn: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        self._deadline_s = deadline_s
+        self._left_s = deadline_s
+        self._turn = turn
+
+    @contextmanager
+    def reading(self, engine: Engine) -> Iterator[Connection]:
+        """A connection for reads, when it is this search's turn.
+
+        Raises:
+            TooBroad: the time is over.
+            Busy: there are too many searches before this one.
+        """
+        with self._turn(), reading(engine, "search") as connection:
+            if self._left_s is None:
+                yield connection
+                return
+            begun = time.monotonic()
+            try:
+                with _until(connection, begun + self._left_s):
+                    yield connection
+            except DBAPIError as error:
+                if _is_interrupted(error.orig):
+                    raise self._too_broad() from error
+                raise
+            finally:
+                self._left_s -= time.monotonic() - begun
+
+    def check(self) -> None:
+        """Raises: TooBroad, the time is over."""
+        if self._left_s is not None and self._left_s <= 0:
+            raise self._too_broad()
+
+    @contextmanager
+    def spending(self) -> Iterator[None]:
+        """Count the time of what is done within."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            if self._left_s is not None:
+                self._left_s -= time.monotonic() - begun
+
+    def _too_broad(self) -> TooBroad:
+        return TooBroad(
+            f"the search was ended after {self._deadline_s:g} s (search.deadline_s); narrow it, for example by patient,"
+            " accession number or a range of study dates"
+        )
+
+
+@contextmanager
+def _until(connection: Connection, end: float) -> Iterator[None]:
+    """Let the database end what runs past `end`, on the monotonic clock."""
+    if connection.dialect.name == "postgresql":
+        milliseconds = max(1, int((end - time.monotonic()) * 1000))
+        connection.execute(_POSTGRESQL_TIMEOUT, {"milliseconds": str(milliseconds)})
+        yield
+        return
+    driver = cast(sqlite3.Connection, connection.connection.dbapi_connection)
+    driver.set_progress_handler(lambda: time.monotonic() > end, _INSTRUCTIONS)
+    try:
+        yield
+    finally:
+        driver.set_progress_handler(None, 0)
+
+
+def _is_interrupted(cause: BaseException | None) -> bool:
+    if isinstance(cause, psycopg.Error):
+        return cause.sqlstate == _QUERY_CANCELED
+    return getattr(cause, "sqlite_errorname", "") == "SQLITE_INTERRUPT"

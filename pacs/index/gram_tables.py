@@ -1,0 +1,156 @@
+"""The tables that lead from grams to places: a full-text index on SQLite, an array with GIN on PostgreSQL.
+
+Written in the transaction that makes the study or patient, and never changed. They can be made again from the rows.
+On SQLite places come out in order, so the first page of a frequent word costs as little as of a rare one. On
+PostgreSQL all that have the grams are found first; so the newest are looked through before.
+"""
+# ruff: noqa: S608 -- names of tables and numbers of grams are our own
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sqlalchemy import Connection, inspect, text
+
+from pacs.index import grams
+from pacs.index.driver import Driver
+from pacs.index.grams import Alternatives
+from pacs.model import Level
+
+TABLES = {Level.STUDY: "study_grams", Level.PATIENT: "patient_grams"}
+MORE_TABLES = tuple(f"{table}_{part}" for table in TABLES.values() for part in ("data", "idx", "config"))
+"""In which SQLite keeps them."""
+NEWEST = 10_000
+"""Rows that PostgreSQL looks through before it asks for all."""
+
+_INSERT = {
+    ("sqlite", level): text(f"INSERT INTO {table} (rowid, grams) VALUES (:place, :grams)")
+    for level, table in TABLES.items()
+} | {
+    ("postgresql", level): text(
+        f"INSERT INTO {table} (hospital, place, grams) VALUES (:hospital, :place, CAST(:grams AS int[]))"
+    )
+    for level, table in TABLES.items()
+}
+_ROWS = {
+    Level.STUDY: "SELECT id, hospital, patient_name, patient_name_ideographic, patient_name_phonetic, patient_id,"
+    " patient_birth_date, accession_number, study_description, study_date, study_time FROM studies"
+    " WHERE id > :last ORDER BY id LIMIT 2000",
+    Level.PATIENT: "SELECT id, hospital, patient_name, patient_name_ideographic, patient_name_phonetic, patient_id,"
+    " patient_birth_date FROM patients WHERE id > :last ORDER BY id LIMIT 2000",
+}
+
+
+def ensure(connection: Connection) -> None:
+    """Make the tables from the rows that are there, when they are missing; 1 M studies take minutes."""
+    if not inspect(connection).has_table(TABLES[Level.STUDY]):
+        create(connection)
+        fill(connection)
+
+
+def create(connection: Connection) -> None:
+    """Make the tables, empty."""
+    for table in TABLES.values():
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql(
+                f"CREATE VIRTUAL TABLE {table} USING fts5"
+                "(grams, content='', detail=none, columnsize=0, tokenize='ascii')"
+            )
+            continue
+        connection.exec_driver_sql(
+            f'CREATE TABLE {table} (hospital TEXT COLLATE "C" NOT NULL, place BIGINT NOT NULL, grams INT[] NOT NULL,'
+            f" CONSTRAINT pk_{table} PRIMARY KEY (hospital, place))"
+        )
+        # What waits to be sorted in is read by every search, so little may wait.
+        connection.exec_driver_sql(
+            f"CREATE INDEX ix_{table}_grams ON {table} USING gin (grams) WITH (gin_pending_list_limit = 256)"
+        )
+
+
+def fill(connection: Connection) -> None:
+    """Write the grams of all rows into the empty tables."""
+    for level, statement in _ROWS.items():
+        last = 0
+        while rows := connection.execute(text(statement), {"last": last}).mappings().all():
+            last = int(rows[-1]["id"])
+            connection.execute(
+                _INSERT[connection.dialect.name, level],
+                [_values(connection.dialect.name, level, str(row["hospital"]), int(row["id"]), row) for row in rows],
+            )
+
+
+def write(driver: Driver, level: Level, hospital: str, row: int, columns: Any) -> None:
+    """Note a new row."""
+    driver.run(_INSERT[driver.dialect_name, level], [_values(driver.dialect_name, level, hospital, row, columns)])
+
+
+def _values(dialect: str, level: Level, hospital: str, row: int, columns: Any) -> dict[str, Any]:
+    place = row if level is Level.PATIENT else grams.study_place(columns["study_date"], columns["study_time"], row)
+    numbers = sorted(grams.of_values(hospital, columns))
+    if dialect == "sqlite":
+        return {"place": place, "grams": " ".join(map(_word, numbers))}
+    return {"hospital": hospital, "place": place, "grams": _array(numbers)}
+
+
+def _array(numbers: Iterable[int]) -> str:
+    return "{" + ",".join(map(str, sorted(numbers))) + "}"
+
+
+def _word(number: int) -> str:
+    return f"{number + (1 << 31):x}"
+
+
+def newest(
+    connection: Connection,
+    level: Level,
+    hospital: str,
+    asked: tuple[Alternatives, ...],
+    *,
+    above: int,
+    below: int,
+    size: int,
+) -> list[int]:
+    """At most `size` places from `above` on and less than `below` of rows that may match, greatest first."""
+    bounds: dict[str, Any] = {"above": above, "below": below, "size": size}
+    if connection.dialect.name == "sqlite":
+        match = _expression(asked, lambda one: " AND ".join(map(_word, sorted(one))))
+        return list(connection.execute(_FULL_TEXT[level], {"match": match, **bounds}).scalars())
+    condition = _expression(asked, lambda one: f"grams @> '{_array(one)}'::int[]")
+    bounds["hospital"] = hospital
+    found = list(connection.execute(text(_LATELY[level].format(condition)), bounds).scalars())
+    if len(found) == size:
+        return found
+    looked_until = connection.execute(_NEWEST_END[level], bounds).scalar_one_or_none()
+    if looked_until is None:
+        return found
+    bounds |= {"below": looked_until, "size": size - len(found)}
+    return found + list(connection.execute(text(_ALL[level].format(condition)), bounds).scalars())
+
+
+def _expression(asked: tuple[Alternatives, ...], of_one: Callable[[frozenset[int]], str]) -> str:
+    return " AND ".join("(" + " OR ".join(f"({of_one(one)})" for one in several) + ")" for several in asked)
+
+
+_WITHIN = "hospital = :hospital AND place >= :above AND place < :below"
+_FULL_TEXT = {
+    level: text(
+        f"SELECT rowid FROM {table} WHERE {table} MATCH :match AND rowid >= :above AND rowid < :below"
+        " ORDER BY rowid DESC LIMIT :size"
+    )
+    for level, table in TABLES.items()
+}
+_LATELY = {
+    level: f"WITH lately AS MATERIALIZED (SELECT place, grams FROM {table} WHERE {_WITHIN}"
+    f" ORDER BY place DESC LIMIT {NEWEST}) SELECT place FROM lately WHERE {{}} ORDER BY place DESC LIMIT :size"
+    for level, table in TABLES.items()
+}
+_NEWEST_END = {
+    level: text(f"SELECT place FROM {table} WHERE {_WITHIN} ORDER BY place DESC LIMIT 1 OFFSET {NEWEST - 1}")
+    for level, table in TABLES.items()
+}
+# An order that no index has: the planner would rather look through all from the newest on.
+_ALL = {
+    level: f"SELECT place FROM {table} WHERE {_WITHIN} AND {{}} ORDER BY place + 0 DESC LIMIT :size"
+    for level, table in TABLES.items()
+}

@@ -1,0 +1,186 @@
+"""The rows of a plan, page by page: from the order's index, or, where a part of a text is asked for, from its grams.
+
+A page goes on after the last row of the one before (keyset); what lies before the first page is skipped over an
+index, from the nearest mark, or day by day by the numbers of studies. Nothing is counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, Select, text, tuple_
+
+from pacs.index import gram_tables
+from pacs.index.allowance import Allowance
+from pacs.index.columns import TABLES
+from pacs.index.criteria import Criterion
+from pacs.index.grams import ROW_BITS, Alternatives, row_of, study_place
+from pacs.index.page_marks import Mark
+from pacs.index.tables import instances, patients, series, studies
+from pacs.model import Level
+
+# Newest study first, for a list without end; below, by number. Each order is an index from its hospital on.
+ORDER: dict[Level, tuple[tuple[ColumnElement[Any], ...], bool]] = {
+    Level.PATIENT: ((patients.c.id,), True),
+    Level.STUDY: ((studies.c.study_date, studies.c.study_time, studies.c.id), True),
+    Level.SERIES: ((series.c.study_row, series.c.series_number, series.c.id), False),
+    Level.IMAGE: ((instances.c.series_row, instances.c.instance_number, instances.c.id), False),
+}
+Key = tuple[Any, ...]
+"""What a row is ordered by."""
+Days = tuple[str | None, str | None]
+
+_FAR = 1_000
+"""Rows that are skipped sooner than the days are looked at."""
+_MOST_TIES = 5_000
+_MOST_PLACES = 4_000
+_SKIPPED_AT_ONCE = 2_000
+_AFTER_ALL_TIMES = "\U0010ffff"
+_LAST_ROW = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A query, understood."""
+
+    hospital: str
+    level: Level
+    rows: Select[Any]
+    """In order, with all that SQL says of the query."""
+    residual: tuple[tuple[int, Criterion], ...]
+    """Keys to be matched on the answer's attributes, because SQL does not say all of them."""
+    tags: frozenset[str] | None
+    limit: int | None
+    offset: int
+    grams: tuple[Alternatives, ...] = ()
+    """By which its rows are found; empty when a key or the order does better."""
+    days: Days | None = None
+    """Studies of these dates; (None, None) is all."""
+    is_list: bool = False
+    """Nothing but `days` is asked."""
+
+
+class Pages:
+    """Of one search, used by one thread at a time."""
+
+    def __init__(self, engine: Engine, plan: Plan, allowance: Allowance) -> None:
+        self._engine = engine
+        self._plan = plan
+        self._allowance = allowance
+        self._columns, self._is_descending = ORDER[plan.level]
+        self._keys = plan.rows.with_only_columns(*self._columns)
+        self._grams = plan.grams
+
+    def key_of(self, row: Any) -> Key:
+        return tuple(getattr(row, column.key or "") for column in self._columns)
+
+    def read(self, after: Key | None, size: int) -> list[Any]:
+        """The next rows; fewer than `size` when there are no more."""
+        with self._allowance.reading(self._engine) as connection:
+            return self._read(connection, self._plan.rows, after, size)
+
+    def key_at(self, offset: int, mark: Mark) -> Key | None:
+        """The key of the last row before the one at `offset`, which is at least 1; None when there are not so many."""
+        at, after = mark
+        with self._allowance.reading(self._engine) as connection:
+            if self._plan.is_list and offset - at > _FAR:
+                day = self._day_at(connection, offset)
+                if day is None:
+                    return None
+                at, after = day
+            if offset == at:
+                return after
+            return self._skipped(connection, after or None, offset - at)
+
+    def _skipped(self, connection: Connection, after: Key | None, count: int) -> Key | None:
+        if not self._grams:
+            found = connection.execute(self._going_on(self._keys, after).offset(count - 1).limit(1)).one_or_none()
+            return self.key_of(found) if found else None
+        while count > 0:
+            size = min(count, _SKIPPED_AT_ONCE)
+            page = self._read(connection, self._keys, after, size)
+            if len(page) < size:
+                return None
+            after, count = self.key_of(page[-1]), count - size
+        return after
+
+    def _day_at(self, connection: Connection, offset: int) -> tuple[int, Key] | None:
+        """How many studies are newer than the day on which `offset` lies, and a key just before that day."""
+        first, last = self._plan.days or (None, None)
+        values = {"hospital": self._plan.hospital, "first": first or "", "last": last or "9", "offset": offset}
+        row = connection.execute(_DAY_AT, values).one_or_none()
+        if row is None:
+            return None
+        return int(row.newer), (row.study_date, _AFTER_ALL_TIMES, _LAST_ROW)
+
+    def _read(self, connection: Connection, statement: Select[Any], after: Key | None, size: int) -> list[Any]:
+        if self._grams:
+            found = self._found_by_grams(connection, statement, after, size)
+            if found is not None:
+                return found
+            self._grams = ()
+        return list(connection.execute(self._going_on(statement, after).limit(size)))
+
+    def _going_on(self, statement: Select[Any], after: Key | None) -> Select[Any]:
+        if not after:
+            return statement
+        here, last = tuple_(*self._columns), tuple_(*after)
+        return statement.where(here < last if self._is_descending else here > last)
+
+    def _found_by_grams(
+        self, connection: Connection, statement: Select[Any], after: Key | None, size: int
+    ) -> list[Any] | None:
+        """As `_read`; None when too many rows share a place in the list."""
+        plan, table = self._plan, TABLES[self._plan.level]
+        shift = ROW_BITS if plan.level is Level.STUDY else 0
+        above, below = _places_of(plan.days)
+        if after:
+            place = study_place(*after) if plan.level is Level.STUDY else after[0]
+            below = min(below, ((place >> shift) + 1) << shift)
+        statement = self._going_on(statement, after)
+        found: list[Any] = []
+        at_once = size + size // 4
+        while len(found) < size:
+            bounds = {"above": above, "below": below}
+            places = gram_tables.newest(connection, plan.level, plan.hospital, plan.grams, **bounds, size=at_once)
+            are_all = len(places) < at_once
+            if not are_all:
+                below = places[-1]
+                if shift:  # all of one second, for they stand in another order
+                    second = below >> shift << shift
+                    ties = gram_tables.newest(
+                        connection,
+                        plan.level,
+                        plan.hospital,
+                        plan.grams,
+                        above=max(above, second),
+                        below=below,
+                        size=_MOST_TIES,
+                    )
+                    if len(ties) == _MOST_TIES:
+                        return None
+                    places += ties
+                    below = second
+            if places:
+                rows = [row_of(place) for place in places]
+                found += connection.execute(statement.where(table.c.id.in_(rows)))
+            if are_all:
+                break
+            at_once = min(2 * at_once, _MOST_PLACES)
+        return found[:size]
+
+
+def _places_of(days: Days | None) -> tuple[int, int]:
+    first, last = days or (None, None)
+    above = study_place(first, "", 0) if first else 0
+    below = study_place(last, "235960", (1 << ROW_BITS) - 1) + 1 if last else 1 << 63
+    return above, min(below, (1 << 63) - 1)
+
+
+_DAY_AT = text(
+    "SELECT study_date, total - studies AS newer FROM"
+    " (SELECT study_date, studies, sum(studies) OVER (ORDER BY study_date DESC) AS total FROM study_days"
+    " WHERE hospital = :hospital AND study_date >= :first AND study_date <= :last) AS days"
+    " WHERE total > :offset ORDER BY total LIMIT 1"
+)
