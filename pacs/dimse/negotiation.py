@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from pacs.dimse.scp.information_model import FIND_MODELS
+from pacs.dimse.scp.query_extensions import accepted_extensions
 from pacs.dimse.scp.service import PresentationContext
 from pacs.dimse.scp.storage_classes import is_storage_class
 from pacs.dimse.upper_layer.items import (
@@ -52,6 +54,7 @@ def negotiate(request: AssociateRequest, services: Collection[str], max_pdu_leng
     results: list[ContextResult] = []
     contexts: dict[int, PresentationContext] = {}
     roles: dict[str, RoleSelection] = {}
+    extended = _extended(request.user_information.extended, services)
     for proposed in request.contexts:
         result = uncompressed.get(proposed.context_id) or _answer(proposed, services)
         results.append(result)
@@ -66,6 +69,7 @@ def negotiate(request: AssociateRequest, services: Collection[str], max_pdu_leng
             proposed.abstract_syntax,
             result.transfer_syntax,
             is_scu=role is not None and role.is_scp and is_storage,
+            extended=extended.get(proposed.abstract_syntax, b""),
         )
     asked = request.user_information.asynchronous_operations
     accepted = {context.abstract_syntax for context in contexts.values()}
@@ -75,15 +79,22 @@ def negotiate(request: AssociateRequest, services: Collection[str], max_pdu_leng
         implementation_version_name=IMPLEMENTATION_VERSION_NAME,
         asynchronous_operations=None if asked is None else _operations(asked, contexts.values()),
         roles=tuple(roles.values()),
-        extended=tuple(
-            ExtendedNegotiation(extended.sop_class_uid, _STORAGE_INFORMATION)
-            for extended in request.user_information.extended
-            # A query service that answers nothing offers no more than the baseline (PS3.4 C.5.1.1).
-            if extended.sop_class_uid in accepted and extended.sop_class_uid not in services
-        ),
+        extended=tuple(ExtendedNegotiation(uid, said) for uid, said in extended.items() if uid in accepted),
     )
     accept = AssociateAccept(request.called_ae_title, request.calling_ae_title, tuple(results), information)
     return Negotiated(accept, contexts)
+
+
+def _extended(asked: Iterable[ExtendedNegotiation], services: Collection[str]) -> dict[str, bytes]:
+    """What is said by SOP class; the first item of a class counts (PS3.7 D.3.3.5)."""
+    said: dict[str, bytes] = {}
+    for item in asked:
+        if item.sop_class_uid not in services:
+            said.setdefault(item.sop_class_uid, _STORAGE_INFORMATION)
+        elif item.sop_class_uid in FIND_MODELS:
+            said.setdefault(item.sop_class_uid, accepted_extensions(item.information))
+        # Retrieval offers no more than the baseline, and says so by silence (PS3.4 C.5.2.1, C.5.3.1).
+    return said
 
 
 def _operations(asked: tuple[int, int], contexts: Iterable[PresentationContext]) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from pacs.dimse.upper_layer import pdu
 from pacs.dimse.upper_layer.items import ExtendedNegotiation, ProposedContext, RoleSelection, UserInformation
 
 ECHO = "1.2.840.10008.1.1"
-FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+FIND, MOVE = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.2.2"
 COMMITMENT = "1.2.840.10008.1.20.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"
 PRIVATE = "1.3.6.1.4.1.99999.7"
@@ -113,7 +113,24 @@ def test_extended_negotiation_of_storage_says_that_everything_is_kept() -> None:
         SERVICES,
         131072,
     ).accept
-    assert accept.user_information.extended == (ExtendedNegotiation(CT, b"\2\0\3\0\0\0"),)
+    assert accept.user_information.extended == (
+        ExtendedNegotiation(CT, b"\2\0\3\0\0\0"),
+        ExtendedNegotiation(FIND, b"\1"),
+    )
+
+
+def test_extended_negotiation_of_queries_is_kept_with_their_context() -> None:
+    extended = (
+        ExtendedNegotiation(FIND, b"\1\0\1\1\1\1\1\1"),
+        ExtendedNegotiation(FIND, b"\0"),
+        ExtendedNegotiation(MOVE, b"\1"),
+        ExtendedNegotiation("1.2.3.4", b"\1"),
+    )
+    request = _request(ProposedContext(1, FIND, (EXPLICIT,)), ProposedContext(3, MOVE, (EXPLICIT,)), extended=extended)
+    negotiated = negotiate(request, SERVICES | {MOVE}, 131072)
+    assert negotiated.contexts[1].extended == b"\1\0\1\1\0\1\1"
+    assert negotiated.contexts[3].extended == b""
+    assert negotiated.accept.user_information.extended == (ExtendedNegotiation(FIND, b"\1\0\1\1\0\1\1"),)
 
 
 @pytest.mark.parametrize(

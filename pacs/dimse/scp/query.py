@@ -11,6 +11,7 @@ from pacs.dimse.messages.status import Status
 from pacs.dimse.scp.identifier import MAX_IDENTIFIER_BYTES, Identifier, Key, decode_identifier
 from pacs.dimse.scp.identifier_writer import encode_identifier
 from pacs.dimse.scp.information_model import FIND_MODELS, QUERY_RETRIEVE_LEVEL, level_of, require_keys_above
+from pacs.dimse.scp.query_extensions import QueryExtensions, query_extensions
 from pacs.dimse.scp.service import Exchange
 from pacs.dimse.scp.supported_keys import supported_keys
 from pacs.model import DicomJson, Level, Match, Query
@@ -38,13 +39,14 @@ class QueryService:
         identifier = decode_identifier(exchange.read_data_set(MAX_IDENTIFIER_BYTES), syntax)
         model = FIND_MODELS[exchange.context.abstract_syntax]
         level = level_of(identifier, model)
-        require_keys_above(identifier, model, level)
+        extensions = query_extensions(exchange.context.extended)
+        if not extensions.is_relational:
+            require_keys_above(identifier, model, level)
         asked = [key for key in identifier.keys if key.tag not in _NOT_MATCHED]
         answered = [key for key in asked if key.tag in supported_keys(level)]
         pending = Status.PENDING if len(answered) == len(asked) else Status.PENDING_WITH_UNSUPPORTED_KEYS
-        answer = _Answer(identifier, answered, level, exchange.peer.called_ae_title)
-        # Keys of lower levels are looked for too, where the index can (Modality at study level is asked for often).
-        query = Query(level, tuple(_matches(asked)), include=frozenset())
+        answer = _Answer(identifier, answered, level, exchange.peer.called_ae_title, extensions)
+        query = _query(level, identifier, asked, extensions)
         sent = 0
         status = Status.SUCCESS
         for found in self._search.find(exchange.peer.principal, query):
@@ -64,10 +66,32 @@ class QueryService:
         exchange.respond(response_to(request, status))
 
 
+def _query(level: Level, identifier: Identifier, asked: Iterable[Key], extensions: QueryExtensions) -> Query:
+    # Keys of lower levels are looked for too, where the index can (Modality at study level is asked for often).
+    return Query(
+        level,
+        tuple(_matches(asked)),
+        include=frozenset({TIMEZONE_OFFSET_FROM_UTC}) if extensions.adjusts_time_zone else frozenset(),
+        is_fuzzy=extensions.is_fuzzy,
+        combines_date_and_time=extensions.combines_date_and_time,
+        finds_empty=extensions.finds_empty,
+        needs_all_values=extensions.needs_all_values,
+        # Named in the request, it is the zone of the request's times whatever was agreed (PS3.4 C.2.2.2.5.2).
+        timezone_offset=identifier.value(TIMEZONE_OFFSET_FROM_UTC),
+    )
+
+
 class _Answer:
     """Makes response identifiers of one request: the keys asked for and no others, unknown values with zero length."""
 
-    def __init__(self, identifier: Identifier, keys: Iterable[Key], level: Level, retrieve_ae_title: str) -> None:
+    def __init__(
+        self,
+        identifier: Identifier,
+        keys: Iterable[Key],
+        level: Level,
+        retrieve_ae_title: str,
+        extensions: QueryExtensions,
+    ) -> None:
         self._keys = tuple(keys)
         self._fixed: DicomJson = {
             "00080052": {"vr": "CS", "Value": [level.value]},
@@ -75,11 +99,15 @@ class _Answer:
             "00080054": {"vr": "AE", "Value": [retrieve_ae_title]},
         }
         self._tells_availability = INSTANCE_AVAILABILITY in identifier.by_tag
+        self._tells_time_zone = extensions.adjusts_time_zone
 
     def attributes(self, found: DicomJson) -> DicomJson:
         answer = _asked(self._keys, found)
         if self._tells_availability:
             answer["00080056"] = found.get("00080056", {"vr": "CS", "Value": ["ONLINE"]})
+        if self._tells_time_zone and found.get("00080201", {}).get("Value"):
+            # Dates and times of the answer are those of the data; this is where they are meant (PS3.4 C.4.1.1.3.2).
+            answer["00080201"] = found["00080201"]
         answer.update(self._fixed)
         return answer
 

@@ -19,6 +19,8 @@ class PresentationContext:
     transfer_syntax: str
     is_scu: bool = False
     """We may be the user of the service on it (C-GET: the peer took the SCP role, PS3.7 D.3.3.4)."""
+    extended: bytes = b""
+    """What was agreed by SOP class extended negotiation (PS3.7 D.3.3.5); empty: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
