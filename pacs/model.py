@@ -224,6 +224,8 @@ class Query:
     matches: tuple[Match, ...] = ()
     include: frozenset[int] | None = None
     """Tags to return beside those of `matches`; None means all that the index keeps for this level and above."""
+    include_members: frozenset[tuple[int, ...]] = frozenset()
+    """Paths of attributes inside sequences of `include`: of those sequences nothing else is to be returned."""
     limit: int | None = None
     offset: int = 0
     is_fuzzy: bool = False

@@ -14,7 +14,7 @@ from pacs.dicomweb.frame_representations import frame_offers
 from pacs.dicomweb.frames import frames_answer
 from pacs.dicomweb.hot import Answer
 from pacs.dicomweb.multipart import Part, derived_boundary, encoded, encoded_length
-from pacs.dicomweb.qido import JSON_OFFERS
+from pacs.dicomweb.qido import DICOM_XML, JSON_OFFERS
 from pacs.dicomweb.requests import accepted_by, is_not_modified
 from pacs.dicomweb.resources import ResourceKey, bulk_data_path, service_base
 from pacs.dicomweb.responses import (
@@ -32,7 +32,6 @@ from pacs.model import DicomJson, StoredInstance
 from pacs.part10.dicom_xml import to_xml
 from pacs.part10.transfer_syntax import OCTET_STREAM, transfer_syntax
 
-DICOM_XML = "application/dicom+xml"
 XML_OFFERS = (Offer(DICOM_XML, is_multipart=True), Offer(DICOM_XML))
 _PIXEL_DATA = "7FE00010"
 _AVAILABLE_TRANSFER_SYNTAX_UID = "00083002"

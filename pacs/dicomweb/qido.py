@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from itertools import islice
 from typing import Any
 
@@ -11,13 +12,18 @@ from pydicom.datadict import keyword_for_tag
 from starlette.responses import Response
 
 from pacs.dicomweb.accept import Offer, accept_of, choose
+from pacs.dicomweb.multipart import Part, derived_boundary
+from pacs.dicomweb.multipart import encoded as multipart
 from pacs.dicomweb.resources import ResourceKey, service_base
-from pacs.dicomweb.responses import accepts_gzip, compressed, encoded_json
+from pacs.dicomweb.responses import VARY, accepts_gzip, compressed, json_array
 from pacs.dicomweb.search_parameters import MAX_RESULTS, study_query
 from pacs.dicomweb.services import Services
-from pacs.model import DicomJson, Level
+from pacs.model import DicomJson, Level, Query
+from pacs.part10.dicom_xml import to_xml
 
+DICOM_XML = "application/dicom+xml"
 JSON_OFFERS = (Offer("application/dicom+json"), Offer("application/json"))
+_XML_OFFER = Offer(DICOM_XML, is_multipart=True)
 _COMPRESS_FROM_BYTES = 2048
 
 _PARAMETERS: list[dict[str, Any]] = [
@@ -25,8 +31,15 @@ _PARAMETERS: list[dict[str, Any]] = [
     for name, kind, text in (
         ("limit", "integer", "Most results to return."),
         ("offset", "integer", "Results to skip."),
-        ("includefield", "string", "Attributes to add, as keywords or tags separated by commas, or `all`."),
-        ("fuzzymatching", "boolean", "Match person names by any component's beginning."),
+        (
+            "includefield",
+            "string",
+            "Attributes to add, as keywords or tags separated by commas, below sequences joined by dots, or `all`.",
+        ),
+        ("fuzzymatching", "boolean", "Find person names by the beginning of any word, with one slip, or by sound."),
+        ("emptyvaluematching", "boolean", 'The value `""` finds what is empty or absent.'),
+        ("multiplevaluematching", "boolean", "All values of a key must be found, not one of them."),
+        ("TimezoneOffsetFromUTC", "string", "`+0900`: the time zone of the request's dates and times."),
         ("PatientID", "string", "As any other attribute: by keyword or tag; `*` and `?` are wildcards."),
     )
 ]
@@ -74,33 +87,73 @@ def search_routes(services: Services) -> APIRouter:
 def _search(services: Services, request: Request, level: Level, parents: ResourceKey | None) -> Response:
     principal = services.identify(request.scope)
     accepted = accept_of(request.headers.get("accept"), request.query_params.get("accept"))
-    offer = choose(accepted, JSON_OFFERS)
+    offer = choose(accepted, (*JSON_OFFERS, _XML_OFFER))
     query = study_query(request.scope["query_string"], level, parents)
     most = MAX_RESULTS if query.limit is None else min(query.limit, MAX_RESULTS)
     # One more than may be answered, to know whether there are more without counting them.
     found = services.search.find(principal, dataclasses.replace(query, limit=most + 1))
     base = service_base(request.scope)
-    encoded = [encoded_json(_with_url(result, base)) for result in islice(found, most + 1)]
-    headers = {"content-type": offer.content_type(), "cache-control": "no-store", "vary": "Accept, Accept-Encoding"}
+    results = [_shown(result, query, base) for result in islice(found, most + 1)]
+    headers = {"cache-control": "no-store", "vary": VARY}
     warnings = []
     if ignored := services.search.unsupported_keys(query):
         names = ", ".join(keyword_for_tag(tag) or f"{tag:08X}" for tag in sorted(ignored))
         warnings.append(f'299 {base} "Not kept for searching, so ignored: {names}"')
-    if len(encoded) > most:
-        del encoded[most:]
+    if len(results) > most:
+        del results[most:]
         if query.limit is None or query.limit > MAX_RESULTS:
             warnings.append(f'299 {base} "There are additional results that can be requested"')
     if warnings:
         headers["warning"] = ", ".join(warnings)
-    return _json_response(encoded, headers, request.headers.get("accept-encoding"))
+    return _answer(results, offer, headers, request.headers.get("accept-encoding"))
 
 
-def _json_response(encoded: list[bytes], headers: dict[str, str], accept_encoding: str | None) -> Response:
-    body = b"[" + b",".join(encoded) + b"]"
+def _answer(results: list[DicomJson], offer: Offer, headers: dict[str, str], accept_encoding: str | None) -> Response:
+    """The results in one body: an array in JSON, a part for each in XML, of which no part is no content."""
+    if offer is not _XML_OFFER:
+        headers["content-type"] = offer.content_type()
+        body = b"".join(json_array(results))
+    elif not results:
+        return Response(status_code=204, headers=headers)
+    else:
+        documents = [to_xml(result) for result in results]
+        boundary = derived_boundary(hashlib.sha256(b"".join(documents)).hexdigest())
+        headers["content-type"] = offer.content_type(boundary)
+        body = b"".join(bytes(piece) for piece in multipart(boundary, (Part(DICOM_XML, (one,)) for one in documents)))
     if len(body) >= _COMPRESS_FROM_BYTES and accepts_gzip(accept_encoding):
         body = b"".join(compressed([body]))
         headers["content-encoding"] = "gzip"
     return Response(body, headers=headers)
+
+
+def _shown(result: DicomJson, query: Query, base: str) -> DicomJson:
+    """The result as it is sent: sequences cut to the members asked for, with its Retrieve URL."""
+    for tag in {path[0] for path in query.include_members}:
+        name = f"{tag:08X}"
+        if name in result:
+            result = {
+                **result,
+                name: _cut(result[name], {path[1:] for path in query.include_members if path[0] == tag}),
+            }
+    return _with_url(result, base)
+
+
+def _cut(sequence: dict[str, Any], paths: set[tuple[int, ...]]) -> dict[str, Any]:
+    """A sequence whose items keep nothing but `paths`."""
+    if sequence.get("vr") != "SQ" or not sequence.get("Value"):
+        return sequence
+    inner: dict[str, set[tuple[int, ...]]] = {}
+    for path in paths:
+        inner.setdefault(f"{path[0]:08X}", set()).add(path[1:])
+    items = [
+        {
+            name: item[name] if () in below else _cut(item[name], below)
+            for name, below in sorted(inner.items())
+            if name in item
+        }
+        for item in (item or {} for item in sequence["Value"])
+    ]
+    return {**sequence, "Value": items}
 
 
 def _with_url(result: DicomJson, base: str) -> DicomJson:

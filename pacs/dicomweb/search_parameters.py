@@ -7,8 +7,9 @@ everybody's studies.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from urllib.parse import parse_qsl
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
@@ -21,6 +22,8 @@ MAX_RESULTS = 50_000
 _MAX_PARAMETERS = 500
 _MAX_NUMBER = 1_000_000_000
 _MAX_DEPTH = 8
+
+_TIMEZONE_OFFSET_FROM_UTC = 0x00080201
 
 _LISTED = ("UI", "CS")
 """VRs of which a list can be asked for; in texts a comma is a character."""
@@ -63,41 +66,90 @@ def study_query(query_string: bytes, level: Level, parents: ResourceKey | None =
     Raises:
         InvalidRequest: names the parameter that cannot be understood.
     """
-    matches: list[Match] = []
-    included: set[int] = set()
-    is_everything = is_fuzzy = False
-    limit: int | None = None
-    offset = 0
+    reader = _Reader()
     for name, value in _parameters(query_string):
-        match name:
-            case "limit":
-                limit = _number(name, value)
-            case "offset":
-                offset = _number(name, value)
-            case "fuzzymatching":
-                is_fuzzy = _truth(name, value)
-            case "includefield":
-                for item in value.split(","):
-                    if item.strip().lower() == "all":
-                        is_everything = True
-                    elif item.strip():
-                        included.update(attribute_path(item.strip()))
-            case "accept" | "charset":
-                pass
-            case _:
-                matches.append(_match(name, value))
-    own = [*_joined(matches), *(Match((uid_tag,), (uid,)) for uid_tag, uid in _parent_uids(parents))]
+        reader.take(name, value)
+    own = [*_joined(reader.matches), *(Match((uid_tag,), (uid,)) for uid_tag, uid in _parent_uids(parents))]
+    members = frozenset(path for path in reader.included if len(path) > 1)
+    cut = {path[0] for path in members}
+    members |= {match.path for match in reader.matches if len(match.path) > 1 and match.path[0] in cut}
+    whole = frozenset(path[0] for path in reader.included if len(path) == 1) | _default_tags(level, parents)
     return Query(
         level=level,
         matches=tuple(own),
-        include=None if is_everything else frozenset(included) | _default_tags(level, parents),
-        limit=limit,
-        offset=offset,
-        is_fuzzy=is_fuzzy,
+        include=None if reader.is_everything else whole | {path[0] for path in members},
+        include_members=frozenset() if reader.is_everything else _not_in(members, whole),
+        limit=reader.numbers.get("limit"),
+        offset=reader.numbers.get("offset", 0),
+        is_fuzzy=reader.truths.get("fuzzymatching", False),
+        # PS3.18 §8.3.4.1.1 has what C-FIND negotiates.
+        combines_date_and_time=True,
+        finds_empty=reader.truths.get("emptyvaluematching", False),
+        needs_all_values=reader.truths.get("multiplevaluematching", False),
+        timezone_offset=reader.timezone_offset,
     )
 
 
-def attribute_path(name: str) -> tuple[int, ...]:
+class _Reader:
+    """The parameters of one query string."""
+
+    def __init__(self) -> None:
+        self.matches: list[Match] = []
+        self.included: set[tuple[int, ...]] = set()
+        self.is_everything = False
+        self.numbers: dict[str, int] = {}
+        self.truths: dict[str, bool] = {}
+        self.timezone_offset = ""
+
+    def take(self, name: str, value: str) -> None:
+        """Raises InvalidRequest, with the parameter's name."""
+        match name:
+            case "limit" | "offset":
+                _once(self.numbers, name, _number(name, value))
+            case "fuzzymatching" | "emptyvaluematching" | "multiplevaluematching":
+                _once(self.truths, name, _truth(name, value))
+            case "includefield":
+                self._include(value)
+            case "accept" | "charset":
+                pass
+            case _:
+                key = _match(name, value)
+                if key.path == (_TIMEZONE_OFFSET_FROM_UTC,):
+                    self._take_zone(name, value)
+                self.matches.append(key)
+
+    def _include(self, value: str) -> None:
+        for item in value.split(","):
+            if item.strip().lower() == "all":
+                self.is_everything = True
+            elif item.strip():
+                self.included.add(attribute_path(item.strip(), "includefield: "))
+
+    def _take_zone(self, name: str, value: str) -> None:
+        """Of the request's dates and times (PS3.18 §8.3.4.1.1); a plus sign that nobody escaped came as a space."""
+        zone = value.strip()
+        if zone.isdigit() and value.startswith(" "):
+            zone = f"+{zone}"
+        if zone and self.timezone_offset not in ("", zone):
+            raise InvalidRequest(f"{name} is given twice with different values")
+        self.timezone_offset = zone
+
+
+def _once(values: dict[str, Any], name: str, value: Any) -> None:
+    if values.setdefault(name, value) != value:
+        raise InvalidRequest(f"{name} is given twice with different values")
+
+
+def _not_in(paths: frozenset[tuple[int, ...]], whole: frozenset[int]) -> frozenset[tuple[int, ...]]:
+    """The paths into sequences that are not asked for as a whole."""
+    return frozenset(
+        path
+        for path in paths
+        if path[0] not in whole and not any(path[:length] in paths for length in range(2, len(path)))
+    )
+
+
+def attribute_path(name: str, said_by: str = "") -> tuple[int, ...]:
     """Tags of an attribute ID (PS3.18 §8.3.4.1): keyword or 8 hexadecimal digits, joined by dots below sequences.
 
     Raises:
@@ -105,28 +157,32 @@ def attribute_path(name: str) -> tuple[int, ...]:
     """
     parts = name.split(".")
     if len(parts) > _MAX_DEPTH:
-        raise InvalidRequest(f"The attribute {name[:80]!r} is nested deeper than {_MAX_DEPTH} sequences")
+        raise InvalidRequest(f"{said_by}the attribute {name[:80]!r} is nested deeper than {_MAX_DEPTH} sequences")
     path: list[int] = []
     for part in parts:
         # pydicom gives a tag for "" too: retired attributes without a keyword.
         tag = int(part, 16) if _TAG.match(part) else tag_for_keyword(part) if part else None
         if tag is None:
             raise InvalidRequest(
-                f"{name[:80]!r} is neither a search parameter nor an attribute; use a keyword such as PatientID"
-                " or a tag such as 00100020"
+                f"{said_by}{name[:80]!r} is neither a search parameter nor an attribute; use a keyword such as"
+                " PatientID or a tag such as 00100020"
             )
         path.append(int(tag))
     return tuple(path)
 
 
-def _parameters(query_string: bytes) -> list[tuple[str, str]]:
-    try:
-        text = query_string.decode("ascii")
-        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS)
-    except UnicodeDecodeError:
-        raise InvalidRequest("The query string is not percent-encoded UTF-8") from None
-    except ValueError:
-        raise InvalidRequest(f"The query string has more than {_MAX_PARAMETERS} parameters") from None
+def _parameters(query_string: bytes) -> Iterator[tuple[str, str]]:
+    """Names and values; both are UTF-8, percent-encoded where they are no ASCII, or as they are."""
+    fields = [field for field in query_string.split(b"&") if field]
+    if len(fields) > _MAX_PARAMETERS:
+        raise InvalidRequest(f"The query string has more than {_MAX_PARAMETERS} parameters")
+    for field in fields:
+        name, _, value = (unquote_to_bytes(part) for part in field.replace(b"+", b" ").partition(b"="))
+        try:
+            yield name.decode(), value.decode()
+        except UnicodeDecodeError:
+            shown = name.decode("ascii", "replace")
+            raise InvalidRequest(f"{shown[:80]!r} is not percent-encoded UTF-8") from None
 
 
 def _number(name: str, value: str) -> int:

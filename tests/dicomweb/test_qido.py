@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import email
+from xml.etree import ElementTree
+
 import pytest
 from pydicom import Dataset
 from pydicom.uid import generate_uid
@@ -82,6 +85,108 @@ def test_accept(door: DoorInMemory) -> None:
     refused = door.get("/studies", accept="text/plain")
     assert refused.status_code == 406
     assert "application/dicom+json" in refused.json()["error"]
+
+
+def test_xml_is_a_part_for_each_result(door: DoorInMemory) -> None:
+    study, series = generate_uid(), generate_uid()
+    for number in (1, 2):
+        names = {"SpecificCharacterSet": "ISO_IR 192", "PatientName": "김^민수"}
+        door.keep(image(StudyInstanceUID=study, SeriesInstanceUID=series, InstanceNumber=number, **names))
+    path = f"/studies/{study}/instances?includefield=PatientName"
+    answer = door.get(path, accept='multipart/related; type="application/dicom+xml"')
+    assert answer.status_code == 200
+    message = email.message_from_bytes(
+        b"Content-Type: " + answer.headers["content-type"].encode() + b"\r\n\r\n" + answer.content
+    )
+    assert message.get_param("type") == "application/dicom+xml"
+    parts = [part for part in message.walk() if part.get_content_type() == "application/dicom+xml"]
+    found = [ElementTree.fromstring(part.get_payload(decode=True)) for part in parts]
+    json = door.get(path).json()
+    assert len(found) == len(json) == 2
+    for document, result in zip(found, json, strict=True):
+        attributes = {element.get("tag"): element for element in document if element.tag.endswith("DicomAttribute")}
+        assert attributes.keys() == result.keys()
+        value = attributes["00080018"].find("{*}Value")
+        assert value is not None
+        assert value.text == result["00080018"]["Value"][0]
+        assert "민수" in "".join(attributes["00100010"].itertext())
+
+
+def test_nothing_found_in_xml_is_no_content(door: DoorInMemory) -> None:
+    path = f"/studies?StudyInstanceUID={generate_uid()}"
+    answer = door.get(path, accept='multipart/related; type="application/dicom+xml"')
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert "content-type" not in answer.headers
+
+
+def test_members_of_sequences_can_be_chosen(door: DoorInMemory) -> None:
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "CT", "99X", "computed"
+    kept = door.keep(image(ProcedureCodeSequence=[code]))
+    path = f"/studies?StudyInstanceUID={kept.study_instance_uid}&includefield=ProcedureCodeSequence"
+    (whole,) = door.get(path).json()
+    assert whole["00081032"]["Value"][0].keys() == {"00080100", "00080102", "00080104"}
+    (cut,) = door.get(f"{path}.CodeValue").json()
+    assert cut["00081032"] == {"vr": "SQ", "Value": [{"00080100": {"vr": "SH", "Value": ["CT"]}}]}
+    (two,) = door.get(f"{path}.CodeValue,00081032.00080104").json()
+    assert two["00081032"]["Value"][0].keys() == {"00080100", "00080104"}
+
+
+def test_ways_of_matching(door: DoorInMemory) -> None:
+    study, issuer = generate_uid(), generate_uid()[-20:]
+    asked = f"/studies?IssuerOfPatientID={issuer}"
+    here = image(
+        StudyInstanceUID=study,
+        IssuerOfPatientID=issuer,
+        PatientName="Yamada^Tarou",
+        Modality="CT",
+        StudyDate="20240101",
+        StudyTime="200000",
+        TimezoneOffsetFromUTC="+0000",
+        AccessionNumber="",
+    )
+    door.keep(here)
+    door.keep(image(StudyInstanceUID=study, Modality="MR"))
+
+    def count(query: str) -> int:
+        answer = door.get(f"{asked}&{query}")
+        assert answer.status_code == 200, answer.text
+        return len(answer.json())
+
+    assert count("PatientName=taro+ymaada") == 0
+    assert count("PatientName=taro+ymaada&fuzzymatching=true") == 1
+    assert count("AccessionNumber=%22%22") == 0
+    assert count("AccessionNumber=%22%22&emptyvaluematching=true") == 1
+    assert count("ModalitiesInStudy=CT,SR") == 1
+    assert count("ModalitiesInStudy=CT,SR&multiplevaluematching=true") == 0
+    assert count("ModalitiesInStudy=CT,MR&multiplevaluematching=true") == 1
+    assert count("StudyDate=20240102") == 0
+    assert count("StudyDate=20240102&TimezoneOffsetFromUTC=%2B0900") == 1
+    assert count("StudyDate=20231231-20240102&StudyTime=1900-0900") == 1, "one range of moments"
+
+
+def test_every_study_tells_its_modalities(door: DoorInMemory) -> None:
+    kept = door.keep(image(Modality=""))
+    (study,) = door.get(f"/studies?StudyInstanceUID={kept.study_instance_uid}").json()
+    assert study["00080061"]["Value"] == ["OT"]
+    assert all(result["00080061"]["Value"] for result in door.get("/studies").json())
+
+
+def test_what_the_standard_wants_of_a_study(door: DoorInMemory) -> None:
+    """PS3.18 Table 10.6.3-3: all that is there and all that can be computed."""
+    kept = door.keep(
+        image(
+            StudyDate="20240101", StudyTime="0800", AccessionNumber="1", ReferringPhysicianName="A^B", PatientID="1",
+            TimezoneOffsetFromUTC="+0900", PatientName="C^D", PatientBirthDate="19700101", PatientSex="O", StudyID="1",
+        )
+    )  # fmt: skip
+    (study,) = door.get(f"/studies?StudyInstanceUID={kept.study_instance_uid}").json()
+    required = (
+        "00080020 00080030 00080050 00080056 00080061 00080090 00080201 00081190 00100010 00100020 00100030 00100040"
+        " 0020000D 00200010 00201206 00201208"
+    )
+    assert set(required.split()) <= study.keys()
+    assert study["00080056"]["Value"] == ["ONLINE"]
 
 
 def test_long_answers_are_compressed_for_who_accepts_it(door: DoorInMemory) -> None:

@@ -54,6 +54,60 @@ def test_paging_and_fuzzy() -> None:
     assert (query.limit, query.offset, query.is_fuzzy) == (25, 50, True)
 
 
+def test_ways_of_matching() -> None:
+    query = study_query(b"", Level.STUDY)
+    assert query.combines_date_and_time
+    assert not (query.is_fuzzy or query.finds_empty or query.needs_all_values or query.timezone_offset)
+    assert study_query(b"emptyvaluematching=true", Level.STUDY).finds_empty
+    assert study_query(b"multiplevaluematching=true", Level.STUDY).needs_all_values
+    for written in (b"TimezoneOffsetFromUTC=%2B0900", b"TimezoneOffsetFromUTC=+0900", b"00080201=+0900"):
+        assert study_query(written, Level.STUDY).timezone_offset == "+0900"
+    assert study_query(b"TimezoneOffsetFromUTC=-0330", Level.STUDY).timezone_offset == "-0330"
+
+
+def test_text_may_come_as_it_is() -> None:
+    assert matches("PatientName=김*".encode()) == (Match((0x00100010,), ("김*",)),)
+    assert matches("PatientName=M\u00fcller".encode()) == (Match((0x00100010,), ("M\u00fcller",)),)
+    assert matches(b"PatientName=a%26b%3Dc=d") == (Match((0x00100010,), ("a&b=c=d",)),)
+    assert matches(b"&&PatientID=1&") == (Match((0x00100020,), ("1",)),)
+
+
+@pytest.mark.parametrize(
+    ("query_string", "named"),
+    [
+        (b"limit=1&limit=2", "limit"),
+        (b"fuzzymatching=true&fuzzymatching=false", "fuzzymatching"),
+        (b"emptyvaluematching=1", "emptyvaluematching"),
+        (b"includefield=PatientName,PatientNmae", "includefield: 'PatientNmae'"),
+        (b"00080201=%2B0900&TimezoneOffsetFromUTC=%2B0100", "TimezoneOffsetFromUTC"),
+        (b"PatientID=1&PatientName=%ED%A0%80", "PatientName"),
+        (b"PatientName=%C3", "PatientName"),
+        (b"%FF=1", "UTF-8"),
+        (b"PatientName=a%00b", "PatientName"),
+        (b"PatientName=a%1Bb", "PatientName"),
+    ],
+)
+def test_a_wrong_parameter_is_named(query_string: bytes, named: str) -> None:
+    with pytest.raises(InvalidRequest, match=named):
+        study_query(query_string, Level.STUDY)
+
+
+def test_includefield_inside_sequences() -> None:
+    step, request, codes = (0x00400275, 0x00400009), (0x00400275, 0x00401001), (0x00081032, 0x00080100)
+    query = study_query(
+        b"includefield=RequestAttributesSequence.ScheduledProcedureStepID,00081032.00080100", Level.STUDY
+    )
+    assert query.include_members == {step, codes}
+    assert query.include == DEFAULT_TAGS[Level.STUDY] | {0x00400275, 0x00081032}
+    both = study_query(b"includefield=00400275.00400009&00400275.00401001=R1", Level.STUDY)
+    assert both.include_members == {step, request}, "what was matched is shown, too"
+    assert study_query(b"includefield=00400275,00400275.00400009", Level.STUDY).include_members == set()
+    assert study_query(b"includefield=all,00400275.00400009", Level.STUDY).include_members == set()
+    deep = (b"includefield=00400275.00400008", b"includefield=00400275.00400008.00080100")
+    assert study_query(b"&".join(deep), Level.STUDY).include_members == {(0x00400275, 0x00400008)}
+    assert study_query(b"includefield=00400275.00400009", Level.SERIES).include_members == set(), "there by default"
+
+
 def test_includefield() -> None:
     assert study_query(b"", Level.STUDY).include == DEFAULT_TAGS[Level.STUDY]
     query = study_query(b"includefield=00081030%2C00080060&includefield=Rows", Level.STUDY)
