@@ -7,13 +7,10 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-from fastapi import FastAPI
+from typing import TYPE_CHECKING
 
 from pacs.access.application_entities import ApplicationEntities
-from pacs.access.web_origins import WebOrigins
 from pacs.commitment import Commitment
-from pacs.dicomweb.app import dicomweb_app
 from pacs.dimse.commitment_reports import CommitmentReports
 from pacs.dimse.scp.commitment import STORAGE_COMMITMENT, StorageCommitment
 from pacs.dimse.scp.information_model import FIND_MODELS, GET_MODELS, MOVE_MODELS
@@ -29,14 +26,14 @@ from pacs.dimse.tls import server_context
 from pacs.index import Index
 from pacs.ingest import Ingest
 from pacs.lifecycle import Lifecycle
-from pacs.portal.gate import Gate
-from pacs.portal.health import health_router
-from pacs.portal.routes import portal_router
 from pacs.query import Search
 from pacs.retrieve import Retrieve
 from pacs.settings import Settings
 from pacs.storage.derived import DerivedStore
 from pacs.storage.segments import SegmentStore
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 
 @dataclass(frozen=True)
@@ -72,8 +69,10 @@ def check(settings: Settings) -> None:
     Destinations(settings.dicom)
 
 
-def open_archive(settings: Settings) -> Archive:
+def open_archive(settings: Settings, *, is_prepared: bool = False) -> Archive:
     """Open everything under `settings.data`; brings the index up to date and replays what a crash left behind.
+
+    `is_prepared` says that the index was brought up to date by whoever started this process.
 
     Raises:
         pacs.errors.StorageError: folder or database cannot be used.
@@ -81,7 +80,8 @@ def open_archive(settings: Settings) -> Archive:
     data: Path = settings.data.resolve()
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     index = Index.open(settings.index_url)
-    index.migrate()
+    if not is_prepared:
+        index.migrate()
     store = SegmentStore(data / "objects")
     derived = DerivedStore(data / "derived")
     ingest = Ingest(store, index, settings.ingest)
@@ -123,6 +123,15 @@ def commitment_reports(archive: Archive) -> CommitmentReports:
 
 def web_app(archive: Archive, is_ready: Callable[[], bool]) -> FastAPI:
     """Everything that is spoken over HTTP: DICOMweb, health, and the viewer's pages."""
+    # The other processes must not carry the web stack and the codecs: 60 MB each.
+    from fastapi import FastAPI  # noqa: PLC0415
+
+    from pacs.access.web_origins import WebOrigins  # noqa: PLC0415
+    from pacs.dicomweb.app import dicomweb_app  # noqa: PLC0415
+    from pacs.portal.gate import Gate  # noqa: PLC0415
+    from pacs.portal.health import health_router  # noqa: PLC0415
+    from pacs.portal.routes import portal_router  # noqa: PLC0415
+
     app = FastAPI(title="pacs", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Gate, origins=WebOrigins(archive.settings.http))
     app.mount("/dicomweb", dicomweb_app(archive.ingest, archive.search, archive.retrieve, http=archive.settings.http))

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import cast
 
-import psycopg
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
@@ -95,6 +94,5 @@ def _until(connection: Connection, end: float) -> Iterator[None]:
 
 
 def _is_interrupted(cause: BaseException | None) -> bool:
-    if isinstance(cause, psycopg.Error):
-        return cause.sqlstate == _QUERY_CANCELED
-    return getattr(cause, "sqlite_errorname", "") == "SQLITE_INTERRUPT"
+    is_canceled = getattr(cause, "sqlstate", "") == _QUERY_CANCELED
+    return is_canceled or getattr(cause, "sqlite_errorname", "") == "SQLITE_INTERRUPT"

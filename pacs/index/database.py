@@ -16,7 +16,6 @@ from pacs.index.allowance import Allowance
 from pacs.index.commitments import Commitments
 from pacs.index.engine import open_engine, reading, writing
 from pacs.index.kept_connections import KeptConnections
-from pacs.index.migrate import migrate
 from pacs.index.page_marks import PageMarks
 from pacs.index.read import UidChoice, UnsettledSeries
 from pacs.index.tables import series, studies
@@ -50,6 +49,8 @@ class Index:
 
     def migrate(self) -> None:
         """Bring the tables to this version's form. Repeatable; processes that start together take turns."""
+        from pacs.index.migrate import migrate  # noqa: PLC0415 -- Alembic costs 12 MB, and most processes never migrate
+
         migrate(self._engine)
 
     def close(self) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -95,7 +95,9 @@ def translated(doing: str) -> Iterator[None]:
     """
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, psycopg.Error, OverflowError, UnicodeError) as error:
+    except Exception as error:
+        if not isinstance(error, (SQLAlchemyError, sqlite3.Error, OverflowError, UnicodeError, *server_errors())):
+            raise
         cause = getattr(error, "orig", None) or error
         what = _described(cause)
         log.warning("index refused", doing=doing, cause=what)
@@ -104,13 +106,19 @@ def translated(doing: str) -> Iterator[None]:
         raise IndexUnavailable(f"the index could not {doing}: {what}") from error
 
 
+def server_errors(name: str = "Error") -> tuple[type[BaseException], ...]:
+    """An error of psycopg, which is loaded (8 MB) only where the index is on PostgreSQL."""
+    psycopg = sys.modules.get("psycopg")
+    return () if psycopg is None else (getattr(psycopg, name),)
+
+
 def _described(cause: BaseException) -> str:
     """What went wrong. A server's message may quote a row, so of those only the code is told."""
     kind = type(cause).__name__
     sqlstate = getattr(cause, "sqlstate", None)
     if sqlstate:
         return f"{kind} (SQLSTATE {sqlstate})"
-    if getattr(cause, "sqlite_errorname", None) or isinstance(cause, psycopg.OperationalError):
+    if getattr(cause, "sqlite_errorname", None) or isinstance(cause, server_errors("OperationalError")):
         return f"{kind}: {' '.join(str(cause).split())[:300]}"
     return kind
 

@@ -5,23 +5,22 @@ Standard input brings the settings, then the common state, one JSON value per li
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
-
-import uvicorn
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from pacs import log
-from pacs.app import Archive, commitment_reports, dimse_server, open_archive, web_app
-from pacs.processes.http_protocol import BoundedHttpProtocol
+from pacs.processes.lean_imports import without_pixel_libraries
 from pacs.settings import Settings
+
+if TYPE_CHECKING:
+    from pacs.app import Archive
 
 _GRACE_S = 15
 _COMMITMENT_PAUSE_S = 0.3
@@ -52,15 +51,26 @@ def main() -> None:
     log.configure(process=role, format=settings.log.format, level=settings.log.level)
     state = State()
     threading.Thread(target=state.follow_parent, name="parent", daemon=True).start()
+    kind = role.partition("-")[0]
+    _allow_many_files()
     try:
-        archive = open_archive(settings)
+        with without_pixel_libraries():
+            from pacs.app import open_archive  # noqa: PLC0415
+
+        archive = open_archive(settings, is_prepared=True)
         try:
-            _ROLES[role.partition("-")[0]](archive, state, inherited)
+            _ROLES[kind](archive, state, inherited)
         finally:
             archive.close()
     except Exception as problem:  # noqa: BLE001 -- the log must say why, whatever it was
         log.failure("process failed", problem, role=role)
         sys.exit(1)
+
+
+def _allow_many_files() -> None:
+    """As many open files as the system allows: a thousand slow senders hold a socket and some a file each."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _say_ready() -> None:
@@ -69,6 +79,8 @@ def _say_ready() -> None:
 
 
 def _run_dimse(archive: Archive, _state: State, inherited: list[int]) -> None:
+    from pacs.app import dimse_server  # noqa: PLC0415
+
     stop = _stop_event()
     server = dimse_server(archive, socket.socket(fileno=inherited[1]))
     server.start()
@@ -78,6 +90,8 @@ def _run_dimse(archive: Archive, _state: State, inherited: list[int]) -> None:
 
 
 def _run_background(archive: Archive, _state: State, _inherited: list[int]) -> None:
+    from pacs.app import commitment_reports  # noqa: PLC0415
+
     os.nice(10)
     stop = _stop_event()
     reports, commitment = commitment_reports(archive), archive.commitment
@@ -117,41 +131,9 @@ def _repeat(stop: threading.Event, pause_s: float, work: Callable[[], bool]) -> 
 
 
 def _run_web(archive: Archive, state: State, inherited: list[int]) -> None:
-    config = uvicorn.Config(
-        web_app(archive, state.is_ready),
-        http=BoundedHttpProtocol,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=_GRACE_S,
-        timeout_keep_alive=75,
-        limit_concurrency=1000,
-    )
-    server = _ReadyServer(config, _say_ready)
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(server.serve([socket.socket(fileno=inherited[1])]))
+    from pacs.processes.web_server import run  # noqa: PLC0415 -- the other processes must not carry the web stack
 
-
-class _ReadyServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """SIGTERM ends this server cleanly and the process with status 0; uvicorn would raise it again at the end."""
-
-        def ask(_signal: int, _frame: Any) -> None:
-            self.should_exit = True
-
-        signal.signal(signal.SIGTERM, ask)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._on_ready()
+    run(archive, state.is_ready, socket.socket(fileno=inherited[1]), _say_ready, grace_s=_GRACE_S)
 
 
 def _stop_event() -> threading.Event:

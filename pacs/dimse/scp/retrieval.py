@@ -11,7 +11,6 @@ from pacs.dimse.scp.service import Exchange, PresentationContext
 from pacs.errors import NotFound
 from pacs.model import Level, Principal, StoredInstance
 from pacs.part10.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
-from pacs.pixels.transcode import to_native
 from pacs.retrieve import Retrieve
 
 FALLBACKS: Final = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
@@ -80,6 +79,9 @@ def data_set_for(retrieve: Retrieve, instance: StoredInstance, transfer_syntax_u
     stored = retrieve.data_set(instance)
     if transfer_syntax_uid == instance.transfer_syntax_uid:
         return stored
+    # numpy and the codecs cost 40 MB; most requesters take images as they are stored.
+    from pacs.pixels.transcode import to_native  # noqa: PLC0415
+
     return memoryview(to_native(stored, instance.transfer_syntax_uid, transfer_syntax_uid))
 
 

@@ -1,0 +1,61 @@
+"""uvicorn as a web worker runs it: on a socket that listens already, ended cleanly by SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+
+from pacs.app import Archive, web_app
+from pacs.processes.http_protocol import BoundedHttpProtocol
+
+
+def run(
+    archive: Archive,
+    is_ready: Callable[[], bool],
+    listening: socket.socket,
+    on_ready: Callable[[], None],
+    *,
+    grace_s: int,
+) -> None:
+    """Serve until SIGTERM; requests that are being answered then have `grace_s` seconds to end."""
+    config = uvicorn.Config(
+        web_app(archive, is_ready),
+        http=BoundedHttpProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=grace_s,
+        timeout_keep_alive=75,
+        limit_concurrency=1000,
+    )
+    server = _ReadyServer(config, on_ready)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(server.serve([listening]))
+
+
+class _ReadyServer(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGTERM ends this server cleanly and the process with status 0; uvicorn would raise it again at the end."""
+
+        def ask(_signal: int, _frame: Any) -> None:
+            self.should_exit = True
+
+        signal.signal(signal.SIGTERM, ask)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
