@@ -17,6 +17,9 @@ from pacs.dimse.upper_layer.events import DataReceived, Event
 from pacs.errors import InvalidRequest, ProtocolViolation, TooLarge
 from pacs.pace import Pace
 
+MAX_READ_OVER_BYTES = 1 << 30
+"""Of a data set that is refused already: most senders read the response only when they have sent all of it."""
+
 
 class LiveExchange:
     """Implements `pacs.dimse.scp.service.Exchange`."""
@@ -79,9 +82,17 @@ class LiveExchange:
         return bytes(whole)
 
     def read_over(self) -> None:
-        """Read what is left of the request's data set and forget it, so that a response can be understood."""
-        for _ in self.fragments():
-            pass
+        """Read what is left of the request's data set and forget it, so that a response can be understood.
+
+        Raises:
+            AssociationLost: it does not end within `MAX_READ_OVER_BYTES`; the association was aborted.
+        """
+        read_bytes = 0
+        for fragment in self.fragments():
+            read_bytes += len(fragment)
+            if read_bytes > MAX_READ_OVER_BYTES:
+                why = f"a data set that is not taken goes on for more than {MAX_READ_OVER_BYTES} bytes"
+                raise self._violation(f"{why}; it is not read over")
 
     def respond(self, response: CommandSet, data_set: bytes | None = None) -> None:
         self.read_over()

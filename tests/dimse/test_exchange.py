@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
+from pacs.dimse import exchange as exchange_module
 from pacs.dimse.messages.command import CommandSet, Element, c_cancel_rq, c_find_rq, c_store_rq, response_to
 from pacs.dimse.scp.service import AssociationLost, Exchange
 from pacs.dimse.upper_layer.events import Aborted
@@ -95,3 +98,31 @@ def test_a_peer_that_aborts_instead_of_answering(ingest: MemoryIngest) -> None:
         peer.receive()
         peer.abort()
     assert giving.was_lost
+
+
+class Refusing:
+    """Answers without a look at the data set."""
+
+    def serve(self, exchange: Exchange) -> None:
+        exchange.respond(response_to(exchange.command, 0xA700))
+
+
+@pytest.mark.parametrize(("rest", "is_aborted"), [(90_000, False), (200_000, True)])
+def test_a_refused_data_set_is_read_over_only_so_far(
+    ingest: MemoryIngest,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    rest: int,
+    is_aborted: bool,
+) -> None:
+    monkeypatch.setattr(exchange_module, "MAX_READ_OVER_BYTES", 100_000)
+    with serving(ingest, {FIND: Refusing()}) as server, RawPeer(server) as peer:
+        peer.associate()
+        with contextlib.suppress(OSError):  # an aborted sender may not get rid of all of it
+            peer.send(FIND_CONTEXT, c_find_rq(1, FIND), bytes(rest))
+        if is_aborted:
+            assert isinstance(peer.event(), Aborted)
+        else:
+            assert peer.receive()[0].status == 0xA700
+    told = [getattr(record, "fields", {}).get("why", "") for record in caplog.records]
+    assert any("is not read over" in why for why in told) is is_aborted
