@@ -92,7 +92,7 @@ def open_archive(settings: Settings, *, is_prepared: bool = False) -> Archive:
         store=store,
         derived=derived,
         ingest=ingest,
-        search=Search(index),
+        search=Search(index, settings.search),
         retrieve=Retrieve(store, index, derived, instances_change=settings.ingest.duplicates == "keep-both"),
         commitment=Commitment(index, store, settings.commitment),
         lifecycle=Lifecycle(index, store, derived, settings.lifecycle),

@@ -5,14 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pacs.index import Index
+from pacs.index.allowance import Allowance
 from pacs.model import DicomJson, Principal, Query
+from pacs.settings import SearchSettings
+from pacs.turns import Turns
 
 
 class Search:
-    """Finds patients, studies, series and instances that a principal may see. Threads may share it."""
+    """Finds patients, studies, series and instances that a principal may see. Threads may share it.
 
-    def __init__(self, index: Index) -> None:
+    A search has a deadline, and a hospital takes only so many of the places of its process at a time.
+    """
+
+    def __init__(self, index: Index, settings: SearchSettings | None = None) -> None:
+        settings = settings or SearchSettings()
         self._index = index
+        self._deadline_s = settings.deadline_s
+        self._turns = Turns(
+            at_once=settings.at_once_per_hospital,
+            waiting=settings.waiting_per_hospital,
+            wait_s=settings.deadline_s,
+        )
 
     def find(self, principal: Principal, query: Query) -> Iterator[DicomJson]:
         """The matching entities as DICOM JSON (PS3.18 Annex F), with the computed attributes of PS3.18 §10.6.3.
@@ -24,9 +37,12 @@ class Search:
 
         Raises:
             InvalidRequest: the value of a key cannot be understood; the message names the key.
+            TooBroad: it took longer than `search.deadline_s` (also while iterating).
+            Busy: too many searches of this hospital wait already (also while iterating).
             IndexUnavailable: the database does not answer (also while iterating).
         """
-        return self._index.search(principal.hospital, query)
+        allowance = Allowance(self._deadline_s, lambda: self._turns.of(principal.hospital))
+        return self._index.search(principal.hospital, query, reader=principal.name, allowance=allowance)
 
     def unsupported_keys(self, query: Query) -> frozenset[int]:
         """Tags of keys that `find` ignores because nothing is kept to match them on; the door warns of them.

@@ -177,6 +177,18 @@ class CommitmentSettings(_Section):
     """How long a finished transaction is known, so that its UID is not used again for other instances."""
 
 
+class SearchSettings(_Section):
+    """C-FIND and QIDO-RS: what one search, and one hospital, may take."""
+
+    deadline_s: Annotated[float, Field(gt=0)] = 10.0
+    """Of the index, per search; the time in which the answers are sent is not counted. Past it the search is ended and
+    told to be too broad (HTTP 413, status 0xA700): a search that takes so long reads most of the archive."""
+    at_once_per_hospital: Annotated[int, Field(ge=1)] = 4
+    """Searches that work at a time, in each process; a quick one is over in milliseconds."""
+    waiting_per_hospital: Annotated[int, Field(ge=0)] = 16
+    """Searches that wait for those, in each process; one more is answered with 503 and Retry-After, status 0xA700."""
+
+
 class LifecycleSettings(_Section):
     """Background work."""
 
@@ -214,6 +226,7 @@ class Settings(BaseSettings):
     index: IndexSettings = IndexSettings()
     ingest: IngestSettings = IngestSettings()
     commitment: CommitmentSettings = CommitmentSettings()
+    search: SearchSettings = SearchSettings()
     lifecycle: LifecycleSettings = LifecycleSettings()
     log: LogSettings = LogSettings()
 

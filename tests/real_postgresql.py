@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,14 @@ def _programs(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
-    """PostgreSQL refuses to run as root: then it runs as nobody."""
+    """One server for all tests."""
+    with running_postgresql() as server:
+        yield server
+
+
+@contextmanager
+def running_postgresql(*options_of_server: str) -> Iterator[PostgreSQL]:
+    """A server until the end of the block. PostgreSQL refuses to run as root: then it runs as nobody."""
     folder = Path(tempfile.mkdtemp(prefix="pacs-pg-"))  # short, because a socket's path has 107 characters
     folder.chmod(0o755)
     data = folder / "data"
@@ -70,6 +78,7 @@ def postgresql() -> Iterator[PostgreSQL]:
     run("initdb", "-D", str(data), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
     # Nobody pulls the plug on a test: fsync off makes a database per test cheap.
     options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off -c max_connections=300"
+    options += "".join(f" -c {option}" for option in options_of_server)
     run("pg_ctl", "-D", str(data), "-w", "-t", "60", "-l", str(data / "log"), "-o", options, "start")
     try:
         yield PostgreSQL(folder)

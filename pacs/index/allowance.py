@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import cast
 
 from sqlalchemy import Connection, Engine, text
@@ -90,7 +90,8 @@ def _until(connection: Connection, end: float) -> Iterator[None]:
     try:
         yield
     finally:
-        driver.set_progress_handler(None, 0)
+        with suppress(sqlite3.ProgrammingError):  # closed, when it was interrupted
+            driver.set_progress_handler(None, 0)
 
 
 def _is_interrupted(cause: BaseException | None) -> bool:

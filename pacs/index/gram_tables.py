@@ -68,6 +68,12 @@ def create(connection: Connection) -> None:
         )
 
 
+def drop(connection: Connection) -> None:
+    """Take them away."""
+    for table in TABLES.values():
+        connection.exec_driver_sql(f"DROP TABLE {table}")
+
+
 def fill(connection: Connection) -> None:
     """Write the grams of all rows into the empty tables."""
     for level, statement in _ROWS.items():

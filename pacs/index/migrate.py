@@ -38,3 +38,21 @@ def migrate(engine: Engine) -> None:
         page_marks.ensure_table(connection)
         if connection.dialect.name == "sqlite":
             write_statistics(connection)
+
+
+def refill(engine: Engine) -> None:
+    """Make what is derived from the rows of studies and patients anew: for rows that were not written by `Index.add`.
+
+    Raises:
+        IndexUnavailable: the database cannot be reached or refuses; nothing was changed.
+    """
+    with writing(engine, "be filled again") as connection:
+        gram_tables.drop(connection)
+        gram_tables.ensure(connection)
+        connection.execute(text("DELETE FROM study_days"))
+        connection.execute(
+            text(
+                "INSERT INTO study_days (hospital, study_date, studies)"
+                " SELECT hospital, study_date, count(*) FROM studies GROUP BY hospital, study_date"
+            )
+        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, Engine, Select, bindparam, text, tuple_
 
 from pacs.index import gram_tables
 from pacs.index.allowance import Allowance
@@ -138,7 +138,7 @@ class Pages:
         if after:
             place = study_place(*after) if plan.level is Level.STUDY else after[0]
             below = min(below, ((place >> shift) + 1) << shift)
-        statement = self._going_on(statement, after)
+        statement = self._going_on(statement, after).where(table.c.id.in_(bindparam("rows", expanding=True)))
         found: list[Any] = []
         at_once = size + size // 4
         while len(found) < size:
@@ -163,8 +163,8 @@ class Pages:
                     places += ties
                     below = second
             if places:
-                rows = [row_of(place) for place in places]
-                found += connection.execute(statement.where(table.c.id.in_(rows)))
+                rows = {"rows": [row_of(place) for place in places]}
+                found += connection.execute(statement, rows)
             if are_all:
                 break
             at_once = min(2 * at_once, _MOST_PLACES)

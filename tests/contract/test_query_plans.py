@@ -143,6 +143,8 @@ def test_no_search_counts(index: Index) -> None:
     try:
         for level in Level:
             assert list(index.search("default", Query(level, limit=5)))
+            list(index.search("default", Query(level, limit=5, offset=2)))
+            list(index.search("default", Query(level, (_key(0x00100010, "*kim*"),), limit=5, offset=2)))
     finally:
         event.remove(Engine, "before_cursor_execute", note)
     assert statements

@@ -48,6 +48,7 @@ def test_no_error_is_ever_told_as_anything_but_a_failure(kind: type[errors.PacsE
         (errors.StorageFull("x"), 0xA700),
         (errors.IndexUnavailable("x"), 0xA700),
         (errors.TooLarge("x"), 0xA700),
+        (errors.TooBroad("x"), 0xA700),
         (errors.Conflict("x"), 0x0111),
         (errors.Refused("x"), 0x0124),
     ],

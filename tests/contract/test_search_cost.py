@@ -1,0 +1,104 @@
+"""What a search may cost: a deadline, and no hospital's searches keep another's waiting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import text
+
+from pacs.errors import Busy, PacsError, TooBroad
+from pacs.index import Index, pages
+from pacs.index.allowance import Allowance
+from pacs.index.engine import open_engine
+from pacs.model import Level, Match, Principal, Query
+from pacs.query import Search
+from pacs.settings import SearchSettings
+from tests.index.new_instances import attributes, name, new_instance
+
+_ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+
+
+@pytest.fixture
+def slow_for_a(index: Index, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
+    """An index whose database never finishes a page for hospital a."""
+    for hospital in ("a", "b"):
+        index.add([new_instance(hospital=hospital, in_patient=attributes(PatientID="P", PatientName=name("Kim")))])
+    real = pages.Pages._read
+
+    def read(self: pages.Pages, connection: object, *rest: object) -> list[object]:
+        if self._plan.hospital == "a":
+            connection.execute(text(_ENDLESS))  # type: ignore[attr-defined]
+        return real(self, connection, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pages.Pages, "_read", read)
+    yield index
+
+
+def test_a_search_ends_at_its_deadline(url: str) -> None:
+    engine = open_engine(url)
+    for _ in range(2):
+        begun = time.monotonic()
+        with (
+            pytest.raises(TooBroad, match=r"0\.2 s \(search\.deadline_s\)"),
+            Allowance(0.2).reading(engine) as connection,
+        ):
+            connection.execute(text(_ENDLESS))
+        assert time.monotonic() - begun < 5
+        with Allowance(10).reading(engine) as connection:  # the connection is as before
+            assert connection.execute(text("SELECT 1")).scalar_one() == 1
+    engine.dispose()
+
+
+def test_the_deadline_is_of_all_pages_together(url: str) -> None:
+    engine = open_engine(url)
+    allowance = Allowance(0.3)
+    with allowance.reading(engine) as connection:
+        connection.execute(text("SELECT 1"))
+    with allowance.spending():
+        time.sleep(0.31)
+    with pytest.raises(TooBroad):
+        allowance.check()
+    with pytest.raises(TooBroad), allowance.reading(engine) as connection:
+        connection.execute(text(_ENDLESS))
+    engine.dispose()
+
+
+def test_a_slow_search_of_one_hospital_leaves_the_others_theirs(slow_for_a: Index) -> None:
+    """16 threads, as a web worker has: hospital a sends more slow searches than that, hospital b asks as ever."""
+    search = Search(slow_for_a, SearchSettings(deadline_s=0.8, at_once_per_hospital=2, waiting_per_hospital=4))
+    refused, slowest = _crowd(search)
+    assert slowest < 0.6
+    assert {type(error) for error in refused} == {TooBroad, Busy}
+    assert sum(isinstance(error, Busy) for error in refused) >= 14
+
+
+def test_without_turns_the_others_would_wait(slow_for_a: Index) -> None:
+    """The control."""
+    search = Search(slow_for_a, SearchSettings(deadline_s=0.8, at_once_per_hospital=100))
+    _, slowest = _crowd(search)
+    assert slowest > 0.6
+
+
+def _crowd(search: Search) -> tuple[list[PacsError], float]:
+    """Errors of hospital a, and the longest time in s that hospital b waited."""
+    query = Query(Level.STUDY, (Match((0x00100010,), ("*kim*",)),))
+
+    def ask(hospital: str) -> PacsError | None:
+        try:
+            assert len(list(search.find(Principal("P", hospital), query))) == 1
+        except PacsError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(16) as pool:
+        crowd = [pool.submit(ask, "a") for _ in range(24)]
+        slowest = 0.0
+        for _ in range(3):
+            asked = time.monotonic()
+            assert pool.submit(ask, "b").result(60) is None
+            slowest = max(slowest, time.monotonic() - asked)
+        errors = [future.result(60) for future in crowd]
+    return [error for error in errors if error], slowest
