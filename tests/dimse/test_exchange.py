@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import pytest
 
@@ -116,13 +117,21 @@ def test_a_refused_data_set_is_read_over_only_so_far(
     is_aborted: bool,
 ) -> None:
     monkeypatch.setattr(exchange_module, "MAX_READ_OVER_BYTES", 100_000)
+    caplog.set_level("INFO", "pacs")
+
+    def is_told() -> bool:
+        return any("is not read over" in getattr(record, "fields", {}).get("why", "") for record in caplog.records)
+
     with serving(ingest, {FIND: Refusing()}) as server, RawPeer(server) as peer:
         peer.associate()
         with contextlib.suppress(OSError):  # an aborted sender may not get rid of all of it
             peer.send(FIND_CONTEXT, c_find_rq(1, FIND), bytes(rest))
         if is_aborted:
             assert isinstance(peer.event(), Aborted)
+            deadline = time.monotonic() + 10
+            while not is_told():
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
         else:
             assert peer.receive()[0].status == 0xA700
-    told = [getattr(record, "fields", {}).get("why", "") for record in caplog.records]
-    assert any("is not read over" in why for why in told) is is_aborted
+            assert not is_told()
