@@ -25,6 +25,7 @@ from pacs.dimse.server import DimseServer
 from pacs.dimse.tls import server_context
 from pacs.index import Index
 from pacs.ingest import Ingest
+from pacs.ingest.coercion_rules import rules
 from pacs.lifecycle import Lifecycle
 from pacs.query import Search
 from pacs.retrieve import Retrieve
@@ -67,6 +68,7 @@ def check(settings: Settings) -> None:
     ApplicationEntities(settings.dicom)
     server_context(settings.dicom)
     Destinations(settings.dicom)
+    rules(settings.ingest)
 
 
 def open_archive(settings: Settings, *, is_prepared: bool = False) -> Archive:
@@ -84,7 +86,7 @@ def open_archive(settings: Settings, *, is_prepared: bool = False) -> Archive:
         index.migrate()
     store = SegmentStore(data / "objects")
     derived = DerivedStore(data / "derived")
-    ingest = Ingest(store, index, settings.ingest)
+    ingest = Ingest(store, index, settings.ingest, system=settings.dicom.aet)
     ingest.recover()
     return Archive(
         settings=settings,

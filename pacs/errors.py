@@ -65,6 +65,10 @@ class Conflict(PacsError):
     """An instance with this SOP Instance UID is kept already, with other bytes."""
 
 
+class CoercionImpossible(PacsError):
+    """What ``ingest.coercion`` wants changed cannot be changed in this data set; it was not stored."""
+
+
 class NotAcceptable(PacsError):
     """None of the representations the client accepts can be made from what is stored."""
 

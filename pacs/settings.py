@@ -139,6 +139,29 @@ class IndexSettings(_Section):
     """SQLAlchemy URL, ``postgresql+psycopg://user@host/db``; SQLite under `data` when absent."""
 
 
+class CoercionSettings(_Section):
+    """What is changed in the instances of a sender before they are stored. The original stays retrievable, and every
+    change is recorded in the data set itself (PS3.3 C.12.1.1.9). Attributes are named by keyword or tag (``00080080``)
+    and stand at the top level."""
+
+    aet: AeTitle | None = None
+    """Calling AE title; any when absent."""
+    host: str | None = None
+    """IP address it must come from, over DICOM or HTTP; any when absent. One of the two is needed."""
+    set: dict[str, str] = {}
+    """Values to have, whatever came. A backslash separates several values."""
+    default: dict[str, str] = {}
+    """Values to have where none came."""
+    remove: tuple[str, ...] = ()
+    """Attributes to leave out."""
+
+    @model_validator(mode="after")
+    def _is_about_somebody(self) -> CoercionSettings:
+        if self.aet is None and self.host is None:
+            raise ValueError("name the sender whose instances are changed: aet, host or both")
+        return self
+
+
 class IngestSettings(_Section):
     """Limits and policy of what is taken in."""
 
@@ -155,7 +178,9 @@ class IngestSettings(_Section):
     words come with further tiers: ``bucket``, ``site``. A peer in ``dicom.peers`` may have its own."""
     duplicates: Literal["refuse", "keep-both"] = "refuse"
     """What happens to other bytes under a SOP Instance UID that is kept already: ``refuse`` keeps the first and tells
-    the sender; ``keep-both`` serves the newest and keeps the earlier ones as versions. Never across studies or series."""
+    the sender; ``keep-both`` serves the newest and keeps the earlier as versions, never across studies or series."""
+    coercion: tuple[CoercionSettings, ...] = ()
+    """Attributes that are set, filled in or removed, by sender."""
 
 
 class CommitmentSettings(_Section):

@@ -55,6 +55,9 @@ def _key(name: str, value: Any, reasons: dict[str, str]) -> list[str]:
 
 
 def _value(name: str, value: Any) -> str:
+    if isinstance(value, dict):
+        inner = ", ".join(f"{json.dumps(key)} = {json.dumps(text, ensure_ascii=False)}" for key, text in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, tuple):
         return json.dumps(value, ensure_ascii=False)
     if name == "url":

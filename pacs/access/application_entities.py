@@ -31,7 +31,7 @@ class ApplicationEntities:
         self._aet = settings.aet
         self._peers: dict[str, list[PeerSettings]] = {}
         for peer in settings.peers:
-            if peer.host is not None and _ip(peer.host) is None:
+            if peer.host is not None and ip_address_of(peer.host) is None:
                 raise InvalidSettings(f"dicom.peers: host {peer.host!r} of {peer.aet!r} is no IP address")
             self._peers.setdefault(peer.aet, []).append(peer)
         self._takes_anybody = not settings.peers and is_loopback(settings.host)
@@ -70,18 +70,19 @@ class ApplicationEntities:
     def peer(self, calling: str, address: str) -> PeerSettings | None:
         """What the settings say of `calling` at `address`; None where they name no such peer."""
         for peer in self._peers.get(calling.strip(" "), ()):
-            if peer.host is None or _is_same_host(peer.host, address):
+            if peer.host is None or is_same_host(peer.host, address):
                 return peer
         return None
 
 
-def _is_same_host(configured: str, address: str) -> bool:
+def is_same_host(configured: str, address: str) -> bool:
     """Compared as IP addresses, never by name: a name would be asked of somebody else."""
-    expected, actual = _ip(configured), _ip(address)
+    expected, actual = ip_address_of(configured), ip_address_of(address)
     return expected is not None and expected == actual
 
 
-def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def ip_address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """None when it is none; an IPv4 address in the form of IPv6 is the IPv4 address."""
     try:
         address = ipaddress.ip_address(text.split("%", maxsplit=1)[0])
     except ValueError:

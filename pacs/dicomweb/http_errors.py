@@ -29,6 +29,7 @@ STATUS: Mapping[type[errors.PacsError], int] = {
     errors.Refused: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.CoercionImpossible: 409,
     errors.NotAcceptable: 406,
     errors.UndecodablePixels: 406,
     errors.Busy: 503,

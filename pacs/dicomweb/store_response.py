@@ -10,6 +10,7 @@ from pacs import errors
 from pacs.dicomweb.http_errors import status_of
 from pacs.dicomweb.resources import ResourceKey
 from pacs.model import DicomJson, Outcome, Stored
+from pacs.part10.elements import tag_text
 
 FAILURE_REASON: Mapping[type[errors.PacsError], int] = {
     errors.PacsError: 0x0110,
@@ -49,6 +50,8 @@ class Warned:
 Result = Stored | Warned | Failed
 ELEMENTS_DISCARDED = 0xB006
 """Warning Reason of `Warned` (PS3.18 Table I.2-1)."""
+COERCED = 0xB000
+"""Warning Reason of an instance that `ingest.coercion` changed (PS3.18 Table I.2-1)."""
 
 
 def failure_reason(error: errors.PacsError) -> int:
@@ -62,8 +65,9 @@ def store_status(results: Sequence[Result]) -> int:
     For none the status that all failures share, else 409.
     """
     failures = [result for result in results if isinstance(result, Failed)]
+    stored = [result for result in results if not isinstance(result, Failed)]
     if not failures:
-        return 202 if any(isinstance(result, Warned) for result in results) else 200
+        return 202 if any(isinstance(result, Warned) or _kept(result).coerced for result in stored) else 200
     if len(failures) < len(results):
         return 202
     statuses = {status_of(failure.error) for failure in failures}
@@ -110,6 +114,10 @@ def _reference(result: Stored | Warned, base: str) -> dict[str, Any]:
     if isinstance(result, Warned):
         item["00081196"] = {"vr": "US", "Value": [ELEMENTS_DISCARDED]}
         item |= _text(result.text)
+    elif stored.coerced:
+        item["00081196"] = {"vr": "US", "Value": [COERCED]}
+        tags = ", ".join(map(tag_text, stored.coerced))
+        item |= _text(f"The archive changed {tags}; what was sent is kept as an earlier version.")
     elif stored.outcome is Outcome.ALREADY_THERE:
         item |= _text("The same instance was stored before; one copy is kept.")
     return item

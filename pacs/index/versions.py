@@ -101,7 +101,7 @@ def _add_one(driver: Driver, new: NewInstance) -> AddResult:
     current, known = _current(driver, new), _known(driver, new)
     if current is not None and bytes(current.digest).hex() == new.digest:
         return AddResult(False, _existing(new, current))
-    if known is not None and known.segment_row is not None and (known.is_named or succession.is_original):
+    if known is not None and known.segment_row is not None and known.is_named:
         place = ensure_segments(driver, new.key.hospital, [new.location.segment])[new.location.segment]
         if (known.segment_row, known.offset) == (place, new.location.offset):
             return AddResult(True)

@@ -154,10 +154,13 @@ class Reception:
             self._large.release()
             self._large = None
 
+    def data_set(self) -> memoryview:
+        """All bytes so far. Raises `StorageError`."""
+        return memoryview(self._in_memory) if self._large is None else self._large.data_set()
+
     def _described(self) -> Description:
-        data_set = memoryview(self._in_memory) if self._large is None else self._large.data_set()
         return describe(
-            data_set,
+            self.data_set(),
             hospital=self.source.principal.hospital,
             transfer_syntax_uid=self.transfer_syntax_uid,
             digest=self._digest.hexdigest(),

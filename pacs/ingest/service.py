@@ -9,11 +9,12 @@ from pacs import log
 from pacs.index import Index
 from pacs.index.add import Existing
 from pacs.ingest.claims import Claims
+from pacs.ingest.coercion import Coercion
 from pacs.ingest.committer import Committer, Pending
 from pacs.ingest.description import Description
 from pacs.ingest.duplicates import Duplicates
 from pacs.ingest.memory import MemoryInFlight
-from pacs.ingest.reception import ExpectedIdentity, Reception
+from pacs.ingest.reception import ExpectedIdentity, Keeper, Reception
 from pacs.ingest.recovery import replay
 from pacs.model import Outcome, Source, Stored, checked_uid
 from pacs.part10.file_meta import read_file_meta, write_file_meta
@@ -33,7 +34,13 @@ _MAX_PEER_CHARACTERS = 200
 class Ingest:
     """Thread-safe; one per process. What it returns as `Stored` survives kill -9 and power cut."""
 
-    def __init__(self, store: SegmentStore, index: Index, settings: IngestSettings) -> None:
+    def __init__(self, store: SegmentStore, index: Index, settings: IngestSettings, *, system: str = "PACS") -> None:
+        """`system` names this archive in the record of what it changed.
+
+        Raises:
+            pacs.settings.InvalidSettings: a rule of ``ingest.coercion`` cannot be followed.
+        """
+        self._coercion = Coercion(settings, system)
         self._store = store
         self._index = index
         self._settings = settings
@@ -68,11 +75,14 @@ class Ingest:
             if value is not None:
                 checked_uid(value, name)
         expected = ExpectedIdentity(sop_class_uid, sop_instance_uid, study_instance_uid)
+        return self._begin(source, transfer_syntax_uid, expected, self)
+
+    def _begin(self, source: Source, transfer_syntax_uid: str, expected: ExpectedIdentity, keeper: Keeper) -> Reception:
         return Reception(
             source,
             transfer_syntax_uid,
             expected,
-            keeper=self,
+            keeper=keeper,
             store=self._store,
             settings=self._settings,
             memory=self._memory,
@@ -115,13 +125,15 @@ class Ingest:
     def keep(self, reception: Reception, description: Description) -> Stored:
         """Second half of `Reception.commit`: durable, then indexed, then `Stored`."""
         key = description.key
+        coercing = self._coercion.of(reception.source, self._begin, self._commit)
+        commit = coercing or self._commit
         with self._claims.held(key.hospital, key.sop_instance_uid):
             existing = self._index.existing(key.hospital, key.sop_instance_uid)
             outcome = Outcome.STORED
             if existing is None:
-                existing = self._commit(reception, description)
+                existing = commit(reception, description)
             if existing is not None:  # now, or from another process since we looked
-                outcome = self._duplicates.keep(reception, description, existing, self._commit)
+                outcome = self._duplicates.keep(reception, description, existing, commit)
         log.event(
             "instance was there" if outcome is Outcome.ALREADY_THERE else "instance stored",
             route=reception.source.route,
@@ -130,7 +142,7 @@ class Ingest:
             sop_instance_uid=key.sop_instance_uid,
             bytes=reception.received_bytes,
         )
-        return Stored(key, description.sop_class_uid, outcome)
+        return Stored(key, description.sop_class_uid, outcome, coercing.tags if coercing else ())
 
     def _commit(self, reception: Reception, description: Description) -> Existing | None:
         """None when the row is ours, else the one that another process added first."""

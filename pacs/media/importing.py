@@ -67,6 +67,7 @@ class Summary:
         return {
             "stored": self.counts[Outcome.STORED],
             "already_there": self.counts[Outcome.ALREADY_THERE],
+            "new_versions": self.counts[Outcome.NEW_VERSION],
             "refused": [{"name": result.name, "reason": result.reason} for result in self.refused],
             "no_dicom": self.counts[NOT_DICOM],
             "interrupted": self.was_interrupted,
@@ -212,6 +213,8 @@ def _show(summary: Summary, console: Console) -> None:
 
     say(f"stored          {summary.counts[Outcome.STORED]:>8,}")
     say(f"already there   {summary.counts[Outcome.ALREADY_THERE]:>8,}")
+    if summary.counts[Outcome.NEW_VERSION]:
+        say(f"new versions    {summary.counts[Outcome.NEW_VERSION]:>8,}")
     say(f"refused         {len(summary.refused):>8,}", "red" if summary.refused else "")
     if summary.counts[NOT_DICOM]:
         say(f"no DICOM        {summary.counts[NOT_DICOM]:>8,}  (left alone)")

@@ -10,8 +10,8 @@ from pacs.dicomweb.store_response import FAILURE_REASON, Failed, Result, failure
 from pacs.model import InstanceKey, Outcome, Stored
 
 
-def stored(sop: str, study: str = "1.1", outcome: Outcome = Outcome.STORED) -> Stored:
-    return Stored(InstanceKey("default", study, "1.2", sop), "1.2.840.10008.5.1.4.1.1.2", outcome)
+def stored(sop: str, study: str = "1.1", outcome: Outcome = Outcome.STORED, *, coerced: tuple[int, ...] = ()) -> Stored:
+    return Stored(InstanceKey("default", study, "1.2", sop), "1.2.840.10008.5.1.4.1.1.2", outcome, coerced)
 
 
 BAD = Failed(errors.NotDicom("no DICOM"))
@@ -23,6 +23,8 @@ FULL = Failed(errors.StorageFull("full"), "1.5", "1.6")
     [
         ([stored("1")], 200),
         ([stored("1", outcome=Outcome.ALREADY_THERE)], 200),
+        ([stored("1", outcome=Outcome.NEW_VERSION)], 200),
+        ([stored("1", coerced=(0x00100010,))], 202),
         ([stored("1"), BAD], 202),
         ([BAD, BAD], 400),
         ([FULL], 507),
@@ -58,3 +60,9 @@ def test_body_is_dicom_json_that_others_read() -> None:
     assert (
         Dataset.from_json(store_response([stored("1.9")], "http://h/d", None)).RetrieveURL == "http://h/d/studies/1.1"
     )
+
+
+def test_a_coerced_instance_has_its_warning_and_the_tags() -> None:
+    (item,) = store_response([stored("1.9", coerced=(0x00080080,))], "http://h/d", None)["00081199"]["Value"]
+    assert item["00081196"]["Value"] == [45056]
+    assert "(0008,0080)" in item["00091001"]["Value"][0]

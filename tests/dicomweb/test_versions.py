@@ -115,3 +115,22 @@ def test_what_is_not_accepted_is_said(door: DoorInMemory) -> None:
     key = door.keep(image())
     assert door.get(key.path + "/versions", accept="text/html").status_code == 406
     assert door.get(key.path + "/versions/1", accept="image/png").status_code == 406
+
+
+def test_a_coerced_instance_is_stored_with_a_warning_and_its_original_comes_back(tmp_path: Path) -> None:
+    rule = {"host": "127.0.0.1", "set": {"InstitutionName": "Klinik am See"}}
+    with archive_under(tmp_path, IngestSettings(coercion=(rule,))) as services:  # type: ignore[arg-type]
+        door = DoorInMemory(*services)
+        file = written(image())
+        answer = door.post("/studies", file)
+        assert answer.status_code == 202
+        (item,) = answer.json()["00081199"]["Value"]
+        assert item["00081196"] == {"vr": "US", "Value": [45056]}
+        path = item["00081190"]["Value"][0].removeprefix(door.base)
+        (attributes,) = door.get(path + "/metadata", accept="application/dicom+json").json()
+        assert attributes["00080080"]["Value"] == ["Klinik am See"]
+        assert attributes["04000561"]["Value"][0]["04000565"]["Value"] == ["COERCE"]
+        assert [each.get("reason") for each in door.get(path + "/versions").json()] == ["coerced", None]
+        original = door.get(path + "/versions/1", accept=DICOM).content
+        assert data_set_bytes(original) == data_set_bytes(file)
+        assert door.post("/studies", file).status_code == 200

@@ -18,6 +18,7 @@ from pacs.dimse.upper_layer import pdu
 from pacs.dimse.upper_layer.association import Association
 from pacs.dimse.upper_layer.events import DataReceived, Event
 from pacs.dimse.upper_layer.items import ProposedContext, RoleSelection, UserInformation
+from pacs.model import InstanceKey, Outcome, Stored
 from pacs.settings import DicomSettings
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -39,6 +40,7 @@ class MemoryIngest:
         self.begun = 0
         self.aborted = 0
         self.fail_with: Exception | None = None
+        self.coerced: tuple[int, ...] = ()
 
     def begin(self, _source: Any, _syntax: str, *, sop_class_uid: str, sop_instance_uid: str) -> MemoryReception:
         self.begun += 1
@@ -61,12 +63,14 @@ class MemoryReception:
         assert self._received is not None
         self._received += fragment
 
-    def commit(self) -> None:
+    def commit(self) -> Stored:
         if self._ingest.fail_with:
             raise self._ingest.fail_with
         assert self._received is not None
         self._ingest.kept[self._uid] = bytes(self._received)
         self._received = None
+        key = InstanceKey("default", "1.1", "1.2", self._uid)
+        return Stored(key, "", Outcome.STORED, self._ingest.coerced)
 
 
 @contextlib.contextmanager

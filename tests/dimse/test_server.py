@@ -10,6 +10,7 @@ from pacs.dimse.messages.command import c_echo_rq, c_store_rq
 from pacs.dimse.server import DimseServer
 from pacs.dimse.upper_layer import pdu
 from pacs.dimse.upper_layer.events import Aborted, AssociationAccepted, AssociationRejected
+from pacs.model import Stored
 from tests.dimse.served import CT, CT_CONTEXT, ECHO_CONTEXT, MemoryIngest, MemoryReception, RawPeer, serving
 
 
@@ -25,10 +26,10 @@ class SlowIngest(MemoryIngest):
         ingest = self
 
         class Slow(MemoryReception):
-            def commit(self) -> None:
+            def commit(self) -> Stored:
                 ingest.is_committing.set()
                 assert ingest.may_commit.wait(20)
-                super().commit()
+                return super().commit()
 
         return Slow(self, sop_instance_uid)
 

@@ -10,7 +10,7 @@ from pacs.commitment import FailureReason
 from pacs.dicomweb.app import dicomweb_app
 from pacs.dicomweb.multipart import MAX_PARTS
 from pacs.dicomweb.store_metadata import MAX_METADATA_BYTES
-from pacs.dicomweb.store_response import ELEMENTS_DISCARDED, FAILURE_REASON
+from pacs.dicomweb.store_response import COERCED, ELEMENTS_DISCARDED, FAILURE_REASON
 from pacs.dimse.messages.status import TABLE, Status
 from pacs.dimse.negotiation import MAX_OPERATIONS
 from pacs.dimse.scp.commitment import STORAGE_COMMITMENT, WELL_KNOWN_INSTANCE
@@ -39,7 +39,7 @@ def test_the_information_models_are_those_served() -> None:
 def test_the_statuses_of_c_store_are_those_sent() -> None:
     section = _PAGE.partition("### Statuses of C-STORE")[2].partition("###")[0]
     written = {int(code, 16) for code in re.findall(r"^\| (0x[0-9A-F]{4}) \|", section, re.MULTILINE)}
-    sent = {int(row.store) for row in TABLE.values()} | {0}
+    sent = {int(row.store) for row in TABLE.values()} | {Status.SUCCESS, Status.COERCION_OF_DATA_ELEMENTS}
     assert written == sent - {0x0124}, "0x0124 comes with people and grants"
 
 
@@ -74,8 +74,8 @@ def test_the_reasons_of_the_store_transaction_are_those_sent() -> None:
     section = _PAGE.partition("### Store transaction")[2]
     written = {int(code, 16) for code in re.findall(r"^\| Failure (0x[0-9A-F]{4}) \|", section, re.MULTILINE)}
     assert written == set(FAILURE_REASON.values())
-    (warning,) = re.findall(r"^\| Warning (0x[0-9A-F]{4}) \|", section, re.MULTILINE)
-    assert int(warning, 16) == ELEMENTS_DISCARDED
+    warnings = re.findall(r"^\| Warning (0x[0-9A-F]{4}) \|", section, re.MULTILINE)
+    assert [int(warning, 16) for warning in warnings] == [COERCED, ELEMENTS_DISCARDED]
     assert f"{MAX_METADATA_BYTES >> 20} MiB of metadata, {MAX_PARTS:,} instances" in section
     assert f"{MAX_DEPTH} levels" in section
     assert f"{MAX_KEPT_ELEMENTS:,} attributes" in section

@@ -18,6 +18,8 @@ class Status(IntEnum):
     PENDING_WITH_UNSUPPORTED_KEYS = 0xFF01
     """C-FIND: an optional key was not supported for matching (PS3.4 C.4.1.1.4)."""
     SUB_OPERATIONS_WITH_FAILURES = 0xB000
+    COERCION_OF_DATA_ELEMENTS = 0xB000
+    """C-STORE: stored, with some attributes changed (PS3.4 Table B.2-1)."""
     PROCESSING_FAILURE = 0x0110
     DUPLICATE_SOP_INSTANCE = 0x0111
     NO_SUCH_SOP_INSTANCE = 0x0112
@@ -81,6 +83,7 @@ TABLE: dict[type[errors.PacsError], _Row] = {
     errors.Refused: _Row(Status.NOT_AUTHORIZED, Status.NOT_AUTHORIZED, Status.NOT_AUTHORIZED, Status.NOT_AUTHORIZED),
     errors.NotFound: _FAILED._replace(other=Status.NO_SUCH_SOP_INSTANCE),
     errors.Conflict: _FAILED._replace(store=Status.DUPLICATE_SOP_INSTANCE, other=Status.DUPLICATE_SOP_INSTANCE),
+    errors.CoercionImpossible: _FAILED,
     errors.NotAcceptable: _FAILED._replace(retrieve=Status.UNABLE_TO_PERFORM_SUB_OPERATIONS),
     errors.UndecodablePixels: _FAILED._replace(retrieve=Status.UNABLE_TO_PERFORM_SUB_OPERATIONS),
     errors.Busy: _NO_ROOM,

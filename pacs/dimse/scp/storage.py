@@ -37,5 +37,6 @@ class Storage:
         ) as reception:
             for fragment in exchange.fragments():
                 reception.write(fragment)
-            reception.commit()
-        exchange.respond(response_to(request, Status.SUCCESS))
+            stored = reception.commit()
+        status = Status.COERCION_OF_DATA_ELEMENTS if stored.coerced else Status.SUCCESS
+        exchange.respond(response_to(request, status))

@@ -40,6 +40,13 @@ def test_fragments_are_passed_on_and_success_comes_after_the_commit() -> None:
     assert exchange.statuses == [0]
 
 
+def test_a_coerced_instance_is_told_with_its_warning() -> None:
+    ingest, exchange = MemoryIngest(), StoreExchange(STORE, b"abcd", CONTEXT)
+    ingest.coerced = (0x00100010,)
+    _serve(ingest, exchange)
+    assert exchange.statuses == [0xB000]
+
+
 def test_the_ingest_is_told_who_sends_what() -> None:
     asked: list[tuple[Any, ...]] = []
 
