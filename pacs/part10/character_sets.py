@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from pydicom.charset import CODES_TO_ENCODINGS, encode_string, python_encoding
+from pydicom.charset import CODES_TO_ENCODINGS, python_encoding
 
 _MULTI_VALUE_VRS: Final = frozenset({"LO", "PN", "SH", "UC"})
 _SINGLE_TEXT_VRS: Final = frozenset({"LT", "ST", "UT"})
@@ -15,6 +15,14 @@ _STAND_ALONE: Final = frozenset({"UTF8", "GB18030", "GBK"})
 _DEFAULT: Final = "iso8859"
 _DELIMITER = re.compile(r"([\\^=\r\n\f\t])")
 _FRAGMENTS = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")
+# Latin alphabet No. 9 (PS3.3 Tables C.12-2, C.12-3) is younger than pydicom's tables.
+_ENCODINGS: Final = {**python_encoding, "ISO_IR 203": "iso8859_15", "ISO 2022 IR 203": "iso8859_15"}
+_ESCAPES: Final = {**CODES_TO_ENCODINGS, b"\x1b-b": "iso8859_15"}
+_HALF_WIDTH: Final = "shift_jis"
+"""pydicom's name for JIS X 0201 (ISO_IR 13), of which only the characters of one byte are part."""
+_ASCII, _ROMAN = b"\x1b(B", b"\x1b(J"
+_ESCAPE_TO: Final = {encoding: escape for escape, encoding in _ESCAPES.items() if escape not in (_ASCII, _ROMAN)}
+_TWO_BYTES_IN_G0: Final = frozenset({"iso2022_jp", "iso2022_jp_2"})
 _CORRECTIONS: Final = {
     "ISO IR 192": "ISO_IR 192",
     "UTF-8": "ISO_IR 192",
@@ -37,16 +45,16 @@ def encodings(specific_character_set: bytes) -> tuple[str, ...]:
 
 
 def _encoding(name: str) -> str:
-    if name in python_encoding:
-        return python_encoding[name]
+    if name in _ENCODINGS:
+        return _ENCODINGS[name]
     upper = name.upper()
     candidates = [upper, _CORRECTIONS.get(upper, upper)]
     if match := re.fullmatch(r"ISO\D?(?:2022\D?)?(?:IR)?\D?(\d+)", upper):
         registered = [f"ISO_IR {match[1]}", f"ISO 2022 IR {match[1]}"]
         candidates += registered[::-1] if "2022" in upper else registered
     for candidate in candidates:
-        if candidate in python_encoding:
-            return python_encoding[candidate]
+        if candidate in _ENCODINGS:
+            return _ENCODINGS[candidate]
     return _DEFAULT
 
 
@@ -85,11 +93,13 @@ def _fragment(part: bytes, character_set: tuple[str, ...], delimiters: bytes) ->
     if not part.startswith(b"\x1b"):
         return part.decode(first, errors="replace")
     escape_length = 4 if part.startswith((b"\x1b$(", b"\x1b$)")) else 3
-    encoding = CODES_TO_ENCODINGS.get(part[:escape_length], "")
+    encoding = _ESCAPES.get(part[:escape_length], "")
     if not encoding:
         return part.decode(first, errors="replace")
-    if encoding in {"iso2022_jp", "iso2022_jp_2"}:
+    if encoding in _TWO_BYTES_IN_G0:
         return part.decode(encoding, errors="replace")
+    if encoding == _DEFAULT:
+        encoding = first  # ASCII is back in G0; what lies in G1 is as it was
     rest = part[escape_length:]
     split = next((index for index, byte in enumerate(rest) if byte in delimiters), len(rest))
     if first == _DEFAULT and not rest[split:].isascii():
@@ -105,29 +115,66 @@ def encoder(character_set: tuple[str, ...]) -> Callable[[str], bytes]:
     first = "ascii" if character_set[0] == _DEFAULT else character_set[0]
     if len(character_set) == 1:
         # GBK, GB18030, UTF-8, one ISO 8859 part, or a Korean or Japanese set without escapes.
-        return lambda text: text.encode(first)
+        return _half_width if first == _HALF_WIDTH else lambda text: text.encode(first)
 
     def encode(text: str) -> bytes:
         if text.isascii():
             return text.encode("ascii")
-        for character in set(text):
-            if not any(_can_write(character, encoding) for encoding in character_set):
-                character.encode("ascii")
         # Delimiters return to the first set (PS3.5 §6.1.2.5.3), so what stands between them is written on its own.
-        encoded = b"".join(
-            part.encode("ascii") if part.isascii() else encode_string(part, character_set)
+        return b"".join(
+            part.encode("ascii") if part.isascii() else _with_escapes(part, character_set)
             for part in _DELIMITER.split(text)
         )
-        if decode(encoded, character_set, "PN") != text:
-            raise UnicodeError("the character set does not bring the text back")
-        return encoded
 
     return encode
 
 
-def _can_write(character: str, encoding: str) -> bool:
-    try:
-        character.encode("ascii" if encoding == _DEFAULT else encoding)
-    except UnicodeError:
-        return False
-    return True
+def _with_escapes(text: str, character_set: tuple[str, ...]) -> bytes:
+    """Text without delimiters by the code extensions of PS3.5 §6.1.2.5, back in the first set at its end."""
+    home = _ROMAN if character_set[0] == _HALF_WIDTH else _ASCII
+    in_g0, in_g1 = home, character_set[0]
+    written = bytearray()
+    for character in text:
+        if character.isascii():
+            escape, code = home, character.encode("ascii")
+        else:
+            encoding, code = _written(character, (in_g1, *character_set))
+            escape = _ESCAPE_TO[encoding]
+            if encoding not in _TWO_BYTES_IN_G0:
+                if encoding != in_g1:
+                    in_g1 = encoding
+                    written += escape
+                written += code
+                continue
+        if escape != in_g0:
+            in_g0 = escape
+            written += escape
+        written += code
+    return bytes(written if in_g0 == home else written + home)
+
+
+def _written(character: str, character_set: tuple[str, ...]) -> tuple[str, bytes]:
+    """The first of the sets that has the character, and its code there."""
+    for encoding in character_set:
+        if encoding == _DEFAULT or encoding not in _ESCAPE_TO:
+            continue
+        try:
+            code = character.encode(encoding)
+        except UnicodeError:
+            continue
+        if encoding in _TWO_BYTES_IN_G0:
+            escape = _ESCAPE_TO[encoding]
+            if not code.startswith(escape):
+                continue  # of one of the other sets that Python's codec knows
+            code = code[len(escape) : len(escape) + 2]
+        elif encoding == _HALF_WIDTH and len(code) > 1:
+            continue
+        return encoding, code
+    raise UnicodeError(f"U+{ord(character):04X} is in none of the character sets")
+
+
+def _half_width(text: str) -> bytes:
+    encoded = text.encode(_HALF_WIDTH)
+    if len(encoded) != len(text):
+        raise UnicodeError("JIS X 0201 has no characters of two bytes")
+    return encoded

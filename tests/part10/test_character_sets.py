@@ -99,7 +99,59 @@ def test_what_is_written_is_read_again(character_set, text):
     assert decode(encoder(names)(text), names, "PN") == text
 
 
-@pytest.mark.parametrize(("character_set", "text"), [("", "Müller"), ("ISO_IR 100", "김"), ("\\ISO 2022 IR 149", "Ñandú")])
+@pytest.mark.parametrize(
+    ("character_set", "text"), [("", "Müller"), ("ISO_IR 100", "김"), ("\\ISO 2022 IR 149", "Ñandú")]
+)
 def test_what_a_character_set_lacks_is_never_replaced(character_set, text):
     with pytest.raises(UnicodeError):
         encoder(encodings(character_set.encode()))(text)
+
+
+@pytest.mark.parametrize(
+    ("character_set", "text", "written"),
+    [
+        ("\\ISO 2022 IR 87", "Yamada^Tarou=山田^太郎", b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B"),
+        ("ISO 2022 IR 13\\ISO 2022 IR 87", "ﾔﾏ=山a", b"\xd4\xcf=\x1b$B;3\x1b(Ja"),
+        ("\\ISO 2022 IR 13", "ﾔﾏ^ﾔ", b"\x1b)I\xd4\xcf^\x1b)I\xd4"),
+        ("\\ISO 2022 IR 87\\ISO 2022 IR 159", "丂太é", b"\x1b$(D0!\x1b$BB@\x1b$(D+1\x1b(B"),
+        ("\\ISO 2022 IR 149", "Hong=洪^길동", b"Hong=\x1b$)C\xfb\xf3^\x1b$)C\xb1\xe6\xb5\xbf"),
+        ("\\ISO 2022 IR 58", "Li=张 a东", b"Li=\x1b$)A\xd5\xc5 a\xb6\xab"),
+        ("ISO 2022 IR 100\\ISO 2022 IR 144", "éЛé", b"\xe9\x1b-L\xbb\x1b-A\xe9"),
+        ("ISO 2022 IR 100\\ISO 2022 IR 203", "Éa^Œb", b"\xc9a^\x1b-b\xbcb"),
+        ("ISO_IR 203", "Œ€", b"\xbc\xa4"),
+        ("ISO_IR 13", "ﾔﾏﾀﾞ", b"\xd4\xcf\xc0\xde"),
+    ],
+)
+def test_code_extensions_are_written(character_set, text, written):
+    declared = encodings(character_set.encode())
+    assert encoder(declared)(text) == written
+    assert decode(written, declared, "PN") == text
+
+
+@pytest.mark.parametrize(
+    ("character_set", "text"),
+    [
+        ("", "é"),
+        ("ISO_IR 6", "é"),
+        ("\\ISO 2022 IR 149", "Müller"),
+        ("ISO_IR 13", "山"),
+        ("\\ISO 2022 IR 13", "山"),
+        ("\\ISO 2022 IR 87", "한"),
+        ("\\ISO 2022 IR 87\\ISO 2022 IR 159", "张"),
+        ("ISO_IR 100", "€"),
+    ],
+)
+def test_what_a_set_does_not_have_is_not_written(character_set, text):
+    with pytest.raises(UnicodeError):
+        encoder(encodings(character_set.encode()))(text)
+
+
+@pytest.mark.parametrize("character_set", [character_set for character_set, _ in NAMES])
+@given(text=st.text(st.characters(codec="utf-8", exclude_characters="\x1b", exclude_categories=["Cc"]), max_size=12))
+def test_any_text_that_is_written_is_read_again(character_set, text):
+    declared = encodings(character_set.encode())
+    try:
+        written = encoder(declared)(text)
+    except UnicodeError:
+        return
+    assert decode(written, declared, "PN") == text
