@@ -160,6 +160,31 @@ def import_files(
 
 
 @app.command()
+def check(
+    config: ConfigOption = None,
+    data: DataOption = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Add rows for images that lack one; with a lost index, all of them.")
+    ] = False,
+    read_all: Annotated[bool, typer.Option("--bytes", help="Read every image, and compare its digest.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """Compare index and images, and mend the index.
+
+    Nothing of an image is changed, ever. The archive may run; what it is writing at that moment is left out. Ends with
+    status 1 when something is left to be done.
+    """
+    from pacs.checking import run_check  # noqa: PLC0415
+
+    settings = _settings(config, data)
+    log.configure(process="check", format=settings.log.format, level="WARNING")
+    try:
+        sys.exit(run_check(settings, repair=repair, with_digests=read_all, as_json=as_json, out=_out, errors=_err))
+    except PacsError as problem:
+        _fail(str(problem))
+
+
+@app.command()
 def status(
     config: ConfigOption = None,
     data: DataOption = None,

@@ -138,6 +138,11 @@ class Index:
         with reading(self._engine, "look up all segments") as connection:
             return read.segment_ends(connection)
 
+    def places(self) -> Iterator[tuple[str, int, int]]:
+        """Segment, offset and length of every file that a row names, by segment and offset; a page at a time."""
+        with reading(self._engine, "list what it names") as connection:
+            yield from read.places(connection)
+
     def search(
         self, hospital: str, query: Query, *, reader: str = "", allowance: Allowance | None = None
     ) -> Iterator[DicomJson]:

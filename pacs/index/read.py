@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select, union_all
 
 from pacs.index.row_values import NO_MODALITY, moment, stored_instance
-from pacs.index.tables import instances, patients, segments, series, studies
+from pacs.index.tables import instances, patients, segments, series, studies, versions
 from pacs.model import Holdings, StoredInstance
 
 UidChoice = str | Sequence[str] | None
@@ -104,6 +104,18 @@ def segment_ends(connection: Connection) -> dict[str, int]:
     """For each segment that has rows, the first byte after the last record with one."""
     found = connection.execute(select(segments.c.name, segments.c.end_offset))
     return {name: int(end) for name, end in found}
+
+
+def places(connection: Connection) -> Iterator[tuple[str, int, int]]:
+    """Segment, offset and length of every stored file that a row names, by segment and offset; fetched in pages."""
+    columns = [
+        select(segments.c.name, table.c.offset, table.c.length).join(segments, segments.c.id == table.c.segment_row)
+        for table in (instances, versions)
+    ]
+    everything = union_all(*columns).subquery()
+    ordered = select(everything).order_by(everything.c.name, everything.c.offset)
+    for name, offset, length in connection.execution_options(yield_per=10_000).execute(ordered):
+        yield name, int(offset), int(length)
 
 
 def holdings(connection: Connection, hospital: str | None) -> Holdings:

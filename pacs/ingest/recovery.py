@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -28,11 +29,21 @@ def replay(store: SegmentStore, index: Index, settings: IngestSettings) -> int:
     """
     added = 0
     for segment, records in store.recover(index.segment_end, index.segment_ends()):
-        found = [instance for record in records if (instance := _described(store, segment, record, settings))]
-        for start in range(0, len(found), _BATCH):
-            added += sum(result.added for result in index.add(found[start : start + _BATCH]))
+        added += add_rows(store, index, settings, segment, records)
     if added:
         log.warning("rows added for records that a stop had left without one", instances=added)
+    return added
+
+
+def add_rows(
+    store: SegmentStore, index: Index, settings: IngestSettings, segment: str, records: Sequence[Record]
+) -> int:
+    """Add the rows of `records`, which are durable; returns how many instances were not there before."""
+    added = 0
+    for start in range(0, len(records), _BATCH):
+        batch = records[start : start + _BATCH]
+        found = [instance for record in batch if (instance := _described(store, segment, record, settings))]
+        added += sum(result.added for result in index.add(found))
     return added
 
 

@@ -21,10 +21,15 @@ class Walk:
     """End of the last sound record or void: what follows is torn and was never acknowledged."""
     damaged: tuple[tuple[int, int], ...]
     """Byte ranges (start, end) before `end` that are no sound record."""
+    voided: tuple[Record, ...] = ()
+    """Whole, but a later void says that they became no instance."""
 
 
-def walk(data: mmap.mmap | bytes, start: int, *, segment: str) -> Walk:
-    """All sound records of `segment` from byte `start` on, which must be the start of a record or the end."""
+def walk(data: mmap.mmap | bytes, start: int, *, segment: str, with_digests: bool = True) -> Walk:
+    """All sound records of `segment` from byte `start` on, which must be the start of a record or the end.
+
+    Without `with_digests` only headers are read: a record is then sound when its header is.
+    """
     records: list[Record] = []
     voids: set[int] = set()
     damaged: list[tuple[int, int]] = []
@@ -42,7 +47,7 @@ def walk(data: mmap.mmap | bytes, start: int, *, segment: str) -> Walk:
         position = item.end
         if isinstance(item, Void):
             voids.add(item.file_offset)
-        elif is_sound(data, item):
+        elif not with_digests or is_sound(data, item):
             records.append(item)
         else:
             damaged.append((item.start, item.end))
@@ -52,6 +57,7 @@ def walk(data: mmap.mmap | bytes, start: int, *, segment: str) -> Walk:
         tuple(record for record in records if record.file_offset not in voids),
         end,
         tuple(span for span in damaged if span[0] < end),
+        tuple(record for record in records if record.file_offset in voids),
     )
 
 

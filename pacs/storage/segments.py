@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pacs import log
-from pacs.errors import StorageError
+from pacs.errors import NotFound, StorageError
 from pacs.model import Location
 from pacs.storage.disk import Disk, is_sealed_mode, storage_error
 from pacs.storage.large_segment import LargeSegment
 from pacs.storage.segment_name import checked_hospital, segment_path, segments_under
 from pacs.storage.segment_reader import SegmentReader
-from pacs.storage.segment_walk import walk
+from pacs.storage.segment_walk import Walk, walk
 from pacs.storage.segment_writer import NewRecord, SegmentWriter
 from pacs.storage.tar_record import END_OF_ARCHIVE, Record, padded, record_of_file
 
@@ -90,6 +91,40 @@ class SegmentStore:
         """Route, principal and peer that the record at `location` came from; raises as `view`, and `NoRecord`."""
         whole = Location(location.segment, 0, location.offset + padded(location.length), 0)
         return record_of_file(self.view(whole), location.offset, segment=location.segment).head.source
+
+    def segments(self) -> list[str]:
+        """Names of all segments, oldest first in each hospital."""
+        return segments_under(self.root)
+
+    @contextlib.contextmanager
+    def walked(self, segment: str, *, with_digests: bool) -> Iterator[Walk | None]:
+        """What stands in a segment, which is held meanwhile; None when another process holds it.
+
+        Of a sealed one only headers are read, unless `with_digests`; the others are read whole, and made durable.
+
+        Raises:
+            NotFound: there is no such segment.
+            StorageError: it cannot be read.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                handle = self._disk.open_to_read(segment_path(self.root, segment))
+                stack.callback(self._disk.close, handle)
+                if not self._disk.lock(handle):
+                    found = None
+                elif not (length := self._disk.length(handle)):
+                    found = Walk((), 0, ())
+                else:
+                    is_sealed = self._disk.is_sealed(handle)
+                    if not is_sealed:
+                        self._disk.sync(handle)
+                    with mmap.mmap(handle, length, access=mmap.ACCESS_READ) as data:
+                        found = walk(data, 0, segment=segment, with_digests=with_digests or not is_sealed)
+            except FileNotFoundError as problem:
+                raise NotFound(f"segment {segment} is not here") from problem
+            except OSError as problem:
+                raise storage_error(problem, f"read segment {segment}") from problem
+            yield found
 
     def recover(
         self, indexed_end: Callable[[str, str], int], known_ends: Mapping[str, int] | None = None
