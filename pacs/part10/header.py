@@ -33,6 +33,8 @@ __all__ = ["Element", "Header", "Item", "iter_elements", "iter_items", "scan"]
 
 _SPECIFIC_CHARACTER_SET = 0x00080005
 _PIXEL_REPRESENTATION = 0x00280103
+_DEFLATED_AT_ONCE = 64 << 10
+_INFLATED_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,14 +222,25 @@ def _found_byte_order(buffer: memoryview, is_little_endian: bool) -> bool:
     return is_little_endian
 
 
-def _inflated(deflated: memoryview, limit: int) -> bytes:
+def _inflated(deflated: memoryview, limit: int) -> bytearray:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    # Piece by piece: what is inflated in one call is held twice.
+    data_set = bytearray()
     try:
-        data_set = inflater.decompress(deflated, limit + 1)
+        for start in range(0, len(deflated), _DEFLATED_AT_ONCE):
+            waiting: bytes | memoryview = deflated[start : start + _DEFLATED_AT_ONCE]
+            is_more = True
+            while is_more and not inflater.eof:
+                piece = inflater.decompress(waiting, _INFLATED_AT_ONCE)
+                waiting = inflater.unconsumed_tail
+                is_more = bool(waiting) or len(piece) == _INFLATED_AT_ONCE
+                data_set += piece
+                if len(data_set) > limit:
+                    raise TooLarge(
+                        f"the deflated data set grows past {limit} bytes (setting ingest.max_inflated_bytes)"
+                    )
     except zlib.error as error:
         raise MalformedDataSet(f"the deflated data set cannot be inflated: {error} (PS3.5 A.5)") from error
-    if len(data_set) > limit:
-        raise TooLarge(f"the deflated data set grows past {limit} bytes (setting ingest.max_inflated_bytes)")
     if not inflater.eof:
         raise MalformedDataSet(f"the deflated data set is torn after {len(deflated)} bytes (PS3.5 A.5)")
     return data_set
