@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from pacs.commitment import Commitment
 from pacs.errors import Conflict, IndexUnavailable
-from pacs.model import Level, Outcome, Query, Superseded
+from pacs.model import Level, Outcome, Principal, Query, ReferencedInstance, Superseded
+from pacs.settings import CommitmentSettings
 
-from .small_archive import Place, encoded
+from .small_archive import CT, Place, encoded
 
 BOTH = {"duplicates": "keep-both"}
 UID = "1.2.3.1"
@@ -169,3 +171,25 @@ def test_a_clock_that_goes_back_does_not_bring_back_the_older_version(
     again = open_archive()
     again.ingest.recover()
     assert state(again) == before
+
+
+def test_commitment_is_to_the_served_version(open_archive) -> None:
+    place = open_archive(**BOTH)
+    for name in ("A", "B"):
+        place.send(slice_of(name))
+    commitment = Commitment(place.index, place.store, CommitmentSettings())
+
+    def failures(uid: str) -> tuple[object, ...]:
+        key = commitment.ask(Principal("CT_1"), "CT_1", uid, [ReferencedInstance(CT, UID)])
+        assert commitment.verify_next()
+        return tuple(commitment.result(key).claimed.failures)
+
+    assert failures("1.2.3.4") == ()
+    (row,) = place.index.versions("default", UID)
+    served_row = place.index.instance("default", "1.2.1", "1.2.2", UID)
+    (path,) = (place.store.root).glob("*/*.tar")
+    for location, expected in ((row.location, 0), (served_row.location, 1)):
+        with path.open("r+b") as file:
+            file.seek(location.offset + location.length - 1)
+            file.write(b"!")
+        assert len(failures(f"1.2.3.5.{expected}")) == expected
