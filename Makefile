@@ -36,14 +36,16 @@ lint: .venv/ready ## style, types, and the layer rule
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## measure against Debian's Orthanc and nginx, memory at 8 x 2 GB (15 minutes, 17 GB of disk)
+bench: setup ## measure against Orthanc, pynetdicom, storescp, nginx; at 1 M studies; 8 x 2 GB (40 minutes, 25 GB)
 	@./config/install-test-tools --peers
 	$(BIN)/python -m benchmarks.side_by_side
+	$(BIN)/python -m benchmarks.ingest_at_scale
 	$(BIN)/python -m benchmarks.memory --folder .
 
-soak: setup ## long runs: thousands of crashes, 8 x 2 GB at once (hours; PACS_POWER_CUTS=300 for fewer)
+soak: setup ## long runs: thousands of crashes, fuzzing, 8 x 2 GB at once (hours; PACS_POWER_CUTS=300 for fewer)
 	@./config/install-test-tools
-	PACS_SOAK=1 $(BIN)/python -m pytest tests/crash tests/hostile tests/part10 tests/dimse --timeout=7200 --durations=15
+	PACS_SOAK=1 $(BIN)/python -m pytest tests/crash tests/hostile tests/part10 tests/dimse tests/dicomweb \
+		tests/pixels tests/storage --timeout=7200 --durations=15
 
 clean: ## remove the environment and the built page, keep the data
 	rm -rf .venv viewer/node_modules pacs/portal/built

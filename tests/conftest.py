@@ -6,10 +6,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.real_postgresql import postgresql
 
 __all__ = ["corpus", "postgresql"]
+
+# `make soak`: fuzz tests that do not say otherwise run two hundred times as long.
+settings.register_profile("soak", max_examples=20_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if os.environ.get("PACS_SOAK"):
+    settings.load_profile("soak")
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 
