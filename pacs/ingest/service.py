@@ -176,7 +176,10 @@ class Ingest:
 
 
 def _record_head(source: Source, description: Description, data_set_offset: int) -> RecordHead:
-    peer = source.peer.encode("utf-8", "replace").decode()[-_MAX_PEER_CHARACTERS:]
+    # Kept as JSON in ASCII, where another character takes up to twelve bytes; a large record's head has a fixed size.
+    is_plain = source.peer.isascii() and source.peer.isprintable()
+    most = _MAX_PEER_CHARACTERS if is_plain else _MAX_PEER_CHARACTERS // 12
+    peer = source.peer.encode("utf-8", "replace").decode()[-most:]
     received_at_s = description.received_at_us / 1_000_000 or time.time()
     return RecordHead(
         key=description.key,

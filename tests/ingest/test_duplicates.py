@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pacs.commitment import Commitment
 from pacs.errors import Conflict, IndexUnavailable
-from pacs.model import Level, Outcome, Principal, Query, ReferencedInstance, Superseded
+from pacs.index.driver import Driver
+from pacs.model import Level, Outcome, Principal, Query, ReferencedInstance, Source, Superseded
 from pacs.settings import CommitmentSettings
 
-from .small_archive import CT, Place, encoded
+from .small_archive import CT, EXPLICIT, Place, encoded
 
 BOTH = {"duplicates": "keep-both"}
 UID = "1.2.3.1"
@@ -193,3 +195,44 @@ def test_commitment_is_to_the_served_version(open_archive) -> None:
             file.seek(location.offset + location.length - 1)
             file.write(b"!")
         assert len(failures(f"1.2.3.5.{expected}")) == expected
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "김", "\N{WASTEBASKET}", "\x01"])
+def test_the_longest_names_fit_the_head_of_a_large_version(open_archive, letter: str) -> None:
+    place = open_archive(memory_bytes_per_instance=1 << 16, **BOTH)
+    uids = {
+        "StudyInstanceUID": "1." + "2" * 62,
+        "SeriesInstanceUID": "1." + "3" * 62,
+        "SOPInstanceUID": "1." + "4" * 62,
+    }
+    source = Source(Principal("import" + "n" * 90), "import", "/" + letter * 300)
+    for name in ("A", "B"):
+        content = encoded(1, pixel_bytes=1 << 18, PatientName=name, **uids)
+        with place.ingest.begin(source, EXPLICIT) as reception:
+            reception.write(content)
+            stored = reception.commit()
+    assert stored.outcome is Outcome.NEW_VERSION
+
+
+def test_an_instance_that_is_no_duplicate_asks_nothing_about_versions(
+    open_archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = open_archive(**BOTH)
+    asked: list[str] = []
+    rows, run = Driver.rows, Driver.run
+
+    def noted_rows(driver: Driver, statement: Any, values: Any) -> Any:
+        asked.append(str(statement))
+        return rows(driver, statement, values)
+
+    def noted_run(driver: Driver, statement: Any, several: Any) -> None:
+        asked.append(str(statement))
+        run(driver, statement, several)
+
+    monkeypatch.setattr(Driver, "rows", noted_rows)
+    monkeypatch.setattr(Driver, "run", noted_run)
+    place.send(slice_of("A"))
+    assert asked
+    assert not any("versions" in statement for statement in asked)
+    place.send(slice_of("B"))
+    assert any("versions" in statement for statement in asked), "the control"
