@@ -46,16 +46,16 @@ def likely(asked: str) -> tuple[str, ...]:
     """Patterns of which one covers every component group that `is_close` to `asked` by letters; see `likely_sound`."""
     count = len(asked)
     found = [asked]
+    if not asked.isascii():
+        found += _apart(asked)
     if _SYLLABLES.search(asked) or _IDEOGRAPHS.search(asked):
-        found += [f"{asked[:at]}?{asked[at:]}" for at in range(1, count)]
         found += _swapped(asked)
         if _SYLLABLES.search(asked) and count > 1:
             mistyped = [f"{asked[:at]}?{asked[at + 1 :]}" for at in range(count)]
             found += mistyped
             if count <= _MOST_SYLLABLES:
                 # Hong^Gildong asked for as one word, with a slip in it.
-                apart = (*mistyped, *_swapped(asked))
-                found += [f"{pattern[:at]}?{pattern[at:]}" for pattern in apart for at in range(1, count)]
+                found += [pattern for slip in (*mistyped, *_swapped(asked)) for pattern in _apart(slip)]
     elif count > _FEW_LETTERS:
         half = count // 2
         found += [asked[:half], asked[half:], f"{asked[: half - 1]}{asked[half]}{asked[half - 1]}{asked[half + 1 :]}"]
@@ -81,6 +81,12 @@ def _is_close_word(asked: str, word: str) -> bool:
     if _IDEOGRAPHS.search(asked) or len(asked) < _FEW_LETTERS:
         return word in _swapped(asked)
     return _is_one_letter_off(asked, word) or _sounds_alike(asked, word)
+
+
+def _apart(word: str) -> list[str]:
+    """What `_written_together` may have been before: two parts with something between them, in both orders."""
+    places = range(1, len(word))
+    return [f"{word[:at]}?{word[at:]}" for at in places] + [f"{word[at:]}?{word[:at]}" for at in places]
 
 
 def _swapped(word: str) -> list[str]:
