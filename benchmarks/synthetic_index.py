@@ -28,8 +28,8 @@ from sqlalchemy import Connection, bindparam, func, select, text, update
 from benchmarks.synthetic_rows import Patient, Study, instance_rows, make_patient, patient_row, series_row, study_row
 from pacs.index.driver import Driver
 from pacs.index.engine import open_engine
-from pacs.index.migrate import migrate
-from pacs.index.tables import instances, patients, segments, series, studies
+from pacs.index.migrate import migrate, refill
+from pacs.index.tables import instances, patients, segments, series, studies, study_days
 
 _LAST_DAY = date(2026, 10, 31)
 _NEW_PATIENTS = 0.4
@@ -97,7 +97,14 @@ def build(url: str, contents: Contents, progress: Callable[[int], None] = lambda
                 progress(batch * contents.studies_per_batch)
                 with connection.begin():
                     _write_batch(connection, contents, batch)
-            progress(contents.studies)
+            if connection.dialect.name == "sqlite":
+                _raw(connection).execute("PRAGMA synchronous = FULL")
+        with engine.connect() as connection:
+            is_derived = connection.execute(select(study_days.c.studies).limit(1)).first()
+        if done < contents.batches or is_derived is None:
+            refill(engine)  # what `Index.add` makes of studies and patients beside their rows
+        progress(contents.studies)
+        with engine.connect().execution_options(pacs_writes=True) as connection:
             if engine.dialect.name == "sqlite":
                 _raw(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)")
             elif done < contents.batches:
