@@ -29,7 +29,6 @@ from benchmarks.search_questions import Question, questions
 from benchmarks.synthetic_index import Contents, build_with_bar
 from pacs.index import Index
 from pacs.index.engine import open_engine
-from pacs.index.migrate import refill
 from pacs.model import InstanceKey, Location, NewInstance
 from tests.real_postgresql import running_postgresql
 
@@ -92,10 +91,6 @@ def _urls(given: argparse.Namespace) -> Iterator[Any]:
 def _build(url: str, studies: int, instances: int) -> None:
     build_with_bar(url, Contents(studies, 3, instances))
     engine = open_engine(url)
-    with engine.connect() as connection:
-        is_found_by_parts = connection.execute(text("SELECT 1 FROM study_days LIMIT 1")).first()
-    if not is_found_by_parts:
-        refill(engine)
     if engine.dialect.name == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))

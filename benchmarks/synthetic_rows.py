@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.synthetic_names import PersonName, korean_name, person_name
 from pacs.index import row_values
+from pacs.index.packed import packed
 from pacs.model import DicomJson
 
 _IMAGE = "1.2.840.10008.5.1.4.1.1"
@@ -232,7 +233,7 @@ def instance_rows(random: Random, hospital: str, series: Series, count: int, sta
     """All columns but the numbers of the row, the series' and the segment's; records begin at `start`."""
     if not count:
         return []
-    head, tail = _instance_attributes(series.sop_class, series.modality)
+    frame = _instance_attributes(series.sop_class, series.modality)
     stored_at_us = int((series.moment - datetime(1970, 1, 1)).total_seconds()) * 1_000_000  # noqa: DTZ001
     stem = _uid(random, series.kind, series.moment)[:58]
     rows = []
@@ -254,7 +255,7 @@ def instance_rows(random: Random, hospital: str, series: Series, count: int, sta
                 "number_of_frames": 1,
                 "stored_at_us": stored_at_us,
                 "frame_table": _FRAME_TABLE,
-                "attributes": f"{head}{uid}{tail}".replace('"@number"', str(number)).encode(),
+                "attributes": packed(_of_instance(frame, uid, number), series.sop_class, uid),
             }
         )
         start += length + 2048
@@ -262,18 +263,15 @@ def instance_rows(random: Random, hospital: str, series: Series, count: int, sta
 
 
 @cache
-def _instance_attributes(sop_class: str, modality: str) -> tuple[str, str]:
-    """The JSON around an instance's UID."""
+def _instance_attributes(sop_class: str, modality: str) -> DicomJson:
+    """What the images of a series have in common."""
     rows = 512 if modality in ("CT", "MR", "PT") else 2048
     attributes: DicomJson = {
         "00080008": {"vr": "CS", "Value": ["ORIGINAL", "PRIMARY", "AXIAL"]},
         "00080016": {"vr": "UI", "Value": [sop_class]},
-        "00080018": {"vr": "UI", "Value": ["@uid"]},
         "00080022": {"vr": "DA", "Value": ["20200301"]},
         "00080032": {"vr": "TM", "Value": ["101500"]},
         "00180050": {"vr": "DS", "Value": [1]},
-        "00200013": {"vr": "IS", "Value": ["@number"]},
-        "00200032": {"vr": "DS", "Value": [-250, -250, 1]},
         "00200037": {"vr": "DS", "Value": [1, 0, 0, 0, 1, 0]},
         "00280002": {"vr": "US", "Value": [1]},
         "00280004": {"vr": "CS", "Value": ["MONOCHROME2"]},
@@ -289,5 +287,13 @@ def _instance_attributes(sop_class: str, modality: str) -> tuple[str, str]:
         "00281052": {"vr": "DS", "Value": [0]},
         "00281053": {"vr": "DS", "Value": [1]},
     }
-    head, _, tail = row_values.encoded(attributes).partition("@uid")
-    return head, tail
+    return attributes
+
+
+def _of_instance(common: DicomJson, uid: str, number: int) -> DicomJson:
+    return {
+        **common,
+        "00080018": {"vr": "UI", "Value": [uid]},
+        "00200013": {"vr": "IS", "Value": [number]},
+        "00200032": {"vr": "DS", "Value": [-250, -250, number * 2.5]},
+    }

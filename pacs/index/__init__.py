@@ -14,7 +14,7 @@
 - `allowance`: how long a search may take
 - `keys`, `criteria`, `moments`, `fuzzy`, `wildcard`, `normal_form`: matching of PS3.4 C.2.2.2, pure
 - `sqlite_statistics`: what SQLite's planner is told
-- `row_values`: attributes to columns and back, pure
+- `row_values`, `packed`: attributes to columns and back, pure
 """
 
 from pacs.index.add import AddResult, Existing

@@ -84,15 +84,7 @@ class Counters:
             ],
         )
         self._write_words(driver)
-        if self._days:
-            days = Counter(self._days.values())
-            driver.run(
-                _grow_day(driver.dialect_name),
-                [
-                    {"hospital": hospital, "study_date": day, "studies": count}
-                    for (hospital, day), count in sorted(days.items())
-                ],
-            )
+        grow_days(driver, self._days.values())
         driver.run(_EXTEND_SEGMENT, [{"row": row, "end": end} for row, end in sorted(self._segment_ends.items())])
 
     def _write_words(self, driver: Driver) -> None:
@@ -106,6 +98,19 @@ class Counters:
                     words.add((above.study_row, "sop_classes_in_study", uid))
         for study_row, column, word in sorted(words):
             driver.run(_WORD_IN_STUDY[column], [{"row": study_row, "word": f"\\{word}\\", "more": f"{word}\\"}])
+
+
+def grow_days(driver: Driver, new_studies: Iterable[tuple[str, str]]) -> None:
+    """Count new studies, given as hospital and date."""
+    days = Counter(new_studies)
+    if days:
+        driver.run(
+            _grow_day(driver.dialect_name),
+            [
+                {"hospital": hospital, "study_date": day, "studies": count}
+                for (hospital, day), count in sorted(days.items())
+            ],
+        )
 
 
 def _values(growth: Iterable[tuple[int, _Growth]]) -> list[dict[str, int]]:

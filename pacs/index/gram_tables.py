@@ -21,8 +21,9 @@ from pacs.model import Level
 TABLES = {Level.STUDY: "study_grams", Level.PATIENT: "patient_grams"}
 MORE_TABLES = tuple(f"{table}_{part}" for table in TABLES.values() for part in ("data", "idx", "config"))
 """In which SQLite keeps them."""
-NEWEST = 10_000
-"""Rows that PostgreSQL looks through before it asks for all."""
+NEWEST = (1_000, 8_000)
+"""Rows that PostgreSQL looks through before it asks for all; the second number only where the first gave some."""
+_FREQUENT = 3
 
 _INSERT = {
     ("sqlite", level): text(f"INSERT INTO {table} (rowid, grams) VALUES (:place, :grams)")
@@ -86,9 +87,10 @@ def fill(connection: Connection) -> None:
             )
 
 
-def write(driver: Driver, level: Level, hospital: str, row: int, columns: Any) -> None:
-    """Note a new row."""
-    driver.run(_INSERT[driver.dialect_name, level], [_values(driver.dialect_name, level, hospital, row, columns)])
+def write(driver: Driver, level: Level, hospital: str, rows: Iterable[tuple[int, Any]]) -> None:
+    """Note new rows with their columns."""
+    name = driver.dialect_name
+    driver.run(_INSERT[name, level], [_values(name, level, hospital, row, columns) for row, columns in rows])
 
 
 def _values(dialect: str, level: Level, hospital: str, row: int, columns: Any) -> dict[str, Any]:
@@ -124,14 +126,20 @@ def newest(
         return list(connection.execute(_FULL_TEXT[level], {"match": match, **bounds}).scalars())
     condition = _expression(asked, lambda one: f"grams @> '{_array(one)}'::int[]")
     bounds["hospital"] = hospital
-    found = list(connection.execute(text(_LATELY[level].format(condition)), bounds).scalars())
-    if len(found) == size:
-        return found
-    looked_until = connection.execute(_NEWEST_END[level], bounds).scalar_one_or_none()
-    if looked_until is None:
-        return found
-    bounds |= {"below": looked_until, "size": size - len(found)}
-    return found + list(connection.execute(text(_ALL[level].format(condition)), bounds).scalars())
+    found: list[int] = []
+    lately = text(_LATELY[level].format(condition))
+    for newest_rows in NEWEST:
+        found += connection.execute(lately, bounds | {"size": size - len(found), "newest": newest_rows}).scalars()
+        if len(found) == size:
+            return found
+        end = connection.execute(_NEWEST_END[level], bounds | {"offset": newest_rows - 1}).scalar_one_or_none()
+        if end is None:
+            return found
+        bounds["below"] = end
+        if len(found) < _FREQUENT:
+            break
+    everywhere = text(_ALL[level].format(condition))
+    return found + list(connection.execute(everywhere, bounds | {"size": size - len(found)}).scalars())
 
 
 def _expression(asked: tuple[Alternatives, ...], of_one: Callable[[frozenset[int]], str]) -> str:
@@ -148,11 +156,11 @@ _FULL_TEXT = {
 }
 _LATELY = {
     level: f"WITH lately AS MATERIALIZED (SELECT place, grams FROM {table} WHERE {_WITHIN}"
-    f" ORDER BY place DESC LIMIT {NEWEST}) SELECT place FROM lately WHERE {{}} ORDER BY place DESC LIMIT :size"
+    " ORDER BY place DESC LIMIT :newest) SELECT place FROM lately WHERE {} ORDER BY place DESC LIMIT :size"
     for level, table in TABLES.items()
 }
 _NEWEST_END = {
-    level: text(f"SELECT place FROM {table} WHERE {_WITHIN} ORDER BY place DESC LIMIT 1 OFFSET {NEWEST - 1}")
+    level: text(f"SELECT place FROM {table} WHERE {_WITHIN} ORDER BY place DESC LIMIT 1 OFFSET :offset")
     for level, table in TABLES.items()
 }
 # An order that no index has: the planner would rather look through all from the newest on.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pacs.index.packed import unpacked
 from pacs.index.row_values import decoded
 from pacs.model import DicomJson, Level
 from pacs.part10.indexed_attributes import INSTANCE_TAGS, PATIENT_TAGS, SERIES_TAGS, STUDY_TAGS
@@ -53,7 +54,7 @@ def series_result(row: Any) -> DicomJson:
 
 def instance_result(row: Any) -> DicomJson:
     return {
-        **decoded(bytes(row.attributes)),
+        **unpacked(bytes(row.attributes), row.sop_class_uid, row.sop_instance_uid),
         "00080016": _attribute("UI", row.sop_class_uid),
         "00080018": _attribute("UI", row.sop_instance_uid),
         "00083002": _attribute("UI", row.transfer_syntax_uid),

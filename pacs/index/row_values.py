@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pacs.index.normal_form import date_text, integer, name_group, plain, time_span, word
+from pacs.index.packed import packed, unpacked
 from pacs.index.tables import NO_NUMBER
 from pacs.model import DicomJson, InstanceKey, Location, NewInstance, StoredInstance
 
@@ -108,7 +109,7 @@ def instance_columns(new: NewInstance, stored_at_us: int) -> dict[str, Any]:
         "number_of_frames": new.number_of_frames,
         "stored_at_us": new.received_at_us or stored_at_us,
         "frame_table": new.frame_table,
-        "attributes": encoded(new.instance).encode(),
+        "attributes": packed(new.instance, new.sop_class_uid, new.key.sop_instance_uid),
     }
 
 
@@ -123,7 +124,7 @@ def stored_instance(row: Any) -> StoredInstance:
         header_length=row.header_length,
         number_of_frames=row.number_of_frames,
         frame_table=bytes(row.frame_table),
-        attributes=decoded(bytes(row.attributes)),
+        attributes=unpacked(bytes(row.attributes), row.sop_class_uid, row.sop_instance_uid),
         stored_at=moment(row.stored_at_us),
     )
 

@@ -91,7 +91,7 @@ def _ensure_study(driver: Driver, new: NewInstance) -> tuple[int, int, bool]:
         driver, patients, patient, ("hospital", "patient_id", "issuer_of_patient_id", "lone_study_uid")
     )
     if is_new_patient:
-        gram_tables.write(driver, Level.PATIENT, key.hospital, patient_row, columns)
+        gram_tables.write(driver, Level.PATIENT, key.hospital, [(patient_row, columns)])
     study = {
         **identity,
         "patient_row": patient_row,
@@ -106,7 +106,7 @@ def _ensure_study(driver: Driver, new: NewInstance) -> tuple[int, int, bool]:
     }
     study_row, is_new = _ensure(driver, studies, study, ("hospital", "study_instance_uid"))
     if is_new:
-        gram_tables.write(driver, Level.STUDY, key.hospital, study_row, study)
+        gram_tables.write(driver, Level.STUDY, key.hospital, [(study_row, study)])
     else:  # another process made it, perhaps under another patient
         ((_, patient_row),) = driver.rows(_KNOWN_STUDY, identity)
     return patient_row, study_row, is_new
