@@ -169,6 +169,58 @@ def iter_elements(  # noqa: PLR0912 -- the one hot loop; a call per element cost
         offset = value_end
 
 
+def usual_elements(
+    buffer: memoryview,
+    start: int,
+    end: int,
+    is_implicit_vr: bool,
+    is_little_endian: bool,
+    found: dict[int, Element],
+    limit: int,
+) -> tuple[int, int]:
+    """Put elements from `start` on into `found`, by tag, as long as each has a defined length and a known VR.
+
+    Returns where the first one stands that is not so (or `end`), for `iter_elements` to walk, and how many of `limit`
+    are left. It is the same walk in half the time: every image received has a hundred of them.
+    """
+    reader = encoding(is_little_endian)
+    offset, last = start, end - 8
+    new, element = tuple.__new__, Element
+    if is_implicit_vr:
+        unpack_implicit = reader.implicit.unpack_from
+        while offset <= last and limit:
+            group, number, length = unpack_implicit(buffer, offset)
+            value_end = offset + 8 + length
+            if value_end > end or group == 0xFFFE:  # an undefined length is beyond any end
+                break
+            tag = group << 16 | number
+            found[tag] = new(element, (tag, standard_vr(tag), offset, offset + 8, length, value_end, True))
+            offset = value_end
+            limit -= 1
+        return offset, limit
+    unpack, short, unpack_length = reader.explicit.unpack_from, _SHORT, reader.length.unpack_from
+    while offset <= last and limit:
+        group, number, code, length = unpack(buffer, offset)
+        vr = short.get(code)
+        value_offset = offset + 8
+        if vr is None:
+            vr = _LONG.get(code)
+            if vr is None or offset + 12 > end:
+                break
+            length = unpack_length(buffer, value_offset)[0]
+            value_offset = offset + 12
+            if vr == "UN" and length <= 0xFFFF:
+                vr = standard_vr(group << 16 | number)
+        value_end = value_offset + length
+        if value_end > end or group == 0xFFFE:
+            break
+        tag = group << 16 | number
+        found[tag] = new(element, (tag, vr, offset, value_offset, length, value_end, False))
+        offset = value_end
+        limit -= 1
+    return offset, limit
+
+
 def _vr_of_undefined(tag: int, vr: str) -> str:
     """Only sequences and pixel data may have undefined length (PS3.5 §7.1, §6.2.2 for UN)."""
     return "OB" if tag in PIXEL_DATA_TAGS else "SQ"

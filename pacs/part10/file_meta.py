@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pacs.errors import NotDicom
@@ -22,6 +23,7 @@ IMPLEMENTATION_CLASS_UID = "2.25.118593855945957068238853674806899599702"
 IMPLEMENTATION_VERSION_NAME = "PACS 0.1"
 
 PREAMBLE_LENGTH = 128
+_PREAMBLE_AND_PREFIX = bytes(PREAMBLE_LENGTH) + b"DICM"
 _MAX_META_BYTES = 1 << 20
 _MAX_META_ELEMENTS = 256
 
@@ -130,18 +132,23 @@ def write_file_meta(
     *, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae_title: str = ""
 ) -> bytes:
     """Return preamble, prefix and group 0002 for a data set that follows it (PS3.10 Table 7.1-1)."""
+    before, after = _around_instance(sop_class_uid, transfer_syntax_uid, source_ae_title)
+    group = before + _element(_SOP_INSTANCE, b"UI", sop_instance_uid.encode("ascii")) + after
+    return _PREAMBLE_AND_PREFIX + _element(0x0000, b"UL", _LENGTH.pack(len(group))) + group
+
+
+@lru_cache(maxsize=256)
+def _around_instance(sop_class_uid: str, transfer_syntax_uid: str, source_ae_title: str) -> tuple[bytes, bytes]:
+    """What stands before and behind Media Storage SOP Instance UID; the same for all images of a series."""
     elements = [
-        _element(0x0001, b"OB", b"\0\1"),
-        _element(_SOP_CLASS, b"UI", sop_class_uid.encode("ascii")),
-        _element(_SOP_INSTANCE, b"UI", sop_instance_uid.encode("ascii")),
         _element(_TRANSFER_SYNTAX, b"UI", transfer_syntax_uid.encode("ascii")),
         _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
         _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii")),
     ]
     if source_ae_title:
         elements.append(_element(_SOURCE_AE_TITLE, b"AE", source_ae_title.encode("ascii", "replace")))
-    group = b"".join(elements)
-    return bytes(PREAMBLE_LENGTH) + b"DICM" + _element(0x0000, b"UL", _LENGTH.pack(len(group))) + group
+    before = _element(0x0001, b"OB", b"\0\1") + _element(_SOP_CLASS, b"UI", sop_class_uid.encode("ascii"))
+    return before, b"".join(elements)
 
 
 def _element(element: int, vr: bytes, value: bytes) -> bytes:

@@ -23,7 +23,9 @@ from pacs.part10.elements import (
     iter_items,
     looks_explicit,
     tag_text,
+    usual_elements,
 )
+from pacs.part10.shapes import Shape, known_shape, remember_shape
 from pacs.part10.transfer_syntax import TransferSyntax, transfer_syntax
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ class Header:
     """Bytes before the pixel data element; all when there is none."""
     ends: NestedEnds = field(repr=False)
     """Where nested elements of undefined length end; see `iter_elements`."""
+    shape: Shape | None = field(default=None, repr=False)
+    """Shared by all data sets whose elements stand at the same places; None when nobody knows one."""
 
     @property
     def data_set_length(self) -> int:
@@ -186,16 +190,15 @@ def scan(data_set: Buffer, transfer_syntax_uid: str, *, max_inflated_bytes: int 
         raise MalformedDataSet(f"a data set of {len(buffer)} bytes holds no element (PS3.5 §7.1)")
     is_little_endian = _found_byte_order(buffer, syntax.is_little_endian)
     is_implicit_vr = not looks_explicit(buffer, 0)
-    elements: dict[int, Element] = {}
     ends = NestedEnds()
+    shape = known_shape(buffer, is_implicit_vr, is_little_endian)
+    if shape is None:
+        elements, is_plain = _walked(buffer, is_implicit_vr, is_little_endian, ends)
+        if is_plain:
+            shape = remember_shape(buffer, is_implicit_vr, is_little_endian, elements)
+    else:
+        elements = shape.elements
     pixel_data: Element | None = None
-    left = MAX_TOP_LEVEL_ELEMENTS
-    for element in iter_elements(buffer, 0, len(buffer), is_implicit_vr, is_little_endian, 0, ends):
-        elements[element.tag] = element
-        left -= 1
-        if left < 0:
-            raise MalformedDataSet(f"more than {MAX_TOP_LEVEL_ELEMENTS} elements at the top level of the data set")
-    elements.pop(0, None)  # zero padding
     for tag in PIXEL_DATA_TAGS & elements.keys():
         pixel_data = elements[tag]
     if not elements:
@@ -209,7 +212,30 @@ def scan(data_set: Buffer, transfer_syntax_uid: str, *, max_inflated_bytes: int 
         pixel_data=pixel_data,
         header_length=pixel_data.offset if pixel_data is not None else len(buffer),
         ends=ends,
+        shape=shape,
     )
+
+
+def _walked(
+    buffer: memoryview, is_implicit_vr: bool, is_little_endian: bool, ends: NestedEnds
+) -> tuple[dict[int, Element], bool]:
+    """The top-level elements by tag, and whether their heads alone tell where they are."""
+    elements: dict[int, Element] = {}
+    offset, end, left, is_plain = 0, len(buffer), MAX_TOP_LEVEL_ELEMENTS, True
+    while offset < end:
+        offset, left = usual_elements(buffer, offset, end, is_implicit_vr, is_little_endian, elements, left)
+        element = next(iter_elements(buffer, offset, end, is_implicit_vr, is_little_endian, 0, ends), None)
+        if element is None:
+            is_plain = is_plain and offset == end
+            break
+        if not left:
+            raise MalformedDataSet(f"more than {MAX_TOP_LEVEL_ELEMENTS} elements at the top level of the data set")
+        is_plain = False
+        elements[element.tag] = element
+        offset, left = element.end, left - 1
+    if elements.pop(0, None):  # zero padding
+        is_plain = False
+    return elements, is_plain
 
 
 def _found_byte_order(buffer: memoryview, is_little_endian: bool) -> bool:
