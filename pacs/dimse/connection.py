@@ -46,6 +46,8 @@ class Connection:
         self._send_timeout_s = send_timeout_s
         self._least_bytes_per_s = least_bytes_per_s
         self._put_back: Event | None = None
+        self.received_bytes = 0
+        """All that has come over this connection."""
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._wire: Wire
@@ -84,7 +86,7 @@ class Connection:
             AssociationLost: the association is over and every event has been taken.
         """
         while True:
-            event = self._waiting_event()
+            event = self.waiting_event()
             if event is not None:
                 return event
             self.flush()
@@ -96,17 +98,18 @@ class Connection:
 
     def event_if_any(self) -> Event | None:
         """An event that can be had without waiting; looks at the socket."""
-        event = self._waiting_event()
+        event = self.waiting_event()
         if event is None and not self.association.is_over:
             self._receive(0)
-            event = self._waiting_event()
+            event = self.waiting_event()
         return event
 
     def put_back(self, event: Event) -> None:
         """Make `event` the next one again; its data, if any, is still valid because nothing is received before."""
         self._put_back = event
 
-    def _waiting_event(self) -> Event | None:
+    def waiting_event(self) -> Event | None:
+        """An event in what has been received already."""
         if self._put_back is not None:
             event, self._put_back = self._put_back, None
             return event
@@ -121,6 +124,7 @@ class Connection:
             # A sender with Nagle's algorithm waits for our acknowledgement before its last small segment; the kernel
             # delays that by 40 ms unless it is told not to, again after every read.
             self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        self.received_bytes += count
         self.association.received(count)
         return True
 
@@ -152,9 +156,8 @@ class Connection:
 
     def flush(self) -> None:
         """Send what the association wants to say. Raises `AssociationLost`."""
-        output = self.association.take_output()
-        if output:
-            self._send(output)
+        if self.association.has_output:
+            self._send(self.association.take_output())
 
     def _send(self, buffers: list[Output]) -> None:
         views = [memoryview(buffer) for buffer in buffers if len(buffer)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
 import threading
@@ -282,7 +281,10 @@ class Conversation:
         self._tally.requests += 1
         command = request.command
         try:
-            with self._door.priorities.message(self._priority) if is_storage else contextlib.nullcontext():
+            if is_storage:
+                with self._door.priorities.message(self._priority):
+                    service.serve(exchange)
+            else:
                 service.serve(exchange)
             if not exchange.is_answered:
                 raise RuntimeError(f"{type(service).__name__} sent no final response")

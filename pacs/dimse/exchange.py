@@ -60,16 +60,18 @@ class LiveExchange:
 
     def fragments(self) -> Iterator[memoryview]:
         read_bytes = 0
+        waiting_event = self._connection.waiting_event
         while self._is_data_set_unread:
-            if self._give_way is not None and read_bytes >= STEP_BYTES:
+            if read_bytes >= STEP_BYTES and self._give_way is not None:
                 read_bytes = 0
                 self._give_way()
-            piece = self._receive(self._next_event())
-            if not isinstance(piece, DataSetPiece):
+            piece = self._receive(waiting_event() or self._next_event())
+            if type(piece) is not DataSetPiece:
                 raise self._violation("command set in the middle of a data set")
-            self._is_data_set_unread = not piece.is_last
-            read_bytes += len(piece.data)
-            yield piece.data
+            data, is_last = piece
+            self._is_data_set_unread = not is_last
+            read_bytes += len(data)
+            yield data
 
     def read_data_set(self, limit_bytes: int) -> bytes:
         if not self._is_data_set_unread:
@@ -160,16 +162,15 @@ class LiveExchange:
         return None
 
     def _next_event(self) -> Event:
-        pace = self._pace
-        started = time.monotonic()
+        pace, connection = self._pace, self._connection
+        started, before = time.monotonic(), connection.received_bytes
         try:
-            event = self._connection.next_event(pace.left_s, deadline=started + pace.left_s)
+            event = connection.next_event(pace.left_s, deadline=started + pace.left_s)
         except Silence as silence:
             why = "silence, or hardly any bytes, in the middle of a message"
             self._connection.abort(ProtocolViolation(why))
             raise Silence(why) from silence
-        if isinstance(event, DataReceived):
-            pace.waited(time.monotonic() - started, len(event.data))
+        pace.waited(time.monotonic() - started, connection.received_bytes - before)
         return event
 
     def _receive(self, event: Event) -> CommandReceived | DataSetPiece | None:

@@ -75,16 +75,29 @@ class PlainWire:
         pass
 
     def receive(self, room: memoryview, timeout_s: float) -> int | None:
-        # A little longer than asked is left as it is: it saves a system call for almost every read.
-        if timeout_s > 0 and not timeout_s <= self._timeout_s <= 1.1 * timeout_s:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(timeout_s))
-            self._timeout_s = timeout_s
         try:
-            return self._socket.recv_into(room, 0, 0 if timeout_s > 0 else socket.MSG_DONTWAIT)
+            if timeout_s <= 0:
+                return self._socket.recv_into(room, 0, socket.MSG_DONTWAIT)
+            # The kernel's time-out stays as it is when it is about what is asked, or less, which hardly ever ends a
+            # wait: it saves a system call for almost every read.
+            if not 0 < self._timeout_s <= 1.1 * timeout_s:
+                self._set_timeout(timeout_s)
+            while True:
+                try:
+                    return self._socket.recv_into(room)
+                except BlockingIOError:
+                    timeout_s -= self._timeout_s
+                    if timeout_s <= 0:
+                        return None
+                    self._set_timeout(timeout_s)
         except BlockingIOError:
             return None
         except OSError:
             return 0
+
+    def _set_timeout(self, timeout_s: float) -> None:
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(timeout_s))
+        self._timeout_s = timeout_s
 
     def send(self, buffers: list[memoryview]) -> int:
         try:

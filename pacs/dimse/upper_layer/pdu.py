@@ -26,6 +26,8 @@ HEADER = struct.Struct(">BxI")
 """PDU type, a reserved byte, length of what follows."""
 PDV_HEADER = struct.Struct(">IBB")
 """Length of what follows, presentation context ID, message control header (PS3.8 §9.3.5.1, Annex E.2)."""
+DATA_HEAD = struct.Struct(">BxIIBB")
+"""Both, of a P-DATA-TF and its first presentation data value."""
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 """DICOM Application Context Name (PS3.7 Annex A)."""
 
