@@ -31,32 +31,32 @@ class Driver:
     def __init__(self, dialect: Dialect, connection: DBAPIConnection) -> None:
         self.dialect_name = dialect.name
         self._dialect = dialect
-        self._connection = connection
+        self._cursor = connection.cursor()
 
     def rows(self, statement: Executable, values: Mapping[str, Any]) -> list[Any]:
         """All rows that the statement returns, as tuples. A list among `values` is that of an expanding parameter."""
-        compiled = self._compile(statement, values)
-        cursor = self._connection.cursor()
-        try:
-            cursor.execute(compiled.text, compiled.arguments(values))
-            return list(cursor.fetchall())
-        finally:
-            cursor.close()
+        size = 0
+        for value in values.values():
+            if type(value) is list:
+                size = len(value)
+        compiled = self._compile(statement, values, size)
+        self._cursor.execute(compiled.text, compiled.arguments(values))
+        return self._cursor.fetchall()  # type: ignore[return-value]
 
     def run(self, statement: Executable, several: Sequence[Mapping[str, Any]]) -> None:
         """Execute the statement once for each of `several`; all name the same values."""
-        compiled = self._compile(statement, several[0])
-        cursor = self._connection.cursor()
-        try:
-            cursor.executemany(compiled.text, [compiled.arguments(values) for values in several])
-        finally:
-            cursor.close()
+        compiled = self._compile(statement, several[0], 0)
+        self._cursor.executemany(compiled.text, [compiled.arguments(values) for values in several])
 
-    def _compile(self, statement: Executable, values: Mapping[str, Any]) -> _Compiled:
-        lists = [name for name, value in values.items() if type(value) is list]
-        key = (statement, self.dialect_name, tuple(values), len(values[lists[0]]) if lists else 0)
+    def close(self) -> None:
+        """The transaction is over."""
+        self._cursor.close()
+
+    def _compile(self, statement: Executable, values: Mapping[str, Any], size: int) -> _Compiled:
+        key = (statement, self.dialect_name, tuple(values), size)
         found = _compiled.get(key)
         if found is None:
+            lists = [name for name, value in values.items() if type(value) is list]
             found = _compiled[key] = _compile(statement, self._dialect, values, lists)
         return found
 
@@ -82,4 +82,6 @@ def _compile(statement: Any, dialect: Dialect, values: Mapping[str, Any], lists:
     if len(names) < 2:  # itemgetter gives a tuple from two names on
         return _Compiled(str(made), lambda given: tuple(named(given)[name] for name in names))
     in_order = itemgetter(*names)
+    if not literals and not lists:
+        return _Compiled(str(made), in_order)
     return _Compiled(str(made), lambda given: in_order(named(given)))

@@ -32,7 +32,9 @@ class KeptConnections:
         with translated(doing):
             connection = self._take()
             try:
-                yield Driver(self._engine.dialect, connection)
+                driver = Driver(self._engine.dialect, connection)
+                yield driver
+                driver.close()
             except BaseException as problem:
                 _put_away(connection, problem)
                 raise
@@ -46,7 +48,9 @@ class KeptConnections:
             try:
                 if self._is_sqlite:
                     connection.cursor().execute(BEGIN_WRITE)  # psycopg begins by itself
-                yield Driver(self._engine.dialect, connection)
+                driver = Driver(self._engine.dialect, connection)
+                yield driver
+                driver.close()
                 connection.commit()
             except BaseException as problem:
                 _put_away(connection, problem)

@@ -7,7 +7,7 @@
 - `claims`: two receptions of one instance wait for each other
 - `duplicates`: what happens to other bytes under a SOP Instance UID that is kept
 - `coercion`, `coercion_rules`: attributes that are changed before an instance is stored
-- `committer`: the one thread that makes batches durable, then adds their rows
+- `committer`: makes batches durable, then adds their rows
 - `recovery`: rows for records that a crash left without one
 """
 

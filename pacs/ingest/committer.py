@@ -1,4 +1,8 @@
-"""Group commit: one thread makes all waiting records durable with one sync, then adds their rows in one transaction."""
+"""Group commit: one sync makes all waiting records durable, then one transaction adds their rows.
+
+There is no thread for it. Who finds nobody at work commits what waits, its own record first, and hands over to one of
+those that came meanwhile: a lone sender pays for no switch of threads, and of many each works for the others in turn.
+"""
 
 from __future__ import annotations
 
@@ -45,11 +49,15 @@ class Answer:
         self._problem = problem
         self._given.release()
 
-    def wait(self) -> AddResult:
-        """Wait for the answer; raises what `fail` was given."""
+    def hand_over(self) -> None:
+        """Instead of an answer: it is this sender's turn to commit."""
+        self._given.release()
+
+    def wait(self) -> AddResult | None:
+        """Wait for the answer, None when it is the sender's turn to commit; raises what `fail` was given."""
         self._given.acquire()
-        if self._result is None:
-            raise self._problem or AssertionError("unreachable")
+        if self._problem is not None:
+            raise self._problem
         return self._result
 
 
@@ -77,9 +85,8 @@ class Committer:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._waiting: list[Pending] = []
+        self._is_at_work = False
         self._is_closing = False
-        self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
-        self._thread.start()
 
     def commit(self, pending: Pending) -> AddResult:
         """Wait until `pending` is durable and has its row, or another's row was first.
@@ -91,34 +98,43 @@ class Committer:
             if self._is_closing:
                 raise StorageError("the archive is stopping; send again when it is back")
             self._waiting.append(pending)
-            self._changed.notify()
-        return pending.answer.wait()
+            is_our_turn = not self._is_at_work
+            self._is_at_work = True
+        if is_our_turn:
+            self._commit_waiting()
+        while True:
+            result = pending.answer.wait()
+            if result is not None:
+                return result
+            self._commit_waiting()
 
     def close(self) -> None:
-        """Finish what waits, then stop."""
+        """Finish what waits, then take nothing more."""
         with self._lock:
             self._is_closing = True
-            self._changed.notify()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while batch := self._next_batch():
-            try:
-                self._commit(batch)
-            except BaseException as problem:  # noqa: BLE001 -- whoever waits must learn of it, whatever it is
-                if not isinstance(problem, PacsError):
-                    log.failure("commit failed", problem, instances=len(batch))
-                for pending in batch:
-                    if not pending.answer.is_given:
-                        pending.answer.fail(_as_storage_error(problem))
-
-    def _next_batch(self) -> list[Pending]:
-        """What waits now; empty when there is nothing and never will be."""
-        with self._lock:
-            while not self._waiting and not self._is_closing:
+            while self._is_at_work:
                 self._changed.wait()
+
+    def _commit_waiting(self) -> None:
+        """Commit a batch, then hand over; every one of the batch has its answer, or none of it was ours."""
+        with self._lock:
             batch, self._waiting = self._waiting[:_MAX_BATCH], self._waiting[_MAX_BATCH:]
-            return batch
+        try:
+            self._commit(batch)
+        except BaseException as problem:  # noqa: BLE001 -- whoever waits must learn of it, whatever it is
+            if not isinstance(problem, PacsError):
+                log.failure("commit failed", problem, instances=len(batch))
+            for pending in batch:
+                if not pending.answer.is_given:
+                    pending.answer.fail(_as_storage_error(problem))
+        finally:
+            with self._lock:
+                if self._waiting:
+                    self._waiting[0].answer.hand_over()
+                else:
+                    self._is_at_work = False
+                    if self._is_closing:
+                        self._changed.notify_all()
 
     def _commit(self, batch: list[Pending]) -> None:
         placed: list[tuple[Pending, Location]] = []

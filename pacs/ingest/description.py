@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from pacs.model import InstanceKey, Location, NewInstance, Succession
@@ -14,6 +13,7 @@ from pacs.part10.indexed_attributes import IndexedAttributes, indexed_attributes
 from pacs.part10.transfer_syntax import transfer_syntax
 
 _inflating = threading.Lock()
+_nothing = nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +85,9 @@ def describe(
     )
 
 
-@contextmanager
-def memory_for(transfer_syntax_uid: str) -> Iterator[None]:
+def memory_for(transfer_syntax_uid: str) -> AbstractContextManager[object]:
     """To be held while a data set of this transfer syntax is scanned.
 
     Inflated ones are whole in memory, so one at a time: many small bombs at once are a large one.
     """
-    if transfer_syntax(transfer_syntax_uid).is_deflated:
-        with _inflating:
-            yield
-    else:
-        yield
+    return _inflating if transfer_syntax(transfer_syntax_uid).is_deflated else _nothing

@@ -16,6 +16,9 @@ from pacs.storage.disk import Bytes
 from pacs.storage.large_segment import LargeSegment
 from pacs.storage.segments import SegmentStore
 
+_RESERVED_BYTES = 256 << 10
+"""Reserved at a time: half of a slice of CT."""
+
 
 @dataclass(frozen=True, slots=True)
 class ExpectedIdentity:
@@ -70,6 +73,7 @@ class Reception:
         self._memory = memory
         self._digest = hashlib.sha256()
         self._in_memory = bytearray()
+        self._reserved = 0  # bytes of `memory` that are ours
         self._large: LargeSegment | None = None
         self._is_open = True
 
@@ -98,8 +102,14 @@ class Reception:
             TooLarge: the data set grows past ``ingest.max_instance_bytes``.
             StorageError: there is no room, or the disk failed.
         """
-        self._require_open()
+        if not self._is_open:
+            self._require_open()
         received = self.received_bytes + len(fragment)
+        if received <= self._reserved:
+            self._digest.update(fragment)
+            self._in_memory += fragment
+            self.received_bytes = received
+            return
         if received > self._settings.max_instance_bytes:
             self.abort()
             limit = self._settings.max_instance_bytes
@@ -107,9 +117,7 @@ class Reception:
         self._digest.update(fragment)
         if self._large is not None:
             self._large.write(fragment)
-        elif received <= self._settings.memory_bytes_per_instance and self._memory.take(
-            len(fragment), held=self.received_bytes
-        ):
+        elif received <= self._settings.memory_bytes_per_instance and self._reserve(received):
             self._in_memory += fragment
         else:
             self._large = self._store.begin_large(self.source.principal.hospital)
@@ -117,6 +125,16 @@ class Reception:
             self._forget()
             self._large.write(fragment)
         self.received_bytes = received
+
+    def _reserve(self, size: int) -> bool:
+        """Whether `size` bytes may be held in memory; some more are reserved, for what will follow."""
+        step = max(size - self._reserved, min(_RESERVED_BYTES, self._settings.memory_bytes_per_instance - size))
+        if not self._memory.take(step, held=self._reserved):
+            step = size - self._reserved
+            if not self._memory.take(step, held=self._reserved):
+                return False
+        self._reserved += step
+        return True
 
     def commit(self) -> Stored:
         """Check the data set, make it durable, add its row; the returned `Stored` is the proof of all that.
@@ -145,7 +163,8 @@ class Reception:
             self._large = None
 
     def _forget(self) -> None:
-        self._memory.give_back(len(self._in_memory))
+        self._memory.give_back(self._reserved)
+        self._reserved = 0
         self._in_memory = bytearray()
 
     def settle_large(self) -> None:

@@ -25,6 +25,12 @@ BLOCK = 512
 END_OF_ARCHIVE = bytes(2 * BLOCK)
 _MAX_COMMENT_BYTES = 64 * 1024
 _MAX_OCTAL_SIZE = 1 << 33
+_MODE_TO_GROUP = b"0000440\0" + 2 * b"0000000\0"
+_TIME = b"00000000000\0"
+"""Of change: kept in the comment, so that equal content makes equal bytes."""
+_AFTER_KIND = bytes(100) + b"ustar\00000" + bytes(32 + 32 + 8 + 8 + 155 + 12)
+_SUM_OF_THE_REST = sum(_TIME) + sum(_AFTER_KIND) + 8 * 0x20
+"""The checksum itself counts as spaces."""
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -227,21 +233,9 @@ def _pax_line(keyword: bytes, value: bytes) -> bytes:
 
 
 def _header(name: str, size: int, kind: bytes) -> bytes:
-    fields = [
-        name.encode("ascii").ljust(100, b"\0"),
-        b"0000440\0",  # mode
-        b"0000000\0",  # owner
-        b"0000000\0",  # group
-        b"%011o\0" % size,
-        b"00000000000\0",  # time of change: kept in the comment, so that equal content makes equal bytes
-        b" " * 8,  # checksum, counted as spaces
-        kind,
-        bytes(100),
-        b"ustar\00000",
-        bytes(32 + 32 + 8 + 8 + 155 + 12),
-    ]
-    header = b"".join(fields)
-    return header[:148] + b"%06o\0 " % sum(header) + header[156:]
+    name_and_size = b"%b%b%011o\0" % (name.encode("ascii").ljust(100, b"\0"), _MODE_TO_GROUP, size)
+    checksum = sum(name_and_size) + _SUM_OF_THE_REST + kind[0]
+    return b"%b%b%06o\0 %b%b" % (name_and_size, _TIME, checksum, kind, _AFTER_KIND)
 
 
 def _read_header(buffer: Buffer, start: int) -> tuple[bytes, int]:
