@@ -116,5 +116,11 @@ def _compare_one(
 
 
 def _is_elsewhere(index: Index, segment: str, record: Record) -> bool:
-    """Whether the instance has a row that names another record: this one was second."""
-    return index.existing(segment.partition("/")[0], record.head.key.sop_instance_uid) is not None
+    """Whether the instance has a row that names another record: this one was second. A version that is known under no
+    digest has none."""
+    hospital, head = segment.partition("/")[0], record.head
+    existing = index.existing(hospital, head.key.sop_instance_uid)
+    if existing is None or existing.digest == head.digest:
+        return existing is not None
+    known = [each for each in index.versions(hospital, head.key.sop_instance_uid) if each.digest == head.digest]
+    return known[0].location is not None if known else head.succession is None

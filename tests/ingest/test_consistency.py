@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from sqlalchemy import create_engine, text
+
 from pacs.ingest import consistency
 from pacs.ingest.consistency import Findings
 from pacs.settings import IngestSettings
@@ -91,3 +93,21 @@ def test_what_a_living_archive_writes_is_left_alone(open_archive) -> None:
     living = open_archive()
     living.send(encoded(1))
     assert compare(open_archive(), repair=True) == Findings(segments=1, in_use=1)
+
+
+def test_a_version_without_its_row_is_found_and_mended(open_archive, tmp_path: Path) -> None:
+    place = open_archive(duplicates="keep-both")
+    for name in ("A", "B", "C"):
+        place.send(encoded(1, PatientName=name))
+    before = place.index.versions("default", "1.2.3.1")
+    place.close()
+    engine = create_engine(f"sqlite:///{tmp_path / 'index.sqlite'}")
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM versions WHERE id = (SELECT max(id) FROM versions)"))
+    engine.dispose()
+    place = open_archive()
+    assert compare(place).records_without_row == 1
+    assert compare(place, repair=True).rows_added == 1
+    assert compare(place) == Findings(segments=1, records=3)
+    after = place.index.versions("default", "1.2.3.1")
+    assert [(each.digest, each.location) for each in after] == [(each.digest, each.location) for each in before]
