@@ -124,28 +124,24 @@ class _Reader:
     def _of_pair(self, date_tag: int, matches: list[Match]) -> list[tuple[int, Criterion]]:
         """A date and its time: on their own, or together where that means something else."""
         asked = [(match, criterion) for match in matches if (criterion := self._criterion(match)) is not None]
-        ranges = {match.tag: criterion for match, criterion in asked if isinstance(criterion, Ranges)}
-        dates, times = ranges.get(date_tag), ranges.get(TIME_OF[date_tag])
-        is_combined = (
-            self._query.combines_date_and_time
-            and len(asked) == 2
-            and all(map(_is_one_range, (match for match, _ in asked)))
-            and None not in (dates, times)
-        )
-        if len(ranges) == len(asked) > 0 and (is_combined or self._offset is not None):
-            return [
-                (
-                    date_tag if dates else TIME_OF[date_tag],
-                    Moments(
-                        date_tag,
-                        dates.ranges if dates else (),
-                        times.ranges if times else (),
-                        is_combined,
-                        self._offset,
-                    ),
-                )
-            ]
-        return [(match.tag, criterion) for match, criterion in asked]
+        ranges = {match.tag: criterion.ranges for match, criterion in asked if isinstance(criterion, Ranges)}
+        dates, times = ranges.get(date_tag, ()), ranges.get(TIME_OF[date_tag], ())
+        is_combined = self._query.combines_date_and_time and len(asked) == 2 and bool(dates and times)
+        if is_combined and all(_is_one_range(match) for match, _ in asked):
+            return [(date_tag, Moments(date_tag, dates, times, is_combined=True, offset=self._offset))]
+        if self._offset is None:
+            return [(match.tag, criterion) for match, criterion in asked]
+        return [
+            (
+                match.tag,
+                self._in_zone(date_tag, match.tag, criterion.ranges) if isinstance(criterion, Ranges) else criterion,
+            )
+            for match, criterion in asked
+        ]
+
+    def _in_zone(self, date_tag: int, tag: int, ranges: tuple[Range, ...]) -> Moments:
+        dates, times = (ranges, ()) if tag == date_tag else ((), ranges)
+        return Moments(date_tag, dates, times, offset=self._offset)
 
 
 def _asked_values(match: Match, vr: str) -> list[str]:
