@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
+import ssl
 import struct
 import subprocess
 import tempfile
@@ -42,15 +43,25 @@ class StoreFigures:
 
 
 def store(
-    host: str, port: int, called_aet: str, images: list[Slice], associations: int, *, calling_aet: str = "BENCHMARK"
+    host: str,
+    port: int,
+    called_aet: str,
+    images: list[Slice],
+    associations: int,
+    *,
+    calling_aet: str = "BENCHMARK",
+    tls: ssl.SSLContext | None = None,
 ) -> StoreFigures:
-    """Send `images` over `associations` associations at once; the clock runs from the first byte to the last answer."""
+    """Send `images` over `associations` associations at once; the clock runs from the first byte to the last answer.
+
+    With `tls` they are dialled under TLS.
+    """
     shares = [images[number::associations] for number in range(associations)]
     spawn = multiprocessing.get_context("fork")
     senders: list[tuple[multiprocessing.context.ForkProcess, Connection]] = []
     for share in shares:
         ours, theirs = spawn.Pipe()
-        process = spawn.Process(target=_sender, args=(host, port, (called_aet, calling_aet), share, theirs))
+        process = spawn.Process(target=_sender, args=(host, port, (called_aet, calling_aet), share, theirs, tls))
         process.start()
         senders.append((process, ours))
     for _, pipe in senders:
@@ -84,9 +95,13 @@ def storescu(host: str, port: int, called_aet: str, images: list[Slice]) -> Stor
     return StoreFigures(1, len(images), seconds, (), failures)
 
 
-def _sender(host: str, port: int, titles: tuple[str, str], images: list[Slice], pipe: Connection) -> None:
+def _sender(
+    host: str, port: int, titles: tuple[str, str], images: list[Slice], pipe: Connection, tls: ssl.SSLContext | None
+) -> None:
     connection = socket.create_connection((host, port), timeout=120)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if tls is not None:
+        connection = tls.wrap_socket(connection, server_hostname=host)
     connection.sendall(_associate_rq(*titles))
     accept = _receive_pdu(connection)
     if accept[0] != 2:
