@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import struct
@@ -130,6 +131,7 @@ class TlsWire:
         """`server_name` is whom the peer's certificate must name, when we are the client; None when we serve."""
         self.description = ""
         self._send_timeout_s = send_timeout_s
+        self._is_blocking: bool | None = None
         self.socket = context.wrap_socket(
             connected, server_side=server_name is None, do_handshake_on_connect=False, server_hostname=server_name
         )
@@ -150,20 +152,49 @@ class TlsWire:
         self.description = f"{self.socket.version()} {suite[0] if suite else ''}".rstrip()
 
     def receive(self, room: memoryview, timeout_s: float) -> int | None:
-        self.socket.settimeout(timeout_s)
-        try:
-            return self.socket.recv_into(room)
-        except (TimeoutError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return None
-        except OSError:
-            return 0
+        """All records that are there, as far as there is room: one step of the caller for many of 16 KB."""
+        self._make_blocking(False)
+        received = 0
+        while received < len(room):
+            try:
+                count = self.socket.recv_into(room[received:])
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as wants:
+                if received:
+                    break
+                timeout_s = self._wait(isinstance(wants, ssl.SSLWantReadError), timeout_s)
+                if timeout_s <= 0:
+                    return None
+                continue
+            except OSError:
+                count = 0
+            if not count:
+                break  # what came before the end is given first; the end is there the next time, too
+            received += count
+        return received
+
+    def _wait(self, is_to_read: bool, timeout_s: float) -> float:
+        """Wait until the socket is ready; how much of the time is left, nothing when it is not."""
+        if timeout_s <= 0:
+            return 0.0
+        started = time.monotonic()
+        ready = select.poll()
+        ready.register(self.socket, select.POLLIN if is_to_read else select.POLLOUT)
+        if not ready.poll(1000 * timeout_s):
+            return 0.0
+        return max(0.001, timeout_s - (time.monotonic() - started))
+
+    def _make_blocking(self, is_blocking: bool) -> None:
+        """A system call, so it is made only when it changes something."""
+        if self._is_blocking is not is_blocking:
+            self.socket.settimeout(self._send_timeout_s if is_blocking else 0)
+            self._is_blocking = is_blocking
 
     def send(self, buffers: list[memoryview]) -> int:
-        self.socket.settimeout(self._send_timeout_s)
+        self._make_blocking(True)
         return self.socket.send(_one_record(buffers))
 
     def end_sending(self) -> None:
-        self.socket.settimeout(0)
+        self._make_blocking(False)
         with contextlib.suppress(OSError, ValueError):
             self.socket.unwrap()  # says goodbye, and does not wait for the peer's
         with contextlib.suppress(OSError):
