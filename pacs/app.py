@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pacs.access.application_entities import ApplicationEntities
+from pacs.attributes import Attributes
 from pacs.commitment import Commitment
 from pacs.dimse.commitment_reports import CommitmentReports
 from pacs.dimse.scp.commitment import STORAGE_COMMITMENT, StorageCommitment
@@ -50,6 +51,7 @@ class Archive:
     retrieve: Retrieve
     commitment: Commitment
     lifecycle: Lifecycle
+    attributes: Attributes
 
     def close(self) -> None:
         """Finish what was accepted, then let go of files and connections, in that order."""
@@ -98,6 +100,7 @@ def open_archive(settings: Settings, *, is_prepared: bool = False) -> Archive:
         retrieve=Retrieve(store, index, derived, instances_change=settings.ingest.duplicates == "keep-both"),
         commitment=Commitment(index, store, settings.commitment),
         lifecycle=Lifecycle(index, store, derived, settings.lifecycle),
+        attributes=Attributes(index, store),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -180,6 +181,55 @@ def check(
     log.configure(process="check", format=settings.log.format, level="WARNING")
     try:
         sys.exit(run_check(settings, repair=repair, with_digests=read_all, as_json=as_json, out=_out, errors=_err))
+    except PacsError as problem:
+        _fail(str(problem))
+
+
+attributes = typer.Typer(no_args_is_help=True, help="Choose further attributes that can be searched for.")
+app.add_typer(attributes, name="attributes")
+AttributeArgument = Annotated[
+    str, typer.Argument(metavar="ATTRIBUTE", help='A keyword, a tag (00180060), or private: "CREATOR",(0043,xx10).')
+]
+
+
+@attributes.command("add")
+def add_attribute(
+    attribute: AttributeArgument,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    level: Annotated[str, typer.Option(help="study, series or instance: what is found by it.")] = "series",
+) -> None:
+    """Make an attribute searchable, also in what is stored already; the archive may run.
+
+    The archive looks through the older instances in the background; `pacs attributes list` shows how far it is. Until
+    it is through, answers carry a warning.
+    """
+    from pacs.attributes_command import add  # noqa: PLC0415
+
+    _change_attributes(config, data, lambda settings: add(settings, attribute, level, _out))
+
+
+@attributes.command("list")
+def list_attributes(config: ConfigOption = None, data: DataOption = None) -> None:
+    """Show the attributes that were made searchable, and how far their values are kept."""
+    from pacs.attributes_command import show  # noqa: PLC0415
+
+    _change_attributes(config, data, lambda settings: show(settings, _out))
+
+
+@attributes.command("remove")
+def remove_attribute(attribute: AttributeArgument, config: ConfigOption = None, data: DataOption = None) -> None:
+    """Make an attribute no longer searchable; its values are dropped."""
+    from pacs.attributes_command import remove  # noqa: PLC0415
+
+    _change_attributes(config, data, lambda settings: remove(settings, attribute, _out))
+
+
+def _change_attributes(config: Path | None, data: Path | None, change: Callable[[Settings], None]) -> None:
+    settings = _settings(config, data)
+    log.configure(process="attributes", format=settings.log.format, level="WARNING")
+    try:
+        change(settings)
     except PacsError as problem:
         _fail(str(problem))
 

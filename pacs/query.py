@@ -51,3 +51,15 @@ class Search:
             InvalidRequest: as `find`.
         """
         return self._index.unsupported_keys(query)
+
+    def incomplete_keys(self, query: Query) -> frozenset[int]:
+        """Tags of keys by which `find` cannot find all yet, because an operator made them searchable a short while ago.
+
+        Raises:
+            InvalidRequest: as `find`.
+        """
+        return self._index.incomplete_keys(query)
+
+    def searchable_keys(self, query: Query) -> frozenset[int]:
+        """Tags of keys, with values or without, on attributes that an operator made searchable."""
+        return self._index.searchable_keys(query)

@@ -99,6 +99,9 @@ def _search(services: Services, request: Request, level: Level, parents: Resourc
     if ignored := services.search.unsupported_keys(query):
         names = ", ".join(keyword_for_tag(tag) or f"{tag:08X}" for tag in sorted(ignored))
         warnings.append(f'299 {base} "Not kept for searching, so ignored: {names}"')
+    if incomplete := services.search.incomplete_keys(query):
+        names = ", ".join(keyword_for_tag(tag) or f"{tag:08X}" for tag in sorted(incomplete))
+        warnings.append(f'299 {base} "Older instances are still being indexed, so there may be more: {names}"')
     if len(results) > most:
         del results[most:]
         if query.limit is None or query.limit > MAX_RESULTS:

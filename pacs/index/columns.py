@@ -263,6 +263,11 @@ def _like(column: ColumnElement[str], pattern: str, dialect: str) -> Condition:
     return and_(column >= prefix, column < prefix + _LAST_CHARACTER, likeness(pattern))
 
 
+def on_text(column: ColumnElement[str], pattern: str, dialect: str) -> Condition:
+    """That the text is covered by the pattern."""
+    return _like(column, pattern, dialect)
+
+
 def _in_range(column: ColumnElement[str], first: str | None, last: str | None) -> Condition:
     if first is not None and first == last:
         return column == first

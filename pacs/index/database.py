@@ -18,6 +18,7 @@ from pacs.index.engine import open_engine, reading, writing
 from pacs.index.kept_connections import KeptConnections
 from pacs.index.page_marks import PageMarks
 from pacs.index.read import UidChoice, UnsettledSeries
+from pacs.index.searchable import Searchable
 from pacs.index.tables import series, studies
 from pacs.model import DicomJson, EarlierVersion, Holdings, NewInstance, Query, StoredInstance
 
@@ -39,6 +40,8 @@ class Index:
         self._readers = KeptConnections(engine, most=8)
         self._write_lock = threading.Lock() if engine.dialect.name == "sqlite" else None
         self._marks = PageMarks(engine)
+        self.searchable = Searchable(engine, self._write_lock)
+        """Attributes that an operator made searchable."""
         self.commitments = Commitments(engine, self._write_lock)
         """Storage commitment transactions."""
 
@@ -158,17 +161,37 @@ class Index:
             TooBroad: its time, of `allowance`, is over (also while iterating).
         """
         allowance = allowance or Allowance()
-        return search.search(self._engine, hospital, query, self._marks, reader=reader, allowance=allowance)
+        return search.search(
+            self._engine,
+            hospital,
+            query,
+            marks=self._marks,
+            searchable=self.searchable,
+            reader=reader,
+            allowance=allowance,
+        )
 
-    @staticmethod
-    def unsupported_keys(query: Query) -> frozenset[int]:
+    def unsupported_keys(self, query: Query) -> frozenset[int]:
         """Tags of keys with values that `search` ignores, because the index keeps no such attribute at the query's
         level: C-FIND warns with 0xFF01 (PS3.4 C.4.1.1.4), QIDO-RS with Warning 299.
 
         Raises:
             InvalidRequest: as `search`.
         """
-        return search.unsupported_keys(query)
+        return search.unsupported_keys(query, self.searchable)
+
+    def searchable_keys(self, query: Query) -> frozenset[int]:
+        """Tags of keys, with values or without, on attributes that were made searchable, and on their creators."""
+        return search.searchable_keys(query, self.searchable)
+
+    def incomplete_keys(self, query: Query) -> frozenset[int]:
+        """Tags of keys on searchable attributes whose values are not kept of all instances yet: what `search` finds by
+        them is not all.
+
+        Raises:
+            InvalidRequest: as `search`.
+        """
+        return search.incomplete_keys(query, self.searchable)
 
     def holdings(self, hospital: str | None = None) -> Holdings:
         """What is kept, of one hospital or of all."""

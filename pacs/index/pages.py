@@ -17,6 +17,7 @@ from pacs.index.columns import TABLES
 from pacs.index.criteria import Criterion
 from pacs.index.grams import ROW_BITS, Alternatives, row_of, study_place
 from pacs.index.page_marks import Mark
+from pacs.index.searchable import SearchableAttribute
 from pacs.index.tables import instances, patients, series, studies
 from pacs.model import Level
 
@@ -41,6 +42,16 @@ _LAST_ROW = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
+class SearchableKey:
+    """A key on attributes that an operator made searchable."""
+
+    tag: int
+    attributes: tuple[SearchableAttribute, ...]
+    condition: ColumnElement[bool]
+    is_few: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A query, understood."""
 
@@ -59,6 +70,7 @@ class Plan:
     """Studies of these dates; (None, None) is all."""
     is_list: bool = False
     """Nothing but `days` is asked."""
+    searchable: tuple[SearchableKey, ...] = ()
 
 
 class Pages:

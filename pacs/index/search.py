@@ -5,19 +5,21 @@ Keys with a column are matched by the database; the others on each row's kept at
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Engine, Select, bindparam, select
 
-from pacs.index import gram_tables, grams, results
+from pacs.index import gram_tables, grams, results, searchable_conditions
 from pacs.index.allowance import Allowance
 from pacs.index.columns import LEVELS, ROW_ABOVE, TABLES, condition, condition_below, level_of
 from pacs.index.criteria import Criterion, Ranges, satisfies
 from pacs.index.keys import criteria
 from pacs.index.page_marks import Mark, PageMarks, question_of
-from pacs.index.pages import ORDER, Days, Key, Pages, Plan
+from pacs.index.pages import ORDER, Days, Key, Pages, Plan, SearchableKey
+from pacs.index.searchable import Searchable, SearchableAttribute
+from pacs.index.searchable_conditions import is_understood
 from pacs.index.tables import series, studies
 from pacs.model import DicomJson, Level, Query
 
@@ -30,17 +32,71 @@ _SERIES_BY_ROW = select(series).where(series.c.id.in_(bindparam("rows", expandin
 
 
 def search(
-    engine: Engine, hospital: str, query: Query, marks: PageMarks, *, reader: str, allowance: Allowance
+    engine: Engine,
+    hospital: str,
+    query: Query,
+    *,
+    marks: PageMarks,
+    searchable: Searchable,
+    reader: str,
+    allowance: Allowance,
 ) -> Iterator[DicomJson]:
     """See `pacs.index.Index.search`."""
-    planned = plan(hospital, query, engine.dialect.name)
+    planned = plan(hospital, query, engine.dialect.name, _searchable_keys(engine, hospital, query, searchable))
     question = question_of(hospital, reader, query) if query.limit is not None else None
-    return _answers(engine, planned, marks, question, allowance)
+    return _answers(engine, planned, marks, question, allowance, searchable)
 
 
-def unsupported_keys(query: Query) -> frozenset[int]:
+def unsupported_keys(query: Query, searchable: Searchable) -> frozenset[int]:
     """See `pacs.index.Index.unsupported_keys`."""
-    return frozenset(tag for tag, _ in criteria(query) if not _is_supported(tag, query.level))
+    return frozenset(
+        tag
+        for tag, criterion in criteria(query)
+        if not _is_supported(tag, query.level) and not _is_creator(tag, searchable)
+        if not (asked_of(query, tag, searchable) and is_understood(criterion))
+    )
+
+
+def searchable_keys(query: Query, searchable: Searchable) -> frozenset[int]:
+    """See `pacs.index.Index.searchable_keys`."""
+    if not searchable.known():
+        return frozenset()
+    tags = {match.path[0] for match in query.matches}
+    return frozenset(tag for tag in tags if asked_of(query, tag, searchable) or _is_creator(tag, searchable))
+
+
+def incomplete_keys(query: Query, searchable: Searchable) -> frozenset[int]:
+    """See `pacs.index.Index.incomplete_keys`."""
+    if not searchable.known():
+        return frozenset()
+    asked = {tag: asked_of(query, tag, searchable) for tag, _ in criteria(query)}
+    incomplete = {one.id for one in searchable.incomplete(one for several in asked.values() for one in several)}
+    return frozenset(tag for tag, several in asked.items() if any(one.id in incomplete for one in several))
+
+
+def asked_of(query: Query, tag: int, searchable: Searchable) -> list[SearchableAttribute]:
+    """The searchable attributes that a key means: of a private one, of the creator that the query names, or of any."""
+    found = [one for one in searchable.known() if one.is_asked_by(tag)]
+    creator_tag = tag & 0xFFFF0000 | tag >> 8 & 0xFF
+    creators = {value for match in query.matches if match.path == (creator_tag,) for value in match.values}
+    return [one for one in found if not one.private_creator or not creators or one.private_creator in creators]
+
+
+def _is_creator(tag: int, searchable: Searchable) -> bool:
+    """Whether it says whose a private attribute is that can be searched for."""
+    is_one = bool(tag >> 16 & 1) and 0x10 <= tag & 0xFFFF <= 0xFF
+    return is_one and any(one.private_creator and one.tag >> 16 == tag >> 16 for one in searchable.known())
+
+
+def _searchable_keys(engine: Engine, hospital: str, query: Query, searchable: Searchable) -> list[SearchableKey]:
+    """Keys on attributes that are not kept but were made searchable."""
+    keys = []
+    for tag, criterion in criteria(query) if searchable.known() else ():
+        attributes = [] if _is_supported(tag, query.level) else asked_of(query, tag, searchable)
+        if attributes and is_understood(criterion):
+            said, is_few = searchable_conditions.condition(engine, hospital, attributes, criterion, query.level)
+            keys.append(SearchableKey(tag, tuple(attributes), said, is_few))
+    return keys
 
 
 def _is_supported(tag: int, level: Level) -> bool:
@@ -53,7 +109,7 @@ def _is_supported(tag: int, level: Level) -> bool:
     )
 
 
-def plan(hospital: str, query: Query, dialect: str) -> Plan:
+def plan(hospital: str, query: Query, dialect: str, searchable_keys: Sequence[SearchableKey] = ()) -> Plan:
     """`query` in SQL. Raises: InvalidRequest, a key cannot be understood."""
     rows = _rows_of(hospital, query.level)
     residual: list[tuple[int, Criterion]] = []
@@ -82,6 +138,9 @@ def plan(hospital: str, query: Query, dialect: str) -> Plan:
             days = criterion.ranges[0]
         else:
             is_list = False
+    for key in searchable_keys:
+        rows = rows.where(key.condition)
+        is_keyed, is_list = is_keyed or key.is_few, False
     if below:
         said = condition_below(hospital, below, query.level, dialect)
         rows = rows.where(said.condition)
@@ -100,6 +159,7 @@ def plan(hospital: str, query: Query, dialect: str) -> Plan:
         grams=() if is_keyed or query.level not in gram_tables.TABLES else tuple(found_by),
         days=days if query.level is Level.STUDY else None,
         is_list=is_list,
+        searchable=tuple(searchable_keys),
     )
 
 
@@ -121,7 +181,12 @@ def _joined(rows: Select[Any], hospital: str, level: Level, highest: Level) -> S
 
 
 def _answers(
-    engine: Engine, plan: Plan, marks: PageMarks, question: bytes | None, allowance: Allowance
+    engine: Engine,
+    plan: Plan,
+    marks: PageMarks,
+    question: bytes | None,
+    allowance: Allowance,
+    searchable: Searchable,
 ) -> Iterator[DicomJson]:
     pages = Pages(engine, plan, allowance)
     begin = None if plan.limit == 0 else _begin(pages, plan, marks, question)
@@ -136,7 +201,9 @@ def _answers(
         answers: list[DicomJson] = []
         ends: dict[int, Key] = {}
         with allowance.spending():
+            shown = _shown(plan, page, searchable)
             for row, answer in _matching(plan, above, page):
+                answer.update((tag, values[row.id]) for tag, values in shown.items() if row.id in values)
                 position += 1
                 if position > plan.offset:
                     answers.append(results.chosen(answer, plan.tags))
@@ -163,6 +230,22 @@ def _begin(pages: Pages, plan: Plan, marks: PageMarks, question: bytes | None) -
         return mark
     key = pages.key_at(plan.offset, mark)
     return Mark(plan.offset, key) if key else None
+
+
+def _shown(plan: Plan, page: list[Any], searchable: Searchable) -> dict[str, dict[int, Any]]:
+    """By tag, what answers show of searchable attributes that were asked for, of the level or the one above, by row."""
+    shown: dict[str, dict[int, Any]] = {}
+    for key in plan.searchable if page else ():
+        for attribute in key.attributes:
+            if attribute.level is plan.level:
+                rows = {row.id: row.id for row in page}
+            elif LEVELS.index(attribute.level) == LEVELS.index(plan.level) - 1:
+                rows = {row.id: getattr(row, ROW_ABOVE[plan.level]) for row in page}
+            else:
+                continue
+            values = searchable.shown(attribute, list(set(rows.values())))
+            shown.setdefault(f"{key.tag:08X}", {}).update((row, values[of]) for row, of in rows.items() if of in values)
+    return shown
 
 
 def _matching(plan: Plan, above: _Above, page: list[Any]) -> Iterator[tuple[Any, DicomJson]]:

@@ -239,3 +239,31 @@ commitments = Table(
     Index("ix_commitments_of_requester", "hospital", "requester", "state"),
     Index("ix_commitments_due", "state", "due_at_us"),
 )
+
+# What an operator made searchable beside the kept attributes.
+searchable_attributes = Table(
+    "searchable_attributes",
+    metadata,
+    _row(),
+    # Of a private attribute, without the number of its block: (gggg,00ee).
+    _count("tag"),
+    _word("private_creator"),
+    _word("level"),
+    # The last row of `instances` that was looked at.
+    _count("done_until"),
+    Column("is_removed", Boolean(create_constraint=False), nullable=False),
+    UniqueConstraint("tag", "private_creator", name="uq_searchable_attributes_tag"),
+)
+
+attribute_values = Table(
+    "attribute_values",
+    metadata,
+    Column("attribute", _RowId, primary_key=True, autoincrement=False, nullable=False),
+    # Of the table of the attribute's level.
+    Column("row", _RowId, primary_key=True, autoincrement=False, nullable=False),
+    Column("value", _Word, primary_key=True, nullable=False),
+    _hospital(),
+    # The attribute as an answer shows it, in DICOM JSON.
+    Column("shown", Text, nullable=False),
+    Index("ix_attribute_values_value", "hospital", "attribute", "value", "row"),
+)

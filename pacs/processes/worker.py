@@ -26,6 +26,9 @@ _GRACE_S = 15
 _COMMITMENT_PAUSE_S = 0.3
 """Between looks for work: whoever asks on an open association waits for the result there."""
 
+_ATTRIBUTES_PAUSE_S = 1.0
+"""Between looks for instances whose attributes were made searchable: so long a new one is not found by them."""
+
 
 class State:
     """Which roles of the archive serve now, as the supervisor last said."""
@@ -98,11 +101,12 @@ def _run_background(archive: Archive, _state: State, _inherited: list[int]) -> N
     commitment.resume()
     # A thread each: bytes are read while a requester that does not answer is waited for.
     others = [
-        threading.Thread(target=_repeat, args=(stop, _COMMITMENT_PAUSE_S, work), name=name, daemon=True)
-        for name, work in {
-            "commitment check": lambda: commitment.verify_next(stop.is_set),
-            "commitment reports": lambda: reports.tell_next(stop.is_set),
-        }.items()
+        threading.Thread(target=_repeat, args=(stop, pause_s, work), name=name, daemon=True)
+        for name, pause_s, work in (
+            ("commitment check", _COMMITMENT_PAUSE_S, lambda: commitment.verify_next(stop.is_set)),
+            ("commitment reports", _COMMITMENT_PAUSE_S, lambda: reports.tell_next(stop.is_set)),
+            ("searchable attributes", _ATTRIBUTES_PAUSE_S, archive.attributes.work_once),
+        )
     ]
     for thread in others:
         thread.start()

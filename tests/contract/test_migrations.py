@@ -9,9 +9,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
-from pacs.index import Index
+from pacs.index import Index, gram_tables, page_marks
 from pacs.index.engine import open_engine, writing
-from pacs.index import gram_tables, page_marks
 from pacs.index.tables import metadata
 from tests.index.new_instances import new_instance
 

@@ -43,10 +43,12 @@ class QueryService:
         if not extensions.is_relational:
             require_keys_above(identifier, model, level)
         asked = [key for key in identifier.keys if key.tag not in _NOT_MATCHED]
-        answered = [key for key in asked if key.tag in supported_keys(level)]
-        pending = Status.PENDING if len(answered) == len(asked) else Status.PENDING_WITH_UNSUPPORTED_KEYS
-        answer = _Answer(identifier, answered, level, exchange.peer.called_ae_title, extensions)
         query = _query(level, identifier, asked, extensions)
+        searched = self._search.searchable_keys(query)
+        answered = [key for key in asked if key.tag in supported_keys(level) or key.tag in searched]
+        is_whole = len(answered) == len(asked) and not self._search.incomplete_keys(query)
+        pending = Status.PENDING if is_whole else Status.PENDING_WITH_UNSUPPORTED_KEYS
+        answer = _Answer(identifier, answered, level, exchange.peer.called_ae_title, extensions)
         sent = 0
         status = Status.SUCCESS
         for found in self._search.find(exchange.peer.principal, query):

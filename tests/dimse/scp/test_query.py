@@ -37,6 +37,12 @@ class FakeSearch:
         self.asked.append(query)
         return iter(self.found)
 
+    def searchable_keys(self, query: Query) -> frozenset[int]:
+        return frozenset()
+
+    def incomplete_keys(self, query: Query) -> frozenset[int]:
+        return frozenset()
+
 
 def exchange(query: Dataset | bytes, *, syntax: str = IMPLICIT, model: str = STUDY_ROOT) -> FakeExchange:
     data_set = query if isinstance(query, bytes) else encoded(query, syntax)

@@ -1,0 +1,121 @@
+"""Making attributes searchable: the words of an operator, and the background work that keeps their values."""
+
+from __future__ import annotations
+
+import re
+
+from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
+
+from pacs import log
+from pacs.errors import InvalidRequest, PeerFault, StoredBytesDamaged
+from pacs.index import Index
+from pacs.index.columns import level_of
+from pacs.index.searchable import LEVELS, Progress, SearchableAttribute, Unlooked
+from pacs.model import DicomJson, Level
+from pacs.part10.dicom_json import to_json
+from pacs.part10.header import Header, scan
+from pacs.part10.indexed_attributes import INSTANCE_TAGS, PATIENT_TAGS, SERIES_TAGS, STUDY_TAGS
+from pacs.storage.segments import SegmentStore
+
+_AT_ONCE = 100
+"""Instances between two transactions: half a second of work that a crash may repeat."""
+_STANDARD = re.compile(r"\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?\Z")
+_PRIVATE = re.compile(r'"?([^"]{1,64})"?,\(?([0-9A-Fa-f]{4}),(?:xx|[0-9A-Fa-f]{2})([0-9A-Fa-f]{2})\)?\Z')
+_KEPT = frozenset((*PATIENT_TAGS, *STUDY_TAGS, *SERIES_TAGS, *INSTANCE_TAGS))
+_NOT_SEARCHED = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UN"})
+
+
+def attribute_named(text: str) -> tuple[int, str]:
+    """Tag and private creator of what an operator writes: a keyword, ``(0018,0060)``, ``00180060``, or of a private
+    one ``"GEMS_PARM_01",(0043,xx10)``.
+
+    Raises:
+        InvalidRequest: it is none of these, or no attribute that can be searched for.
+    """
+    text = text.strip()
+    if private := _PRIVATE.match(text):
+        group = int(private[2], 16)
+        if group % 2 == 0:
+            raise InvalidRequest(f"{text!r}: the group of a private attribute is odd")
+        return group << 16 | int(private[3], 16), private[1].strip()
+    standard = _STANDARD.match(text)
+    tag = int(standard[1] + standard[2], 16) if standard else tag_for_keyword(text) if text else None
+    if tag is None:
+        raise InvalidRequest(
+            f'{text!r} is no attribute: write a keyword, a tag such as 00180060, or "CREATOR",(0043,xx10)'
+        )
+    if tag >> 16 & 1:
+        raise InvalidRequest(f'{text!r} is private: name its creator, as in "GEMS_PARM_01",(0043,xx10)')
+    try:
+        vr = dictionary_VR(tag)[:2]
+    except KeyError as error:
+        raise InvalidRequest(f"{text!r} is no attribute of the data dictionary (PS3.6)") from error
+    if vr in _NOT_SEARCHED:
+        raise InvalidRequest(f"{text!r} is a sequence or binary data, which cannot be searched for")
+    return tag, ""
+
+
+class Attributes:
+    """The searchable attributes of an archive. Threads may share it."""
+
+    def __init__(self, index: Index, store: SegmentStore) -> None:
+        self._searchable = index.searchable
+        self._store = store
+
+    def add(self, text: str, level: Level = Level.SERIES) -> bool:
+        """Make an attribute searchable; False when it is already.
+
+        Raises:
+            InvalidRequest: see `attribute_named`; also one that the index keeps anyway, and the level of patients.
+        """
+        tag, creator = attribute_named(text)
+        if not creator and (tag in _KEPT or level_of(tag) is not None):
+            raise InvalidRequest(f"{keyword_for_tag(tag)} is searchable anyway")
+        if level not in LEVELS:
+            raise InvalidRequest("the level is study, series or instance")
+        return self._searchable.add(tag, creator, level)
+
+    def remove(self, text: str) -> bool:
+        """Searches ignore it from now on; False when it was not searchable. Raises: InvalidRequest."""
+        return self._searchable.remove(*attribute_named(text))
+
+    def progress(self) -> list[Progress]:
+        """Each, with how far its values are kept."""
+        return self._searchable.progress()
+
+    def work_once(self) -> bool:
+        """Keep the values of some instances, or drop some; whether there may be more to do.
+
+        Raises:
+            StorageError: index or storage failed; what was done stays done.
+        """
+        if self._searchable.drop_next():
+            return True
+        found = self._searchable.next_unlooked(_AT_ONCE)
+        if found is None:
+            return False
+        attribute, instances = found
+        if instances:
+            values = [(one, self._values(attribute, one)) for one in instances]
+            self._searchable.keep(attribute, instances, values)
+        return bool(instances)
+
+    def _values(self, attribute: SearchableAttribute, instance: Unlooked) -> DicomJson:
+        try:
+            data_set = self._store.view(instance.location)[instance.location.data_set_offset :]
+            header = scan(data_set, instance.transfer_syntax_uid)
+            return to_json(header, tags=_tags_of(attribute, header))
+        except (PeerFault, StoredBytesDamaged) as problem:
+            log.event("no values of an instance", error=problem, attribute=attribute.name, row=instance.row)
+            return {}
+
+
+def _tags_of(attribute: SearchableAttribute, header: Header) -> list[int]:
+    """Where the attribute stands in this data set (PS3.5 §7.8.1)."""
+    if not attribute.private_creator:
+        return [attribute.tag] if attribute.tag in header.elements else []
+    group = attribute.tag & 0xFFFF0000
+    blocks = [block for block in range(0x10, 0x100) if group | block in header.elements]
+    own = [block for block in blocks if header.text(group | block) == attribute.private_creator]
+    tags = [group | block << 8 | attribute.tag & 0xFF for block in own]
+    return [tag for tag in tags if tag in header.elements]

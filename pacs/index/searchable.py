@@ -1,0 +1,335 @@
+"""Attributes that an operator made searchable: which they are, how far their values are kept, and the values.
+
+Values are written behind the instances, by whoever does the background work: a row says up to which row of `instances`
+they are kept, so a crash loses nothing, work that was done twice is the same work, and a search knows whether what it
+answers is all.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from pydicom.datadict import dictionary_VR, keyword_for_tag
+from sqlalchemy import Connection, Engine, bindparam, delete, func, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from pacs.index.engine import reading, writing
+from pacs.index.normal_form import date_text, date_time_span, name_group, time_span, word
+from pacs.index.tables import attribute_values, instances, searchable_attributes, segments, series
+from pacs.model import DicomJson, Level, Location
+
+_NOTICED_AFTER_S = 2.0
+_MOST_SHOWN = 1024
+_DROPPED_AT_ONCE = 5_000
+_NUMBERS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
+LEVELS = (Level.STUDY, Level.SERIES, Level.IMAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchableAttribute:
+    """One of them."""
+
+    id: int
+    tag: int
+    """Of a private one, without the number of its block: (gggg,00ee)."""
+    private_creator: str
+    level: Level
+    """A study, series or instance is found by the values of any of its instances."""
+    done_until: int
+    is_removed: bool
+
+    @property
+    def name(self) -> str:
+        """As an operator writes it."""
+        if not self.private_creator:
+            return keyword_for_tag(self.tag) or f"({self.tag >> 16:04X},{self.tag & 0xFFFF:04X})"
+        return f'"{self.private_creator}",({self.tag >> 16:04X},xx{self.tag & 0xFF:02X})'
+
+    def is_asked_by(self, tag: int) -> bool:
+        """Whether a key with this tag means it; of a private one, in any block."""
+        if not self.private_creator:
+            return tag == self.tag
+        return tag & 0xFF00 >= 0x1000 and _without_block(tag) == self.tag
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the values of an attribute are kept."""
+
+    attribute: SearchableAttribute
+    done: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unlooked:
+    """An instance whose values are not kept yet."""
+
+    row: int
+    hospital: str
+    level_row: int
+    location: Location
+    transfer_syntax_uid: str
+
+
+class Searchable:
+    """The searchable attributes of one index. Threads may share it."""
+
+    def __init__(self, engine: Engine, write_lock: threading.Lock | None) -> None:
+        self._engine = engine
+        self._write_lock = write_lock or nullcontext()
+        self._known: tuple[SearchableAttribute, ...] = ()
+        self._known_at = float("-inf")
+        self._horizon: tuple[int, int] | None = None
+
+    def known(self) -> tuple[SearchableAttribute, ...]:
+        """Those that searches use; what another process changed is noticed within two seconds."""
+        if time.monotonic() - self._known_at > _NOTICED_AFTER_S:
+            self._known = tuple(one for one in self.all() if not one.is_removed)
+            self._known_at = time.monotonic()
+        return self._known
+
+    def all(self) -> list[SearchableAttribute]:
+        """All, also those that are being removed."""
+        with reading(self._engine, "read the searchable attributes") as connection:
+            return [_attribute(row) for row in connection.execute(select(searchable_attributes).order_by("id"))]
+
+    def add(self, tag: int, private_creator: str, level: Level) -> bool:
+        """Make it searchable from now on; False when it was already."""
+        values = {"tag": _without_block(tag) if private_creator else tag, "private_creator": private_creator}
+        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        statement = (
+            insert(searchable_attributes)
+            .values(**values, level=level.value, done_until=0, is_removed=False)
+            .on_conflict_do_nothing()
+            .returning(searchable_attributes.c.id)
+        )
+        with self._write_lock, writing(self._engine, "add a searchable attribute") as connection:
+            is_new = connection.execute(statement).first() is not None
+        self._known_at = float("-inf")
+        return is_new
+
+    def remove(self, tag: int, private_creator: str) -> bool:
+        """Let searches ignore it at once; its values go in the background. False when there is no such."""
+        statement = (
+            update(searchable_attributes)
+            .where(
+                searchable_attributes.c.tag == (_without_block(tag) if private_creator else tag),
+                searchable_attributes.c.private_creator == private_creator,
+            )
+            .values(is_removed=True)
+        )
+        with self._write_lock, writing(self._engine, "remove a searchable attribute") as connection:
+            is_there = connection.execute(statement).rowcount > 0
+        self._known_at = float("-inf")
+        return is_there
+
+    def progress(self) -> list[Progress]:
+        """Instances looked at, of those that there are; numbers of rows, nothing is counted."""
+        with reading(self._engine, "read the progress of searchable attributes") as connection:
+            of = _last_row(connection)
+        return [Progress(one, min(one.done_until, of), of) for one in self.all()]
+
+    def incomplete(self, attributes: Iterable[SearchableAttribute]) -> list[SearchableAttribute]:
+        """Those of `attributes` that do not have the values of all instances yet."""
+        wanted = {one.id for one in attributes}
+        if not wanted:
+            return []
+        return [one.attribute for one in self.progress() if one.attribute.id in wanted and one.done < one.of]
+
+    def drop_next(self) -> bool:
+        """Delete some values of what was removed; False when there is nothing left to delete."""
+        for one in self.all():
+            if not one.is_removed:
+                continue
+            some = (
+                select(attribute_values.c.row)
+                .where(attribute_values.c.attribute == one.id)
+                .order_by(attribute_values.c.row)
+                .limit(_DROPPED_AT_ONCE)
+            )
+            with self._write_lock, writing(self._engine, "drop values") as connection:
+                rows = list(connection.execute(some).scalars())
+                if rows:
+                    connection.execute(
+                        delete(attribute_values).where(
+                            attribute_values.c.attribute == one.id, attribute_values.c.row.between(rows[0], rows[-1])
+                        )
+                    )
+                else:
+                    connection.execute(delete(searchable_attributes).where(searchable_attributes.c.id == one.id))
+            return True
+        return False
+
+    def next_unlooked(self, limit: int) -> tuple[SearchableAttribute, list[Unlooked]] | None:
+        """An attribute and instances of which its values are to be kept; None when all are."""
+        with reading(self._engine, "look for values to keep") as connection:
+            attributes = [_attribute(row) for row in connection.execute(select(searchable_attributes).order_by("id"))]
+            behind = [one for one in attributes if not one.is_removed]
+            if not behind:
+                return None
+            horizon = self._settled_until(connection)
+            one = min(behind, key=lambda attribute: attribute.done_until)
+            if one.done_until >= horizon:
+                return None
+            level_row = {
+                Level.IMAGE: instances.c.id,
+                Level.SERIES: instances.c.series_row,
+                Level.STUDY: series.c.study_row,
+            }[one.level]
+            found = connection.execute(
+                select(
+                    instances.c.id,
+                    instances.c.hospital,
+                    level_row.label("level_row"),
+                    segments.c.name.label("segment"),
+                    instances.c.offset,
+                    instances.c.length,
+                    instances.c.data_set_offset,
+                    instances.c.transfer_syntax_uid,
+                )
+                .join(segments, segments.c.id == instances.c.segment_row)
+                .join(series, series.c.id == instances.c.series_row)
+                .where(instances.c.id > one.done_until, instances.c.id <= horizon)
+                .order_by(instances.c.id)
+                .limit(limit)
+            )
+            rows = [
+                Unlooked(
+                    row.id,
+                    row.hospital,
+                    row.level_row,
+                    Location(row.segment, row.offset, row.length, row.data_set_offset),
+                    row.transfer_syntax_uid,
+                )
+                for row in found
+            ]
+        return one, rows
+
+    def _settled_until(self, connection: Connection) -> int:
+        """The last row of `instances` below which no other can appear any more: on PostgreSQL, rows get their numbers
+        before they are committed."""
+        last = _last_row(connection)
+        if connection.dialect.name != "postgresql":
+            return last
+        oldest, newest = connection.execute(_SNAPSHOT).one()
+        settled = 0
+        if self._horizon is not None and oldest >= self._horizon[1]:
+            settled, self._horizon = self._horizon[0], None
+        if oldest == newest:  # nobody is writing
+            return last
+        if self._horizon is None:
+            self._horizon = (last, newest)
+        return settled
+
+    def keep(
+        self, attribute: SearchableAttribute, looked: Sequence[Unlooked], values: Iterable[tuple[Unlooked, DicomJson]]
+    ) -> None:
+        """Write the values of `looked`, and that they are looked at; nothing when somebody else did meanwhile."""
+        rows = [
+            {
+                "attribute": attribute.id,
+                "row": unlooked.level_row,
+                "value": value,
+                "hospital": unlooked.hospital,
+                "shown": shown,
+            }
+            for unlooked, found in values
+            for value, shown in _to_keep(attribute, found)
+        ]
+        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        done = (
+            update(searchable_attributes)
+            .where(
+                searchable_attributes.c.id == attribute.id,
+                searchable_attributes.c.done_until == attribute.done_until,
+                ~searchable_attributes.c.is_removed,
+            )
+            .values(done_until=looked[-1].row)
+        )
+        with self._write_lock, writing(self._engine, "keep values") as connection:
+            if connection.execute(done).rowcount and rows:
+                connection.execute(insert(attribute_values).on_conflict_do_nothing(), rows)
+
+    def shown(self, attribute: SearchableAttribute, rows: Sequence[int]) -> dict[int, Any]:
+        """The attribute as answers show it, by row of its level."""
+        with reading(self._engine, "read values") as connection:
+            found = connection.execute(_SHOWN, {"attribute": attribute.id, "rows": list(rows)})
+            return {row.row: json.loads(row.shown) for row in found if row.shown}
+
+
+_SNAPSHOT = text(
+    "SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint),"
+    " CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)"
+)
+_SHOWN = select(attribute_values.c.row, attribute_values.c.shown).where(
+    attribute_values.c.attribute == bindparam("attribute"),
+    attribute_values.c.row.in_(bindparam("rows", expanding=True)),
+)
+
+
+def _last_row(connection: Connection) -> int:
+    return int(connection.execute(select(func.max(instances.c.id))).scalar_one() or 0)
+
+
+def _attribute(row: Any) -> SearchableAttribute:
+    return SearchableAttribute(
+        row.id, row.tag, row.private_creator, Level(row.level), row.done_until, bool(row.is_removed)
+    )
+
+
+def _without_block(tag: int) -> int:
+    return tag & 0xFFFF00FF
+
+
+def _to_keep(attribute: SearchableAttribute, found: DicomJson) -> list[tuple[str, str]]:
+    """Values in normal form, each with the whole attribute as it is shown."""
+    kept: dict[str, str] = {}
+    for one in found.values():
+        shown = json.dumps(one, separators=(",", ":"))
+        for value in one.get("Value") or ():
+            for normal in normal_forms(attribute, value):
+                kept.setdefault(normal, shown if len(shown) <= _MOST_SHOWN else "")
+    return list(kept.items())
+
+
+def normal_forms(attribute: SearchableAttribute, value: Any) -> list[str]:
+    """What a value is compared by; of a name, of each group."""
+    vr = "LO" if attribute.private_creator else dictionary_VR(attribute.tag)[:2]
+    if value is None:
+        return []
+    if isinstance(value, dict):
+        groups = [name_group(group) for group in value.values() if isinstance(group, str)]
+        return [group for group in groups if group]
+    normal: str | None
+    if vr == "DA":
+        normal = date_text(str(value))
+    elif vr == "TM":
+        time_of_day = time_span(str(value))
+        normal = time_of_day.first if time_of_day else None
+    elif vr == "DT":
+        moment = date_time_span(str(value))
+        normal = moment.first if moment else None
+    elif vr in _NUMBERS:
+        normal = number_text(value)
+    else:
+        normal = word(value)
+    return [normal] if normal else []
+
+
+def number_text(value: object) -> str | None:
+    """The same text for the same number, however it is written."""
+    try:
+        number = Decimal(str(value).strip())
+    except InvalidOperation:
+        return None
+    if not number.is_finite() or abs(number.adjusted()) > 64:
+        return None
+    return "0" if number == 0 else f"{number.normalize():f}"

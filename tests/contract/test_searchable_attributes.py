@@ -1,0 +1,219 @@
+"""Attributes that an operator makes searchable while the archive runs, in old and new instances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import dcmread
+from pydicom.filewriter import dcmwrite
+
+from pacs.attributes import Attributes, attribute_named
+from pacs.errors import InvalidRequest
+from pacs.index import Index
+from pacs.ingest import Ingest
+from pacs.model import Level, Match, Query
+from pacs.settings import IngestSettings
+from pacs.storage.segments import SegmentStore
+from tests.ingest.small_archive import Place, encoded
+
+KVP, CALIBRATED, SERVICE, NURSE = 0x00180060, 0x00181200, 0x00321033, 0x00400006
+PRIVATE = '"GEMS_PARM_01",(0043,xx10)'
+
+
+@pytest.fixture
+def place(index: Index, tmp_path: Path) -> Iterator[Place]:
+    store = SegmentStore(tmp_path / "objects")
+    made = Place(store, index, Ingest(store, index, IngestSettings()))
+    yield made
+    made.ingest.close()
+    store.close()
+
+
+@pytest.fixture
+def attributes(place: Place) -> Attributes:
+    return Attributes(place.index, place.store)
+
+
+def _send(place: Place, number: int, *, block: int = 0x10, creator: str = "GEMS_PARM_01", **values: Any) -> None:
+    private = values.pop("private", None)
+    study = values.pop("study", number)
+    content = encoded(
+        number, StudyInstanceUID=f"1.2.{study}", SeriesInstanceUID=values.pop("series", f"1.2.{number}.1"), **values
+    )
+    if private is not None:
+        data_set = dcmread(BytesIO(content), force=True)
+        data_set.add_new(0x00430000 | block, "LO", creator)
+        data_set.add_new(0x00430010 | block << 8, "SH", private)
+        written = BytesIO()
+        dcmwrite(written, data_set, implicit_vr=False, little_endian=True, enforce_file_format=False)
+        content = written.getvalue()
+    place.send(content)
+
+
+def _work(attributes: Attributes) -> None:
+    while attributes.work_once():
+        pass
+
+
+def _find(place: Place, level: Level, *keys: tuple[int, str], hospital: str = "default") -> list[str]:
+    tag = {Level.PATIENT: "00100020", Level.STUDY: "0020000D", Level.SERIES: "0020000E", Level.IMAGE: "00080018"}[level]
+    query = Query(level, tuple(Match((key,), (value,)) for key, value in keys))
+    return sorted(answer[tag]["Value"][0] for answer in place.index.search(hospital, query))
+
+
+def test_old_and_new_instances_are_found(place: Place, attributes: Attributes) -> None:
+    _send(place, 1, KVP="120")
+    _send(place, 2, KVP="80.0")
+    assert place.index.unsupported_keys(Query(Level.STUDY, (Match((KVP,), ("80",)),))) == {KVP}
+    assert attributes.add("KVP")
+    assert not attributes.add("(0018,0060)")
+    query = Query(Level.STUDY, (Match((KVP,), ("80",)),))
+    assert place.index.unsupported_keys(query) == frozenset()
+    assert place.index.incomplete_keys(query) == {KVP}
+    assert [(one.done, one.of) for one in attributes.progress()] == [(0, 2)]
+    _work(attributes)
+    assert place.index.incomplete_keys(query) == frozenset()
+    assert _find(place, Level.STUDY, (KVP, "80")) == ["1.2.2"]
+    _send(place, 3, KVP="80")
+    assert place.index.incomplete_keys(query) == {KVP}
+    _work(attributes)
+    assert _find(place, Level.STUDY, (KVP, "80")) == ["1.2.2", "1.2.3"]
+    assert _find(place, Level.STUDY, (KVP, "70")) == []
+    assert _find(place, Level.STUDY, (KVP, "80"), hospital="other") == []
+
+
+@pytest.mark.parametrize("kept_at", [Level.STUDY, Level.SERIES, Level.IMAGE])
+@pytest.mark.parametrize("few", [True, False])
+def test_any_level_is_found_by_a_value_of_any_level(
+    place: Place, attributes: Attributes, kept_at: Level, few: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pacs.index.searchable_conditions._FEW", 1000 if few else 0)
+    attributes.add("RequestingService", kept_at)
+    _send(place, 1, study=1, series="1.2.1.1", RequestingService="Cardiology", PatientID="P1")
+    _send(place, 2, study=1, series="1.2.1.1", RequestingService="Cardiology", PatientID="P1")
+    _send(place, 3, study=1, series="1.2.1.3", RequestingService="Radiology", PatientID="P1")
+    _send(place, 4, study=4, RequestingService="Radiology", PatientID="P4")
+    _work(attributes)
+    key = (SERVICE, "Card*")
+    assert _find(place, Level.PATIENT, key) == ["P1"]
+    assert _find(place, Level.STUDY, key) == ["1.2.1"]
+    all_series, all_images = ["1.2.1.1", "1.2.1.3"], ["1.2.3.1", "1.2.3.2", "1.2.3.3"]
+    assert _find(place, Level.SERIES, key) == (all_series if kept_at is Level.STUDY else all_series[:1])
+    assert _find(place, Level.IMAGE, key) == (all_images if kept_at is Level.STUDY else all_images[:2])
+    assert _find(place, Level.STUDY, key, (0x00100020, "P4")) == []
+    query = Query(Level.STUDY, (Match((SERVICE,), ("*logy",)),), limit=1, offset=1)
+    assert len(list(place.index.search("default", query))) == 1
+
+
+def test_dates_and_names_match_as_others_do(place: Place, attributes: Attributes) -> None:
+    attributes.add("DateOfLastCalibration")
+    attributes.add("ScheduledPerformingPhysicianName")
+    _send(
+        place,
+        1,
+        SpecificCharacterSet="ISO_IR 100",
+        DateOfLastCalibration=["20240101", "20250101"],
+        ScheduledPerformingPhysicianName="Müller^Ann",
+    )
+    _send(place, 2, DateOfLastCalibration="20230101", ScheduledPerformingPhysicianName="Lee^Bo")
+    _work(attributes)
+    assert _find(place, Level.STUDY, (CALIBRATED, "20240601-")) == ["1.2.1"]
+    assert _find(place, Level.STUDY, (CALIBRATED, "-20240601")) == ["1.2.1", "1.2.2"]
+    assert _find(place, Level.STUDY, (NURSE, "MULLER*")) == ["1.2.1"]
+    assert _find(place, Level.STUDY, (NURSE, "*ee^b*")) == ["1.2.2"]
+
+
+def test_private_attributes_are_those_of_their_creator(place: Place, attributes: Attributes) -> None:
+    attributes.add(PRIVATE)
+    _send(place, 1, private="A1")
+    _send(place, 2, private="A1", block=0x22)
+    _send(place, 3, private="A1", creator="SOMEBODY ELSE")
+    _work(attributes)
+    assert _find(place, Level.STUDY, (0x00431010, "A1")) == ["1.2.1", "1.2.2"]
+    assert _find(place, Level.STUDY, (0x00430010, "GEMS_PARM_01"), (0x00431010, "A*")) == ["1.2.1", "1.2.2"]
+    named = Query(Level.STUDY, (Match((0x00430010,), ("GEMS_PARM_01",)), Match((0x00431010,), ("A1",))))
+    assert place.index.unsupported_keys(named) == frozenset()
+    other = Query(Level.STUDY, (Match((0x00430010,), ("SOMEBODY ELSE",)), Match((0x00431010,), ("A1",))))
+    assert place.index.unsupported_keys(other) == {0x00431010}
+
+
+def test_an_answer_shows_the_value(place: Place, attributes: Attributes) -> None:
+    attributes.add("KVP")
+    _send(place, 1, KVP="120")
+    _work(attributes)
+    (series,) = place.index.search("default", Query(Level.SERIES, (Match((KVP,), ("120",)),), include=frozenset()))
+    assert series["00180060"] == {"vr": "DS", "Value": [120]}
+
+
+def test_removed_is_ignored_at_once_and_dropped(place: Place, attributes: Attributes) -> None:
+    attributes.add("KVP")
+    _send(place, 1, KVP="120")
+    _work(attributes)
+    assert attributes.remove("KVP")
+    query = Query(Level.STUDY, (Match((KVP,), ("120",)),))
+    assert place.index.unsupported_keys(query) == {KVP}
+    _work(attributes)
+    assert attributes.progress() == []
+    assert not attributes.remove("KVP")
+    attributes.add("KVP")
+    _work(attributes)
+    assert _find(place, Level.STUDY, (KVP, "120")) == ["1.2.1"]
+
+
+def test_work_that_was_cut_off_goes_on(place: Place, attributes: Attributes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pacs.attributes._AT_ONCE", 2)
+    for number in range(1, 6):
+        _send(place, number, KVP="120")
+    attributes.add("KVP")
+    assert attributes.work_once()
+    with monkeypatch.context() as broken:
+        broken.setattr(Attributes, "_values", lambda *_: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            attributes.work_once()
+    again = Attributes(place.index, place.store)
+    assert [(one.done, one.of) for one in again.progress()] == [(2, 5)]
+    _work(again)
+    assert len(_find(place, Level.STUDY, (KVP, "120"))) == 5
+
+
+def test_another_process_notices(
+    place: Place, attributes: Attributes, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pacs.index.searchable._NOTICED_AFTER_S", 0.0)
+    other = Index.open(url)
+    query = Query(Level.STUDY, (Match((KVP,), ("120",)),))
+    assert other.unsupported_keys(query) == {KVP}
+    attributes.add("KVP")
+    assert other.unsupported_keys(query) == frozenset()
+    other.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("KVP", (KVP, "")),
+        ("00180060", (KVP, "")),
+        ("(0018,0060)", (KVP, "")),
+        (PRIVATE, (0x00430010, "GEMS_PARM_01")),
+        ("GEMS_PARM_01,(0043,1010)", (0x00430010, "GEMS_PARM_01")),
+    ],
+)
+def test_an_operator_names_attributes_in_many_ways(text: str, expected: tuple[int, str]) -> None:
+    assert attribute_named(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Nonsense", "00431010", '"X",(0044,xx10)', "PixelData", "(0018,9999)", "RequestAttributesSequence"]
+)
+def test_what_is_no_attribute_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest):
+        attribute_named(text)
+
+
+def test_what_is_kept_anyway_is_refused(attributes: Attributes) -> None:
+    with pytest.raises(InvalidRequest, match="anyway"):
+        attributes.add("PatientName")
