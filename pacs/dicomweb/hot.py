@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from starlette.types import Receive, Scope, Send
 
-from pacs.dicomweb.responses import in_thread, problem, send_pieces
+from pacs.dicomweb.byte_ranges import asked_range, cut
+from pacs.dicomweb.http_errors import body as error_body
+from pacs.dicomweb.http_errors import hint_for
+from pacs.dicomweb.responses import header_of, in_thread, problem, send_pieces
 
 _METHODS = ("GET", "HEAD")
 _END = object()
@@ -63,7 +66,27 @@ class HotRoute:
         if answer.is_lazy:
             await _send_lazily(send, answer)
         else:
+            answer = _ranged(answer, scope)
             await send_pieces(send, answer.headers, answer.pieces, status=answer.status)
+
+
+def _ranged(answer: Answer, scope: Scope) -> Answer:
+    """The part of `answer` that the request asks for (RFC 9110 §14); bytes that lie in memory or in a mapping only."""
+    length = answer.headers.get("content-length")
+    if answer.status != 200 or length is None:
+        return answer
+    headers = {**answer.headers, "accept-ranges": "bytes"}
+    part = asked_range(header_of(scope, b"range"), int(length)) if scope["method"] == "GET" else None
+    condition = header_of(scope, b"if-range")
+    if part is None or (condition is not None and condition != headers.get("etag")):
+        return replace(answer, headers=headers)
+    if not part.is_satisfiable:
+        why = error_body(f"the answer has {length} bytes, none of them in the range asked for", hint_for(416))
+        headers = {"content-range": f"bytes */{length}", "accept-ranges": "bytes", "content-length": str(len(why))}
+        return Answer({**headers, "content-type": "application/json"}, (why,), status=416)
+    headers["content-range"] = f"bytes {part.start}-{part.end - 1}/{length}"
+    headers["content-length"] = str(part.end - part.start)
+    return Answer(headers, cut(answer.pieces, part), status=206)
 
 
 async def _send_lazily(send: Send, answer: Answer) -> None:

@@ -155,3 +155,29 @@ def test_other_methods(door: DoorInMemory, native: ResourceKey) -> None:
     assert answer.status_code == 405
     assert "GET" in answer.headers["allow"]
     assert answer.json()["error"]
+
+
+def test_a_range_of_a_frame_and_of_a_list(door: DoorInMemory, native: ResourceKey) -> None:
+    whole = door.get(f"{native.path}/frames/2", accept=OCTETS)
+    assert whole.headers["accept-ranges"] == "bytes"
+    part = door.get(f"{native.path}/frames/2", accept=OCTETS, range="bytes=100-299")
+    assert (part.status_code, part.content) == (206, whole.content[100:300])
+    assert part.headers["content-range"] == f"bytes 100-299/{len(whole.content)}"
+    assert (part.headers["content-length"], part.headers["etag"]) == ("200", whole.headers["etag"])
+    together = door.get(f"{native.path}/frames/1,2,3")
+    part = door.get(f"{native.path}/frames/1,2,3", range="bytes=-1000")
+    assert (part.status_code, part.content) == (206, together.content[-1000:])
+
+
+def test_conditions_and_limits_of_a_range(door: DoorInMemory, native: ResourceKey) -> None:
+    path = f"{native.path}/frames/2"
+    whole = door.get(path, accept=OCTETS)
+    length, tag = len(whole.content), whole.headers["etag"]
+    assert door.get(path, accept=OCTETS, range="bytes=0-9", **{"if-range": tag}).status_code == 206
+    for condition in ('"another"', "W/" + tag, "Sun, 22 Nov 2026 00:00:00 GMT"):
+        changed = door.get(path, accept=OCTETS, range="bytes=0-9", **{"if-range": condition})
+        assert (changed.status_code, changed.content) == (200, whole.content)
+    beyond = door.get(path, accept=OCTETS, range=f"bytes={length}-")
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{length}")
+    assert door.get(path, accept=OCTETS, range="bytes=0-1,5-9").status_code == 200
+    assert door.get(path, accept=OCTETS, range="bytes=0-9", **{"if-none-match": tag}).status_code == 304
