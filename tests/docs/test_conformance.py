@@ -6,16 +6,23 @@ import re
 from pathlib import Path
 from unittest.mock import create_autospec
 
+from pydicom.charset import python_encoding
+
 from pacs.commitment import FailureReason
 from pacs.dicomweb.app import dicomweb_app
 from pacs.dicomweb.multipart import MAX_PARTS
+from pacs.dicomweb.search_parameters import MAX_RESULTS, study_query
 from pacs.dicomweb.store_metadata import MAX_METADATA_BYTES
 from pacs.dicomweb.store_response import COERCED, ELEMENTS_DISCARDED, FAILURE_REASON
 from pacs.dimse.messages.status import TABLE, Status
 from pacs.dimse.negotiation import MAX_OPERATIONS
 from pacs.dimse.scp.commitment import STORAGE_COMMITMENT, WELL_KNOWN_INSTANCE
 from pacs.dimse.scp.information_model import FIND_MODELS, GET_MODELS, MOVE_MODELS
+from pacs.dimse.scp.query_extensions import accepted_extensions
+from pacs.index.keys import MAX_KEY_LENGTH, MAX_UIDS, MAX_VALUES
 from pacs.ingest import Ingest
+from pacs.model import Level
+from pacs.part10.character_sets import encodings
 from pacs.part10.elements import MAX_DEPTH, MAX_KEPT_ELEMENTS
 from pacs.query import Search
 from pacs.retrieve import Retrieve
@@ -34,6 +41,45 @@ def test_the_information_models_are_those_served() -> None:
     for line, models in (("C-FIND", FIND_MODELS), ("C-MOVE", MOVE_MODELS), ("C-GET", GET_MODELS)):
         (row,) = re.findall(rf"^\| {line}[^|]*\|([^|]*)\|$", _PAGE, re.MULTILINE)
         assert sorted(re.findall(r"[\d.]+\d", row)) == sorted(models)
+
+
+def test_extended_negotiation_of_queries_is_that_of_the_code() -> None:
+    rows = re.findall(r"^\| ([1-9]) \| [^|]* \| ([01]) \|$", _PAGE, re.MULTILINE)
+    assert bytes(int(supported) for _, supported in rows) == accepted_extensions(bytes([1] * 20))
+    assert [int(number) for number, _ in rows] == list(range(1, len(rows) + 1))
+
+
+def test_limits_of_keys_are_those_of_the_code() -> None:
+    assert f"up to {MAX_UIDS:,}; UIDs take no wild cards" in _PAGE
+    assert f"up to {MAX_VALUES} values of up to {MAX_KEY_LENGTH:,} characters" in _PAGE
+    assert f"without `limit`, {MAX_RESULTS:,} results" in _PAGE
+
+
+def test_the_character_sets_are_those_of_the_code() -> None:
+    section = _PAGE.partition("Character sets, on data")[2].partition("Answers are in")[0]
+    alone, _, extended = section.partition("with code extensions")
+    extended, _, others = extended.partition(";")
+    written = set(re.findall(r"ISO_IR \d+", alone)) | {
+        f"ISO 2022 IR {n}" for n in re.findall(r"\b\d{1,3}\b", extended)[1:]
+    }
+    written |= {name for name in ("ISO_IR 192", "GB18030", "GBK") if name in others}
+    known = {name for name in python_encoding if name} - {"ISO 2022 GBK", "ISO 2022 58"}
+    assert written == known | {"ISO_IR 203", "ISO 2022 IR 203"}
+    default = encodings(b"")
+    assert all(encodings(name.encode()) != default for name in written - {"ISO_IR 6", "ISO 2022 IR 6"})
+
+
+def test_the_parameters_of_a_search_are_those_of_the_code() -> None:
+    section = _PAGE.partition("### Search transaction")[2].partition("###")[0]
+    named = {
+        name for row in re.findall(r"^\| (`[^|]+) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    }
+    app = dicomweb_app(create_autospec(Ingest), create_autospec(Search), create_autospec(Retrieve))
+    told = {parameter["name"] for parameter in app.openapi()["paths"]["/studies"]["get"]["parameters"]}
+    assert named == told - {"PatientID"}
+    study_query(
+        "&".join(f"{name}=" for name in named - {"limit", "offset"} if "matching" not in name).encode(), Level.STUDY
+    )
 
 
 def test_the_statuses_of_c_store_are_those_sent() -> None:

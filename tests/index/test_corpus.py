@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pacs.errors import PacsError
+from pacs.errors import InvalidRequest, PacsError
 from pacs.index import Index
-from pacs.model import InstanceKey, Level, Location, Match, NewInstance, Query
+from pacs.index.results import ANSWERED
+from pacs.model import DicomJson, InstanceKey, Level, Location, Match, NewInstance, Query
 from pacs.part10.file_meta import read_file_meta
 from pacs.part10.header import scan
 from pacs.part10.indexed_attributes import indexed_attributes
 
 pytestmark = pytest.mark.corpus
 
-_UNIQUE = {Level.STUDY: "0020000D", Level.SERIES: "0020000E"}
+_UNIQUE = {Level.STUDY: "0020000D", Level.SERIES: "0020000E", Level.IMAGE: "00080018"}
+_CHARACTER_SET = 0x00080005
+_VALUES_EACH = 5
+"""Of each attribute, so many values are asked for."""
 _WILDCARDS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 
 
@@ -57,35 +61,58 @@ def filled(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[I
     index.close()
 
 
-def _texts(attribute: dict[str, Any]) -> Iterator[str]:
-    for value in attribute.get("Value", ()):
-        if isinstance(value, dict):
-            yield "=".join(value.get(group, "") for group in ("Alphabetic", "Ideographic", "Phonetic")).rstrip("=")
-        elif value is not None:
-            yield str(value)
+def _values(data_set: DicomJson, above: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], str, str]]:
+    """Path, VR and text of every value, those inside sequences too."""
+    for tag, attribute in data_set.items():
+        path = (*above, int(tag, 16))
+        if path[-1] == _CHARACTER_SET:
+            continue  # how text is written is no key
+        for value in attribute.get("Value", ()):
+            if attribute["vr"] == "SQ":
+                yield from _values(value, path)
+            elif isinstance(value, dict):
+                groups = (value.get(group, "") for group in ("Alphabetic", "Ideographic", "Phonetic"))
+                yield path, "PN", "=".join(groups).rstrip("=")
+            elif value is not None:
+                yield path, attribute["vr"], str(value)
+
+
+def _forms(vr: str, text: str) -> list[str]:
+    """The value; where wild cards go its beginning, its middle and its end; a range where dates go."""
+    if vr in ("DA", "DT", "TM"):
+        return [text, f"{text}-", f"-{text}"] if "-" not in text else [text]
+    if vr not in _WILDCARDS or len(text) < 3 or "=" in text:
+        return [text]
+    return [text, f"{text[:-1]}*", f"*{text[1:-1]}*", f"?{text[1:]}"]
 
 
 @pytest.mark.parametrize("level", list(_UNIQUE), ids=str)
 def test_every_value_finds_what_it_belongs_to(filled: Index, level: Level) -> None:
-    asked: set[tuple[str, str]] = set()
-    missed = []
+    asked: set[tuple[tuple[int, ...], str]] = set()
+    of_path: Counter[tuple[int, ...]] = Counter()
+    missed, no_dates = [], set()
+    own = ANSWERED[level] | (ANSWERED[Level.PATIENT] if level is Level.STUDY else frozenset())
     for answer in list(filled.search("default", Query(level))):
-        for tag, attribute in answer.items():
-            if attribute["vr"] in ("SQ", "UN"):
+        name = answer[_UNIQUE[level]]["Value"][0]
+        for path, vr, text in _values(answer):
+            if path[0] not in own or vr == "UN" or not text.strip("^= "):
+                continue  # levels above have their own turn; a name of nothing but separators is empty
+            if (path, text) in asked or of_path[path] >= _VALUES_EACH:
                 continue
-            for text in _texts(attribute):
-                if not text.strip("^= "):
-                    continue  # a name of nothing but separators is empty
-                forms = [text]
-                if attribute["vr"] in _WILDCARDS and len(text) > 2 and "=" not in text:
-                    forms += [f"{text[:-1]}*", f"*{text[1:-1]}*", f"?{text[1:]}"]
-                for form in forms:
-                    if (tag, form) in asked:
-                        continue
-                    asked.add((tag, form))
-                    query = Query(level, (Match((int(tag, 16),), (form,)),), include=frozenset())
+            of_path[path] += 1
+            for form in _forms(vr, text):
+                if (path, form) in asked:
+                    continue
+                asked.add((path, form))
+                query = Query(level, (Match(path, (form,)),), include=frozenset())
+                try:
                     found = {other[_UNIQUE[level]]["Value"][0] for other in filled.search("default", query)}
-                    if answer[_UNIQUE[level]]["Value"][0] not in found:
-                        missed.append((tag, form))
+                except InvalidRequest:
+                    assert vr in ("DA", "DT", "TM"), (path, form)
+                    no_dates.add(text)
+                    continue
+                if name not in found:
+                    missed.append((path, form))
     assert missed == []
+    assert no_dates <= {"00000000"}, "what is no date cannot be asked for as one"
     assert len(asked) > 200
