@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 
-from sqlalchemy import Executable, bindparam, case, false, func, update
+from sqlalchemy import Executable, Table, bindparam, case, false, func, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pacs.index import row_values
 from pacs.index.driver import Driver
 from pacs.index.rows_above import Above
-from pacs.index.tables import patients, segments, series, studies, study_days
+from pacs.index.tables import patients, segments, series, studies, study_days, study_months
 from pacs.model import NewInstance
 
 
@@ -103,14 +103,16 @@ class Counters:
 def grow_days(driver: Driver, new_studies: Iterable[tuple[str, str]]) -> None:
     """Count new studies, given as hospital and date."""
     days = Counter(new_studies)
-    if days:
-        driver.run(
-            _grow_day(driver.dialect_name),
-            [
-                {"hospital": hospital, "study_date": day, "studies": count}
-                for (hospital, day), count in sorted(days.items())
-            ],
-        )
+    if not days:
+        return
+    months: Counter[tuple[str, str]] = Counter()
+    for (hospital, day), count in days.items():
+        months[hospital, day[:6]] += count
+    for table, name, counts in ((study_days, "study_date", days), (study_months, "study_month", months)):
+        rows = [
+            {"hospital": hospital, name: when, "studies": count} for (hospital, when), count in sorted(counts.items())
+        ]
+        driver.run(_grow(table, name, driver.dialect_name), rows)
 
 
 def _values(growth: Iterable[tuple[int, _Growth]]) -> list[dict[str, int]]:
@@ -121,10 +123,10 @@ def _values(growth: Iterable[tuple[int, _Growth]]) -> list[dict[str, int]]:
 
 
 @cache
-def _grow_day(dialect_name: str) -> Executable:
-    insert = (postgresql.insert if dialect_name == "postgresql" else sqlite.insert)(study_days)
+def _grow(table: Table, name: str, dialect_name: str) -> Executable:
+    insert = (postgresql.insert if dialect_name == "postgresql" else sqlite.insert)(table)
     return insert.on_conflict_do_update(
-        index_elements=["hospital", "study_date"], set_={"studies": study_days.c.studies + insert.excluded.studies}
+        index_elements=["hospital", name], set_={"studies": table.c.studies + insert.excluded.studies}
     )
 
 

@@ -50,9 +50,16 @@ def refill(engine: Engine) -> None:
         gram_tables.drop(connection)
         gram_tables.ensure(connection)
         connection.execute(text("DELETE FROM study_days"))
+        connection.execute(text("DELETE FROM study_months"))
         connection.execute(
             text(
                 "INSERT INTO study_days (hospital, study_date, studies)"
                 " SELECT hospital, study_date, count(*) FROM studies GROUP BY hospital, study_date"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO study_months (hospital, study_month, studies)"
+                " SELECT hospital, substr(study_date, 1, 6), sum(studies) FROM study_days GROUP BY 1, 2"
             )
         )

@@ -121,10 +121,18 @@ class Pages:
         """How many studies are newer than the day on which `offset` lies, and a key just before that day."""
         first, last = self._plan.days or (None, None)
         values = {"hospital": self._plan.hospital, "first": first or "", "last": last or "9", "offset": offset}
-        row = connection.execute(_DAY_AT, values).one_or_none()
-        if row is None:
+        newer = 0
+        if first is None and last is None:
+            month = connection.execute(_MONTH_AT, values).one_or_none()
+            if month is None:
+                return None
+            newer = int(month.newer)
+            until = f"{month.study_month}99" if month.study_month else ""
+            values |= {"first": month.study_month, "last": until, "offset": offset - newer}
+        day = connection.execute(_DAY_AT, values).one_or_none()
+        if day is None:
             return None
-        return int(row.newer), (row.study_date, _AFTER_ALL_TIMES, _LAST_ROW)
+        return newer + int(day.newer), (day.study_date, _AFTER_ALL_TIMES, _LAST_ROW)
 
     def _read(self, connection: Connection, statement: Select[Any], after: Key | None, size: int) -> list[Any]:
         if self._grams:
@@ -194,5 +202,11 @@ _DAY_AT = text(
     "SELECT study_date, total - studies AS newer FROM"
     " (SELECT study_date, studies, sum(studies) OVER (ORDER BY study_date DESC) AS total FROM study_days"
     " WHERE hospital = :hospital AND study_date >= :first AND study_date <= :last) AS days"
+    " WHERE total > :offset ORDER BY total LIMIT 1"
+)
+_MONTH_AT = text(
+    "SELECT study_month, total - studies AS newer FROM"
+    " (SELECT study_month, studies, sum(studies) OVER (ORDER BY study_month DESC) AS total FROM study_months"
+    " WHERE hospital = :hospital) AS months"
     " WHERE total > :offset ORDER BY total LIMIT 1"
 )

@@ -26,6 +26,7 @@ STATISTICS: dict[tuple[str, str], tuple[int, ...]] = {
     ("studies", "ix_studies_patient_name_ideographic"): (_STUDIES, _STUDIES, 4),
     ("studies", "ix_studies_patient_name_phonetic"): (_STUDIES, _STUDIES, 4),
     ("study_days", "sqlite_autoindex_study_days_1"): (10_000, 5_000, 1),
+    ("study_months", "sqlite_autoindex_study_months_1"): (400, 200, 1),
     ("series", "sqlite_autoindex_series_1"): (_SERIES, _SERIES, 1, 1),
     ("series", "ix_series_in_study"): (_SERIES, _SERIES, 3, 1, 1),
     ("series", "ix_series_unsettled"): (100, 1),

@@ -127,12 +127,21 @@ studies = Table(
     Index("ix_studies_patient_name_phonetic", "hospital", "patient_name_phonetic"),
 )
 
-# How many studies a day has, counted on write: a far page of the list is found without walking to it.
+# How many studies a day and a month have, counted on write: a far page of the list is found without walking to it.
 study_days = Table(
     "study_days",
     metadata,
     Column("hospital", _Word, primary_key=True, nullable=False),
     Column("study_date", _Word, primary_key=True, nullable=False),
+    _count("studies"),
+)
+
+study_months = Table(
+    "study_months",
+    metadata,
+    Column("hospital", _Word, primary_key=True, nullable=False),
+    # The first six digits of the date.
+    Column("study_month", _Word, primary_key=True, nullable=False),
     _count("studies"),
 )
 
