@@ -2,8 +2,8 @@
 
     python -m tests.crash.every_call FOLDER {first,next,large} {kill,EIO,ENOSPC} [--every N]
 
-A traced run first tells which calls the two threads of one store make (the one that receives and the one that commits).
-Then, per call, a new process stores again and strace lets that one call kill it or fail: `kill` at the call's entry, so
+A traced run first tells which calls the thread of one store makes: it receives, and commits what it received. Then,
+per call, a new process stores again and strace lets that one call kill it or fail: `kill` at the call's entry, so
 that it does not happen; EIO for this one call; ENOSPC from this call on until strace lets go. SQLite's calls are among
 them. Prints one line of JSON.
 """
@@ -77,8 +77,7 @@ def _obey(folder: Path, scenario: str, pipe: Connection) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     place = open_place(folder, memory_bytes_per_instance=_MEMORY_BYTES)
     place.ingest.recover()
-    commit = next(thread for thread in threading.enumerate() if thread.name == "commit")
-    pipe.send({"receive": threading.get_native_id(), "commit": commit.native_id})
+    pipe.send({"receive": threading.get_native_id()})
     while True:
         number = pipe.recv()
         try:
@@ -124,9 +123,11 @@ def calls_of(base: Path, work: Path, scenario: str) -> list[tuple[str, str, int]
     victim.kill()
     seen: Counter[tuple[str, str]] = Counter()
     for line in output.read_text().splitlines():
-        found = re.match(r"(\d+)\s+([a-z_0-9]+)\(", line)
-        if found and int(found[1]) in names:
-            seen[names[int(found[1])], found[2]] += 1
+        # The thread stands in front only when there are several.
+        found = re.match(r"(\d+\s+)?([a-z_0-9]+)\(", line)
+        thread = int(found[1]) if found and found[1] else next(iter(names))
+        if found and thread in names:
+            seen[names[thread], found[2]] += 1
     return [(thread, call, n) for (thread, call), count in sorted(seen.items()) for n in range(1, count + 1)]
 
 
