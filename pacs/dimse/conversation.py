@@ -45,7 +45,7 @@ class Admission(Protocol):
         """Count one more of this peer; when there is no room, which limit says so."""
 
     def leave(self, conversation: Conversation) -> None:
-        """It is over; may be called more than once."""
+        """The association is over, its connection not yet."""
 
 
 @dataclass(frozen=True)

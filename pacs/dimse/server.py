@@ -18,7 +18,8 @@ from pacs.dimse.tls import server_context
 from pacs.settings import DicomSettings
 
 MAX_UNASSOCIATED = 1024
-"""Connections that have not asked for an association yet. One more closes the oldest: honest peers ask at once."""
+"""Connections that have not asked for an association yet, or have none any more. One more closes the oldest: honest
+peers ask at once, and close at the end."""
 _CLOSING_S = 2.0
 
 
@@ -111,8 +112,8 @@ class DimseServer:
 
     def leave(self, conversation: Conversation) -> None:
         with self._lock:
-            self._unassociated.pop(conversation, None)
             self._associated.pop(conversation, None)
+            self._unassociated[conversation] = None  # until the peer closes
 
     def _priority_of(self, calling: str, address: str) -> Priority:
         peer = self._entities.peer(calling, address)
@@ -144,6 +145,8 @@ class DimseServer:
                 return
             self._unassociated[conversation] = None
             oldest = next(iter(self._unassociated)) if len(self._unassociated) > MAX_UNASSOCIATED else None
+            if oldest is not None:
+                del self._unassociated[oldest]  # closed once: the next one too many closes another
             self._alive.add(conversation)
         if oldest is not None:
             log.warning("too many connections without association; the oldest is closed")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 
 import pytest
 
@@ -9,7 +10,7 @@ from pacs.dimse import server as server_module
 from pacs.dimse.messages.command import c_echo_rq, c_store_rq
 from pacs.dimse.server import DimseServer
 from pacs.dimse.upper_layer import pdu
-from pacs.dimse.upper_layer.events import Aborted, AssociationAccepted, AssociationRejected
+from pacs.dimse.upper_layer.events import Aborted, AssociationAccepted, AssociationRejected, ReleaseConfirmed
 from pacs.model import Stored
 from tests.dimse.served import CT, CT_CONTEXT, ECHO_CONTEXT, MemoryIngest, MemoryReception, RawPeer, serving
 
@@ -76,6 +77,44 @@ def test_silent_connections_make_room_for_honest_ones(ingest: MemoryIngest, monk
         with RawPeer(server) as honest:
             assert isinstance(honest.associate(), AssociationAccepted)
         assert silent[0].is_closed_by_server()
+        for peer in silent:
+            peer.socket.close()
+
+
+@pytest.mark.parametrize("said", [b"\xff\0\0\0\0\4\0\0\0\0", b""], ids=["aborted", "released"])
+def test_peers_that_do_not_close_at_the_end_do_not_add_up(
+    ingest: MemoryIngest, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(server_module, "MAX_UNASSOCIATED", 3)
+    with serving(ingest) as server:
+        peers = []
+        for _ in range(12):
+            peers.append(RawPeer(server))
+            if said:
+                peers[-1].socket.sendall(said)
+                assert peers[-1].is_closed_by_server()  # for writing: our side of the connection stays open
+            else:
+                assert isinstance(peers[-1].associate(), AssociationAccepted)
+                assert isinstance(peers[-1].release(), ReleaseConfirmed)
+        deadline = time.monotonic() + 3
+        while (threads := sum(each.name == "association" for each in threading.enumerate())) > 4:
+            assert time.monotonic() < deadline, f"{threads} threads are left"
+            time.sleep(0.01)
+        for peer in peers:
+            peer.socket.close()
+
+
+def test_each_connection_too_many_closes_another_one(ingest: MemoryIngest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while those that were closed have not ended yet."""
+    monkeypatch.setattr(server_module, "MAX_UNASSOCIATED", 3)
+    closed: list[object] = []
+    monkeypatch.setattr(server_module.Conversation, "cut", lambda conversation, _why: closed.append(conversation))
+    with serving(ingest) as server:
+        silent = [RawPeer(server) for _ in range(8)]
+        deadline = time.monotonic() + 5
+        while len(closed) < 5 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(closed) == len(set(closed)) == 5
         for peer in silent:
             peer.socket.close()
 
