@@ -25,7 +25,7 @@ from typing import Any
 from rich.progress import track
 from sqlalchemy import text
 
-from benchmarks.search_questions import Question, questions
+from benchmarks.search_questions import ORDER, Question, questions
 from benchmarks.synthetic_index import Contents, build_with_bar
 from pacs.index import Index
 from pacs.index.engine import open_engine
@@ -203,7 +203,7 @@ def _sum(connection: Any, statement: str) -> int:
 
 def table(columns: dict[int, dict[str, list[float]]]) -> str:
     """p50 / p99 in milliseconds of each question, by number of studies."""
-    names = list(dict.fromkeys(itertools.chain.from_iterable(columns.values())))
+    names = sorted(set(itertools.chain.from_iterable(columns.values())), key=ORDER.index)
     lines = ["| p50 / p99 ms | " + " | ".join(f"{studies:,}" for studies in columns) + " |"]
     lines.append("|---|" + "---:|" * len(columns))
     for name in names:

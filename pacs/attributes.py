@@ -73,6 +73,10 @@ class Attributes:
             raise InvalidRequest(f"{keyword_for_tag(tag)} is searchable anyway")
         if level not in LEVELS:
             raise InvalidRequest("the level is study, series or instance")
+        if any(one.is_removed and (one.tag, one.private_creator) == (tag, creator) for one in self._searchable.all()):
+            raise InvalidRequest(
+                f"{text} is still being removed; add it again when `pacs attributes list` shows it no more"
+            )
         return self._searchable.add(tag, creator, level)
 
     def remove(self, text: str) -> bool:

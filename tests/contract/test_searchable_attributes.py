@@ -156,6 +156,8 @@ def test_removed_is_ignored_at_once_and_dropped(place: Place, attributes: Attrib
     assert attributes.remove("KVP")
     query = Query(Level.STUDY, (Match((KVP,), ("120",)),))
     assert place.index.unsupported_keys(query) == {KVP}
+    with pytest.raises(InvalidRequest, match="still being removed"):
+        attributes.add("KVP")
     _work(attributes)
     assert attributes.progress() == []
     assert not attributes.remove("KVP")

@@ -37,11 +37,14 @@ class FakeSearch:
         self.asked.append(query)
         return iter(self.found)
 
+    searchable: frozenset[int] = frozenset()
+    incomplete: frozenset[int] = frozenset()
+
     def searchable_keys(self, query: Query) -> frozenset[int]:
-        return frozenset()
+        return self.searchable
 
     def incomplete_keys(self, query: Query) -> frozenset[int]:
-        return frozenset()
+        return self.incomplete
 
 
 def exchange(query: Dataset | bytes, *, syntax: str = IMPLICIT, model: str = STUDY_ROOT) -> FakeExchange:
@@ -80,6 +83,17 @@ def test_nothing_found_is_success_alone() -> None:
     asked = exchange(study_query())
     QueryService(FakeSearch([])).serve(asked)  # type: ignore[arg-type]
     assert asked.statuses == [0x0000]
+
+
+@pytest.mark.parametrize("is_incomplete", [True, False])
+def test_keys_made_searchable_are_answered_and_warned_of_until_all_is_indexed(is_incomplete: bool) -> None:
+    search = FakeSearch([{**STUDIES[0], "00180010": {"vr": "LO", "Value": ["X"]}}])
+    search.searchable = frozenset({0x00180010})
+    search.incomplete = search.searchable if is_incomplete else frozenset()
+    asked = exchange(study_query(ContrastBolusAgent="X", PatientID=""))
+    QueryService(search).serve(asked)  # type: ignore[arg-type]
+    assert asked.statuses == [0xFF01 if is_incomplete else 0xFF00, 0x0000]
+    assert decoded(asked.responses[0][1]).ContrastBolusAgent == "X"
 
 
 def test_keys_not_supported_are_left_out_and_warned_of() -> None:
