@@ -14,6 +14,7 @@ from pacs.index.add import AddResult, Existing
 from pacs.index.add import existing as existing_rows
 from pacs.index.allowance import Allowance
 from pacs.index.commitments import Commitments
+from pacs.index.contents import Contents
 from pacs.index.engine import open_engine, reading, writing
 from pacs.index.kept_connections import KeptConnections
 from pacs.index.page_marks import PageMarks
@@ -44,6 +45,8 @@ class Index:
         """Attributes that an operator made searchable."""
         self.commitments = Commitments(engine, self._write_lock)
         """Storage commitment transactions."""
+        self.contents = Contents(self._readers)
+        """What series consist of."""
 
     @classmethod
     def open(cls, url: str) -> Index:
@@ -205,7 +208,7 @@ class Index:
             return read.unsettled(connection, quiet_since_us, limit)
 
     def mark_settled(self, settled: UnsettledSeries) -> bool:
-        """Note that a series is settled; False when it has got instances meanwhile and stays to be settled."""
+        """Note that a series is settled; False when it has got instances or versions meanwhile: it stays to be."""
         study_row = (
             select(studies.c.id)
             .where(studies.c.hospital == settled.hospital, studies.c.study_instance_uid == settled.study_instance_uid)
@@ -218,6 +221,7 @@ class Index:
                 series.c.series_instance_uid == settled.series_instance_uid,
                 series.c.study_row == study_row,
                 series.c.instances == settled.instances,
+                series.c.stored_bytes == settled.stored_bytes,
             )
             .values(is_settled=True)
         )

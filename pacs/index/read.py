@@ -24,6 +24,8 @@ class UnsettledSeries:
     series_instance_uid: str
     instances: int
     """How many it had when it was looked at; `Index.mark_settled` wants the same number."""
+    stored_bytes: int
+    """So, too: a new version is no instance more."""
 
 
 _STORED: Select[Any] = (
@@ -163,12 +165,19 @@ def holdings(connection: Connection, hospital: str | None) -> Holdings:
 def unsettled(connection: Connection, quiet_since_us: int, limit: int) -> list[UnsettledSeries]:
     """Series with instances newer than their settling, quiet since then, longest quiet first."""
     found = connection.execute(
-        select(series.c.hospital, studies.c.study_instance_uid, series.c.series_instance_uid, series.c.instances)
+        select(
+            series.c.hospital,
+            studies.c.study_instance_uid,
+            series.c.series_instance_uid,
+            series.c.instances,
+            series.c.stored_bytes,
+        )
         .join(studies, studies.c.id == series.c.study_row)
         .where(~series.c.is_settled, series.c.last_stored_at_us <= quiet_since_us)
         .order_by(series.c.last_stored_at_us, series.c.id)
         .limit(limit)
     )
     return [
-        UnsettledSeries(row.hospital, row.study_instance_uid, row.series_instance_uid, row.instances) for row in found
+        UnsettledSeries(row.hospital, row.study_instance_uid, row.series_instance_uid, row.instances, row.stored_bytes)
+        for row in found
     ]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pacs.model import DicomJson
     from pacs.part10.header import Header
 
+INLINE_LIMIT_BYTES: Final = 1024
+"""Binary values that are longer are bulk data."""
 LARGE_VALUE_BYTES: Final = 1 << 20
 """Text and numbers longer than this are bulk data, too (PS3.18 F.2.6 allows it for any VR)."""
 _LARGEST_EXACT: Final = 1 << 53
@@ -47,7 +49,7 @@ def to_json(
     *,
     tags: Collection[int] | None = None,
     bulk_data_uri: Callable[[str], str] | None = None,
-    inline_limit_bytes: int = 1024,
+    inline_limit_bytes: int = INLINE_LIMIT_BYTES,
 ) -> DicomJson:
     """Return the data set (or only the top-level `tags` of it) in the DICOM JSON Model, ordered by tag.
 
@@ -62,12 +64,16 @@ def to_json(
     Raises:
         TooLarge: more than `MAX_KEPT_ELEMENTS` elements and items.
     """
-    conversion = _Conversion(header, bulk_data_uri, inline_limit_bytes)
-    scope = _Scope(header.character_set, header.integer(_PIXEL_REPRESENTATION) == 1, "", 0)
+    conversion = Conversion(header, bulk_data_uri, inline_limit_bytes)
     if tags is None:
-        return conversion.data_set(header.elements, header.elements, scope)
+        return conversion.data_set(header.elements, header.elements, conversion.scope)
     wanted = {tag: header.elements[tag] for tag in tags if tag in header.elements}
-    return conversion.data_set(wanted, header.elements, scope)
+    return conversion.data_set(wanted, header.elements, conversion.scope)
+
+
+def is_of_the_data_set(tag: int) -> bool:
+    """Whether `to_json` tells of an element with this tag at all."""
+    return bool(tag & 0xFFFF) and tag >> 16 not in _NOT_OF_THE_DATA_SET and tag != _TRAILING_PADDING
 
 
 class _Scope(NamedTuple):
@@ -80,24 +86,46 @@ class _Scope(NamedTuple):
     depth: int
 
 
-class _Conversion:
+class Conversion:
     """One walk from bytes to JSON."""
 
-    __slots__ = ("_bulk_data_uri", "_ends", "_inline_limit", "_is_little_endian", "_left", "buffer")
+    __slots__ = (
+        "_bulk_data_uri",
+        "_elements",
+        "_ends",
+        "_inline_limit",
+        "_is_little_endian",
+        "_left",
+        "buffer",
+        "scope",
+    )
 
-    def __init__(self, header: Header, bulk_data_uri: Callable[[str], str] | None, inline_limit: int) -> None:
+    def __init__(
+        self, header: Header, bulk_data_uri: Callable[[str], str] | None, inline_limit: int = INLINE_LIMIT_BYTES
+    ) -> None:
+        """For `header`; see `to_json`."""
         self.buffer = header.buffer
+        self.scope = _Scope(header.character_set, header.integer(_PIXEL_REPRESENTATION) == 1, "", 0)
+        self._elements = header.elements
         self._is_little_endian = header.is_little_endian
         self._ends = header.ends
         self._bulk_data_uri = bulk_data_uri
         self._inline_limit = inline_limit
         self._left = MAX_KEPT_ELEMENTS
 
+    def element(self, element: Element) -> DicomJson:
+        """What `to_json` has of one top-level element, by its tag; nothing of one that it leaves out.
+
+        Raises:
+            TooLarge: as `to_json`, counted over all elements asked for.
+        """
+        return self.data_set({element.tag: element}, self._elements, self.scope)
+
     def data_set(self, wanted: Mapping[int, Element], siblings: Mapping[int, Element], scope: _Scope) -> DicomJson:
         """`wanted` elements of the data set that consists of `siblings`."""
         result: DicomJson = {}
         for tag in sorted(wanted):
-            if not tag & 0xFFFF or tag >> 16 in _NOT_OF_THE_DATA_SET or tag == _TRAILING_PADDING:
+            if not is_of_the_data_set(tag):
                 continue
             element = wanted[tag]
             vr = element.vr
@@ -251,7 +279,7 @@ def value_bytes(header: Header, path: str) -> memoryview:
         raise NotFound(f"{path[:80]!r} is no path to a value: eight hex digits, then item number and tag in turn")
     parts = path.split("/")
     elements: Mapping[int, Element] = header.elements
-    conversion = _Conversion(header, None, 0)
+    conversion = Conversion(header, None, 0)
     try:
         for depth, (tag, number) in enumerate(zip(parts[:-1:2], parts[1::2], strict=True), start=1):
             sequence = elements.get(int(tag, 16))

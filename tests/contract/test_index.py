@@ -218,7 +218,7 @@ def test_a_quiet_series_is_settled_once(index: Index) -> None:
     index.add([new_instance()])
     assert index.series_to_settle(3600) == []
     (quiet,) = index.series_to_settle(0)
-    assert quiet == UnsettledSeries("default", "1.1", "1.1.1", 1)
+    assert quiet == UnsettledSeries("default", "1.1", "1.1.1", 1, 1000)
     index.add([new_instance(sop="1.1.1.2")])
     assert not index.mark_settled(quiet), "it has grown meanwhile"
     (quiet,) = index.series_to_settle(0)
