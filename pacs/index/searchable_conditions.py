@@ -18,8 +18,10 @@ _FEW = 1_000
 
 
 def is_understood(criterion: Criterion) -> bool:
-    """Whether values can be matched so."""
-    return isinstance(criterion, (Words, Uids, Numbers, Ranges, Names))
+    """Whether values can be matched so; each is a row of its own, so that all of several cannot be asked of one."""
+    if isinstance(criterion, (Words, Names)):
+        return not criterion.needs_all or len(criterion.patterns) == 1
+    return isinstance(criterion, (Uids, Numbers, Ranges))
 
 
 def condition(

@@ -490,7 +490,7 @@ def test_sql_answers_as_a_plain_matcher_does(
     is_combined=st.booleans(),
     timezone_offset=st.sampled_from(["", "+0900", "-0500"]),
 )
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_date_and_time_in_every_zone(
     index: Index, day: str, time: str, is_combined: bool, timezone_offset: str
 ) -> None:

@@ -10,6 +10,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -19,7 +20,10 @@ from pydicom.dataset import Dataset
 from pacs.dimse.messages.command import c_find_rq
 from pacs.dimse.scp.query import QueryService
 from pacs.dimse.scp.service import PresentationContext
+from pacs.ingest import Ingest
 from pacs.model import Principal, Source
+from pacs.query import Search
+from pacs.retrieve import Retrieve
 from tests.dicomweb.served import DoorInMemory, archive_under
 from tests.dimse.scp.fake_exchange import EXPLICIT, FakeExchange, decoded, encoded
 
@@ -106,6 +110,17 @@ def _file(number: int, character_set: str, name: bytes) -> bytes:
     return b"\0" * 128 + b"DICM" + _element(0x00020000, "UL", struct.pack("<L", len(meta))) + meta + b"".join(data_set)
 
 
+class Door(DoorInMemory):
+    """Its application is made once."""
+
+    def __init__(self, ingest: Ingest, search: Search, retrieve: Retrieve) -> None:
+        super().__init__(ingest, search, retrieve)
+        self._application = super().application()
+
+    def application(self) -> Any:
+        return self._application
+
+
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoorInMemory]:
     """One study for each of the names."""
@@ -113,7 +128,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoorInMemory]:
     with archive_under(folder) as (ingest, search, retrieve):
         for number, (character_set, _, stored) in enumerate(NAMES):
             ingest.store_file(Source(Principal("test"), "import"), _file(number, character_set, stored))
-        yield DoorInMemory(ingest, search, retrieve)
+        yield Door(ingest, search, retrieve)
 
 
 def _asked_for(name: str) -> Iterator[str]:
