@@ -35,7 +35,7 @@ from pacs.storage.derived import DerivedStore
 from pacs.storage.segments import SegmentStore
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from starlette.types import ASGIApp
 
 
 @dataclass(frozen=True)
@@ -126,20 +126,21 @@ def commitment_reports(archive: Archive) -> CommitmentReports:
     return CommitmentReports(archive.commitment, settings.destinations, Destinations(settings).connect)
 
 
-def web_app(archive: Archive, is_ready: Callable[[], bool]) -> FastAPI:
+def web_app(archive: Archive, is_ready: Callable[[], bool]) -> ASGIApp:
     """Everything that is spoken over HTTP: DICOMweb, health, and the viewer's pages."""
     # The other processes must not carry the web stack and the codecs: 60 MB each.
     from fastapi import FastAPI  # noqa: PLC0415
 
     from pacs.access.web_origins import WebOrigins  # noqa: PLC0415
     from pacs.dicomweb.app import dicomweb_app  # noqa: PLC0415
+    from pacs.portal.front import Front  # noqa: PLC0415
     from pacs.portal.gate import Gate  # noqa: PLC0415
     from pacs.portal.health import health_router  # noqa: PLC0415
     from pacs.portal.routes import portal_router  # noqa: PLC0415
 
-    app = FastAPI(title="pacs", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Gate, origins=WebOrigins(archive.settings.http))
-    app.mount("/dicomweb", dicomweb_app(archive.ingest, archive.search, archive.retrieve, http=archive.settings.http))
-    app.include_router(health_router(is_ready))
-    app.include_router(portal_router())
-    return app
+    portal = FastAPI(title="pacs", docs_url=None, redoc_url=None, openapi_url=None)
+    door = dicomweb_app(archive.ingest, archive.search, archive.retrieve, http=archive.settings.http)
+    portal.mount("/dicomweb", door)
+    portal.include_router(health_router(is_ready))
+    portal.include_router(portal_router())
+    return Gate(Front(portal, "/dicomweb", door), origins=WebOrigins(archive.settings.http))

@@ -30,11 +30,16 @@ class Forbidden:
     hint: str
 
 
+_MOST_KNOWN = 64
+"""Host fields that are found at once the next time; a page can make up any number of names of loopback."""
+
+
 class WebOrigins:
     """Decides by the header fields that a page's script cannot set: Host, Origin and Sec-Fetch-Site."""
 
     def __init__(self, settings: HttpSettings) -> None:
         names = {name.lower().rstrip(".") for name in settings.allowed_hosts}
+        self._known_ours: set[str] = set()
         self._any_host = settings.behind_authenticating_proxy and not names
         self._configured = frozenset(names)
         self._names = names | {settings.host.lower().strip("[]"), "localhost", socket.gethostname().lower()}
@@ -58,13 +63,16 @@ class WebOrigins:
 
     def is_ours(self, host: str) -> bool:
         """Whether a Host field's value names this archive. A missing one does: every browser sends it."""
-        if self._any_host or not host:
+        if self._any_host or not host or host in self._known_ours:
             return True
         match = _HOST.match(host)
         if match is None:
             return False
         name = match["name"].strip("[]").lower().rstrip(".")
-        return name in self._names or name.endswith(".localhost") or _is_loopback_address(name)
+        is_ours = name in self._names or name.endswith(".localhost") or _is_loopback_address(name)
+        if is_ours and len(self._known_ours) < _MOST_KNOWN:
+            self._known_ours.add(host)
+        return is_ours
 
     def _is_same_site(self, host: str, fields: Mapping[bytes, bytes]) -> bool:
         said = fields.get(b"sec-fetch-site")

@@ -74,7 +74,7 @@ def dicomweb_app(
     whole = HotRoute(instances_of(services))
     app.hot = HotRoutes(
         {
-            _INSTANCE + "/frames/{frames}": HotRoute(frames_of(services)),
+            _INSTANCE + "/frames/{frames}": HotRoute(frames_of(services), identify=identify),
             _INSTANCE: whole,
             _SERIES: whole,
             _INSTANCE + "/bulkdata/{path}": HotRoute(bulk_data_of(services)),

@@ -6,7 +6,7 @@ FastAPI's request, dependency and response objects cost more than finding a fram
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from starlette.types import Receive, Scope, Send
@@ -14,7 +14,8 @@ from starlette.types import Receive, Scope, Send
 from pacs.dicomweb.byte_ranges import asked_range, cut
 from pacs.dicomweb.http_errors import body as error_body
 from pacs.dicomweb.http_errors import hint_for
-from pacs.dicomweb.responses import header_of, in_thread, problem, send_pieces
+from pacs.dicomweb.kept_answers import KeptAnswers, request_key
+from pacs.dicomweb.responses import header_of, in_thread, is_known_to_client, problem, send_pieces
 
 _METHODS = ("GET", "HEAD")
 _END = object()
@@ -52,22 +53,42 @@ def _pattern(template: str) -> str:
 
 
 class HotRoute:
-    """An ASGI application around a function that looks up and reads; it runs in a thread of its own pool."""
+    """An ASGI application around a function that looks up and reads; it runs in a thread of its own pool.
 
-    def __init__(self, prepare: Callable[[Scope], Answer]) -> None:
+    With `identify` what the function answered is remembered, as far as it is immutable, and given again to the same
+    principal without a thread; who asks is still found out each time.
+    """
+
+    def __init__(
+        self, prepare: Callable[[Scope], Answer], *, identify: Callable[[Scope], Hashable] | None = None
+    ) -> None:
         self._prepare = prepare
+        self._identify = identify
+        self._kept = KeptAnswers()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in _METHODS:
             refusal = problem(405, f"{scope['method']} is not offered here", {"allow": ", ".join(_METHODS)})
             await refusal(scope, receive, send)
             return
-        answer = await in_thread(self._prepare, scope)
+        answer = await self._answer(scope)
         if answer.is_lazy:
             await _send_lazily(send, answer)
         else:
             answer = _ranged(answer, scope)
             await send_pieces(send, answer.headers, answer.pieces, status=answer.status)
+
+    async def _answer(self, scope: Scope) -> Answer:
+        if self._identify is None:
+            return await in_thread(self._prepare, scope)
+        key = request_key(scope, self._identify(scope))
+        answer = self._kept.get(key)
+        if answer is None:
+            return self._kept.keep(key, await in_thread(self._prepare, scope))
+        if (tag := answer.headers.get("etag")) and is_known_to_client(header_of(scope, b"if-none-match"), tag):
+            fields = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
+            return Answer(fields, status=304)
+        return answer
 
 
 def _ranged(answer: Answer, scope: Scope) -> Answer:

@@ -1,0 +1,35 @@
+"""Which application a path goes to, and what it is told of where it stands."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from starlette.types import ASGIApp
+
+from pacs.portal.front import Front
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [
+        ({"type": "http", "path": "/dicomweb/studies"}, ("door", "/dicomweb")),
+        ({"type": "http", "path": "/pacs/dicomweb/studies", "root_path": "/pacs"}, ("door", "/pacs/dicomweb")),
+        ({"type": "http", "path": "/dicomweb"}, ("portal", "")),
+        ({"type": "http", "path": "/dicomweb2/x"}, ("portal", "")),
+        ({"type": "http", "path": "/"}, ("portal", "")),
+        ({"type": "lifespan"}, ("portal", "")),
+    ],
+)
+def test_a_path_goes_to_its_door(scope: dict[str, Any], expected: tuple[str, str]) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def named(name: str) -> ASGIApp:
+        async def app(scope: Any, _receive: Any, _send: Any) -> None:
+            seen.append((name, scope.get("root_path", "")))
+
+        return app
+
+    asyncio.run(Front(named("portal"), "/dicomweb", named("door"))(scope, None, None))  # type: ignore[arg-type]
+    assert seen == [expected]
