@@ -20,13 +20,15 @@ _MAX_SEEN: Final = 4096
 
 
 class Shape:
-    """Where the elements of a data set of explicit lengths are. Shared between threads, never changed."""
+    """Where the elements of a data set of explicit lengths are. Shared between threads; only `plan` is set later."""
 
-    __slots__ = ("_heads", "_places", "elements")
+    __slots__ = ("_heads", "_places", "elements", "plan")
 
     def __init__(self, buffer: memoryview, elements: dict[int, Element]) -> None:
         """`elements` follow each other without a gap from the first byte of `buffer` to its last."""
         self.elements = elements
+        self.plan: object = None
+        """What a reader of values makes of the shape, once; kept here because it must not outlive it."""
         form = "".join(
             f"{value_offset - offset}s{end - value_offset}x"
             for _, _, offset, value_offset, _, end, _ in elements.values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import struct
 
@@ -153,3 +154,14 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch):
         for _ in range(2):
             scan(_explicit((0x00104000, b"LT", bytes(length))), EXPLICIT_LITTLE)
     assert sum(len(one.elements) for alike in shapes._known.values() for one in alike) <= 200 + 5
+
+
+def test_what_is_no_longer_remembered_is_held_by_nobody() -> None:
+    for count in range(1_000, 1_040):
+        data_set = _implicit(*((0x00290000 + number, b"LO", b"") for number in range(count)))
+        for _ in range(3):
+            indexed_attributes(scan(data_set, IMPLICIT_LITTLE))
+    gc.collect()
+    alive = [len(each.elements) for each in gc.get_objects() if isinstance(each, shapes.Shape)]
+    assert len(alive) > 1
+    assert sum(alive) <= shapes._MAX_ELEMENTS * 9 // 8
