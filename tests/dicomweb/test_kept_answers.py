@@ -1,4 +1,4 @@
-"""What is given again without a look-up: only to the same principal, for the same request, while its bytes are there."""
+"""What is given again without a look-up: to the same principal, for the same request, while its bytes are there."""
 
 from __future__ import annotations
 
