@@ -6,5 +6,6 @@ Grammar of the protocol, pure: `resources` (URLs), `accept` (content negotiation
 Resources: `qido` (search), `wado` (files), `metadata` (and bulk data), `frames`, `rendered` (and thumbnails), `stow`
 with `store_request` (store), `capabilities` (the OpenAPI description).
 
-How they are served: `hot` (plain ASGI routes), `kept_answers` (given again at once), `byte_ranges`, `responses`, `requests`, `door` (timing, HEAD, errors), `services`.
+How they are served: `hot` (plain ASGI routes), `kept_answers` (given again at once), `byte_ranges`, `responses`,
+`requests`, `door` (timing, HEAD, errors), `services`.
 """
