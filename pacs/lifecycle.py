@@ -6,6 +6,7 @@ from pacs import log
 from pacs.errors import PeerFault, StoredBytesDamaged, UndecodablePixels
 from pacs.index import Index
 from pacs.index.read import UnsettledSeries
+from pacs.metadata import Metadata
 from pacs.model import StoredInstance
 from pacs.part10.frame_bytes import frame_bytes
 from pacs.part10.frame_table import FrameTable
@@ -27,11 +28,12 @@ class Lifecycle:
         self._store = store
         self._derived = derived
         self._settings = settings
+        self._metadata = Metadata(index, store, derived)
 
     def settle_once(self) -> int:
-        """Make the thumbnails of series that have been quiet for a while; returns how many series were settled.
+        """Make thumbnail and metadata of series that have been quiet for a while; returns how many series were settled.
 
-        A series whose images cannot be decoded is settled without one. Instances that arrive meanwhile leave their
+        A series whose images cannot be read or decoded is settled without. Instances that arrive meanwhile leave their
         series to be settled again.
 
         Raises:
@@ -44,6 +46,13 @@ class Lifecycle:
         return settled
 
     def _settle(self, series: UnsettledSeries) -> None:
+        try:
+            self._metadata.keep(series.hospital, series.study_instance_uid, series.series_instance_uid)
+        except (PeerFault, StoredBytesDamaged) as problem:
+            log.event("no metadata", error=problem, series_instance_uid=series.series_instance_uid)
+        self._make_thumbnail_of(series)
+
+    def _make_thumbnail_of(self, series: UnsettledSeries) -> None:
         found = self._index.instances(
             series.hospital,
             study_instance_uid=series.study_instance_uid,

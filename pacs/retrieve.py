@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pacs import log
 from pacs.errors import NotFound, PacsError, StorageError, StoredBytesDamaged
 from pacs.index import Index
+from pacs.index.contents import SeriesRow
+from pacs.metadata import Metadata, SeriesMetadata
 from pacs.model import DicomJson, EarlierVersion, InstanceKey, Principal, StoredInstance
 from pacs.part10.dicom_json import to_json, value_bytes
 from pacs.part10.file_meta import read_file_meta
@@ -65,6 +67,7 @@ class Retrieve:
         self._store = store
         self._index = index
         self._derived = derived
+        self._metadata = Metadata(index, store, derived)
         self._lock = threading.Lock()
         self._soundness = Soundness()
         self._inflating = threading.Lock()
@@ -227,6 +230,23 @@ class Retrieve:
             StorageError, MalformedDataSet: the bytes are not there, or cannot be read any more.
         """
         return to_json(self.header(instance), bulk_data_uri=lambda path: f"{bulk_data_base}/{path}")
+
+    def series(self, principal: Principal, study: str, series: str | None = None) -> list[SeriesRow]:
+        """The series of a study, or one of them, in the order of `instances`. Raises `NotFound`."""
+        return self._metadata.series(principal.hospital, study, series)
+
+    def series_metadata(self, principal: Principal, study: str, series: SeriesRow) -> SeriesMetadata:
+        """What `metadata` gives of all instances of a series, as compressed text with slots for the archive's address;
+        looked up when the series is settled.
+
+        Raises:
+            StorageError, MalformedDataSet, TooLarge: as `metadata`.
+        """
+        return self._metadata.of_series(principal.hospital, study, series)
+
+    def instance_metadata(self, instance: StoredInstance) -> bytes:
+        """What `metadata` gives, as text with slots for the archive's address; raises as `metadata`."""
+        return self._metadata.of_instance(instance)
 
     def bulk_data(self, instance: StoredInstance, path: str) -> memoryview:
         """The value that `metadata` gave the URI ``<bulk_data_base>/<path>``. Raises `NotFound`, `StorageError`."""

@@ -14,7 +14,7 @@ from pacs.dicomweb.capabilities import describe_hot_routes
 from pacs.dicomweb.door import Door
 from pacs.dicomweb.frames import frames_of
 from pacs.dicomweb.hot import HotRoute, HotRoutes
-from pacs.dicomweb.metadata import bulk_data_of, metadata_routes
+from pacs.dicomweb.metadata import bulk_data_of, metadata_of
 from pacs.dicomweb.qido import search_routes
 from pacs.dicomweb.rendered import rendered_routes
 from pacs.dicomweb.responses import problem
@@ -72,19 +72,22 @@ def dicomweb_app(
     app.add_middleware(Door)
     app.add_exception_handler(HTTPException, _routing_problem)
     whole = HotRoute(instances_of(services))
+    metadata = HotRoute(metadata_of(services))
     app.hot = HotRoutes(
         {
             _INSTANCE + "/frames/{frames}": HotRoute(frames_of(services), identify=identify),
             _INSTANCE: whole,
             _SERIES: whole,
             _INSTANCE + "/bulkdata/{path}": HotRoute(bulk_data_of(services)),
+            _SERIES + "/metadata": metadata,
+            _STUDY + "/metadata": metadata,
+            _INSTANCE + "/metadata": metadata,
         }
     )
     # Stored to by POST, so FastAPI must see it.
     app.router.routes.append(Route(_STUDY, whole, methods=["GET"], name=_STUDY))
     for router in (
         search_routes(services),
-        metadata_routes(services),
         rendered_routes(services),
         store_routes(services),
         version_routes(services),
@@ -98,6 +101,9 @@ def dicomweb_app(
             _INSTANCE: "An instance as DICOM file",
             _SERIES: "All instances of a series",
             _STUDY: "All instances of a study",
+            _INSTANCE + "/metadata": "Attributes of an instance",
+            _SERIES + "/metadata": "Attributes of all instances of a series",
+            _STUDY + "/metadata": "Attributes of all instances of a study",
         },
     )
     return app

@@ -1,33 +1,24 @@
-"""WADO-RS metadata and bulk data (PS3.18 §10.4.1.1.4, §10.4.1.1.7, Annex F)."""
+"""WADO-RS metadata and bulk data (PS3.18 §10.4.1.1.4, §10.4.1.1.7, Annex F), plain ASGI."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import chain
+from collections.abc import Callable, Iterator, Sequence
 
-from fastapi import APIRouter, Request
-from starlette.responses import Response, StreamingResponse
 from starlette.types import Scope
 
 from pacs.dicomweb.accept import Offer, choose
 from pacs.dicomweb.frame_representations import frame_offers
 from pacs.dicomweb.frames import frames_answer
 from pacs.dicomweb.hot import Answer
+from pacs.dicomweb.metadata_text import ArrayOfMetadata
 from pacs.dicomweb.multipart import Part, derived_boundary, encoded, encoded_length
 from pacs.dicomweb.qido import DICOM_XML, JSON_OFFERS
 from pacs.dicomweb.requests import accepted_by, is_not_modified
 from pacs.dicomweb.resources import ResourceKey, bulk_data_path, service_base
-from pacs.dicomweb.responses import (
-    REVALIDATE,
-    VARY,
-    accepts_gzip,
-    compressed,
-    entity_tag,
-    json_array,
-    not_modified,
-)
+from pacs.dicomweb.responses import REVALIDATE, VARY, accepts_gzip, compressed, entity_tag, header_of
 from pacs.dicomweb.services import Services
 from pacs.dicomweb.wado import find
+from pacs.metadata import SeriesRow, identity_of_instance
 from pacs.model import DicomJson, StoredInstance
 from pacs.part10.dicom_xml import to_xml
 from pacs.part10.transfer_syntax import OCTET_STREAM, transfer_syntax
@@ -39,60 +30,72 @@ _PIECE_BYTES = 65536
 _BULK_OFFERS = (Offer(OCTET_STREAM, is_multipart=True), Offer(OCTET_STREAM))
 
 
-def metadata_routes(services: Services) -> APIRouter:
-    """The routes for the JSON of a study, series and instance, and for values too large for it."""
-    router = APIRouter(tags=["WADO-RS"], default_response_class=Response)
+def metadata_of(services: Services) -> Callable[[Scope], Answer]:
+    """The function of the metadata routes, for a study, a series and an instance.
 
-    @router.get("/studies/{study}/metadata", summary="Attributes of all instances of a study")
-    def study_metadata(request: Request, study: str) -> Response:
-        return _metadata(services, request, ResourceKey.of({"study": study}))
+    JSON of series that have settled is looked up; it is sent as it is kept, or inflated.
+    """
 
-    @router.get("/studies/{study}/series/{series}/metadata", summary="Attributes of all instances of a series")
-    def series_metadata(request: Request, study: str, series: str) -> Response:
-        return _metadata(services, request, ResourceKey.of({"study": study, "series": series}))
+    def prepare(scope: Scope) -> Answer:
+        principal = services.identify(scope)
+        key = ResourceKey.of(scope["path_params"])
+        accepted = accepted_by(scope)
+        coding = "gzip" if accepts_gzip(header_of(scope, b"accept-encoding")) else "identity"
+        is_instance = key.sop_instance_uid is not None
+        series: Sequence[SeriesRow] = ()
+        if not is_instance:
+            series = services.retrieve.series(principal, key.study_instance_uid, key.series_instance_uid)
+        instances = find(services, principal, key) if is_instance else []
+        is_one = is_instance or sum(row.instances for row in series) == 1
+        offer = choose(accepted, JSON_OFFERS + (XML_OFFERS if is_one else XML_OFFERS[:1]))
+        headers = {"cache-control": services.caching_of_instances if is_instance else REVALIDATE, "vary": VARY}
+        if offer.media_type == DICOM_XML:
+            return _in_xml(services, scope, instances or find(services, principal, key), offer, coding, headers)
+        found = [services.retrieve.series_metadata(principal, key.study_instance_uid, row) for row in series]
+        identities = [each.identity for each in found] or [identity_of_instance(instances[0])]
+        base = service_base(scope)
+        tag = entity_tag(base, str(offer), coding, *identities)
+        headers["etag"] = tag
+        if is_not_modified(scope, tag):
+            return Answer(headers, status=304)
+        array = ArrayOfMetadata(
+            [each.text for each in found] or [services.retrieve.instance_metadata(instances[0])], base
+        )
+        headers["content-type"] = offer.content_type()
+        if coding == "gzip":
+            pieces = array.compressed()
+            headers |= {"content-encoding": "gzip", "content-length": str(sum(map(len, pieces)))}
+            return Answer(headers, pieces)
+        headers["content-length"] = str(array.size)
+        return Answer(headers, array.pieces(), is_lazy=array.is_long)
 
-    @router.get("/studies/{study}/series/{series}/instances/{instance}/metadata", summary="Attributes of an instance")
-    def instance_metadata(request: Request, study: str, series: str, instance: str) -> Response:
-        key = ResourceKey.of({"study": study, "series": series, "instance": instance})
-        return _metadata(services, request, key)
-
-    return router
+    return prepare
 
 
-def _metadata(services: Services, request: Request, key: ResourceKey) -> Response:
-    principal = services.identify(request.scope)
-    accepted = accepted_by(request.scope)
-    instances = find(services, principal, key)
-    offers = JSON_OFFERS + XML_OFFERS if len(instances) == 1 else JSON_OFFERS + XML_OFFERS[:1]
-    offer = choose(accepted, offers)
-    base = service_base(request.scope)
-    is_compressed = accepts_gzip(request.headers.get("accept-encoding"))
-    coding = "gzip" if is_compressed else "identity"
+def _in_xml(
+    services: Services,
+    scope: Scope,
+    instances: Sequence[StoredInstance],
+    offer: Offer,
+    coding: str,
+    headers: dict[str, str],
+) -> Answer:
+    """One document for each instance, which only multipart can hold several of; made while it is sent."""
+    base = service_base(scope)
     tag = entity_tag(base, str(offer), coding, *(instance.digest for instance in instances))
-    if is_not_modified(request.scope, tag):
-        return not_modified(tag, REVALIDATE)
+    headers["etag"] = tag
+    if is_not_modified(scope, tag):
+        return Answer(headers, status=304)
     boundary = derived_boundary(tag)
-    attributes = (_attributes(services, instance, base) for instance in instances)
-    body = _in_pieces(_documents(attributes, offer, boundary))
-    if is_compressed:
-        body = compressed(body)
-    # The first piece is made before the answer begins, so that an error still has its own status.
-    body = chain([next(body)], body)
-    headers = {"content-type": offer.content_type(boundary), "etag": tag, "cache-control": REVALIDATE, "vary": VARY}
-    if is_compressed:
-        headers["content-encoding"] = "gzip"
-    return StreamingResponse(body, headers=headers)
-
-
-def _documents(attributes: Iterator[DicomJson], offer: Offer, boundary: str) -> Iterator[bytes]:
-    """JSON: one array. XML: one document for each instance, which only multipart can hold several of."""
-    if offer.media_type != DICOM_XML:
-        yield from json_array(attributes)
-    elif offer.is_multipart:
-        for piece in encoded(boundary, (Part(DICOM_XML, (to_xml(each),)) for each in attributes)):
-            yield bytes(piece)
-    else:
-        yield from map(to_xml, attributes)
+    documents = (to_xml(_attributes(services, instance, base)) for instance in instances)
+    pieces: Iterator[bytes] = documents
+    if offer.is_multipart:
+        pieces = map(bytes, encoded(boundary, (Part(DICOM_XML, (document,)) for document in documents)))
+    headers["content-type"] = offer.content_type(boundary)
+    if coding == "gzip":
+        headers["content-encoding"] = coding
+        return Answer(headers, compressed(pieces), is_lazy=True)
+    return Answer(headers, _in_pieces(pieces), is_lazy=True)
 
 
 def _attributes(services: Services, instance: StoredInstance, base: str) -> DicomJson:

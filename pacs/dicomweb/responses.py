@@ -53,12 +53,18 @@ def is_known_to_client(if_none_match: str | None, tag: str) -> bool:
 
 
 def accepts_gzip(accept_encoding: str | None) -> bool:
-    """Whether Accept-Encoding allows gzip (RFC 9110 §12.5.3)."""
+    """Whether Accept-Encoding allows gzip, and likes nothing that can be sent better (RFC 9110 §12.5.3)."""
+    qualities: dict[str, float] = {}
     for item in (accept_encoding or "").lower().split(","):
         coding, _, parameters = item.strip().partition(";")
-        if coding.strip() in ("gzip", "*"):
-            return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
+        name, _, text = parameters.replace(" ", "").partition("=")
+        try:
+            quality = float(text) if name == "q" else 1.0
+        except ValueError:
+            quality = 0.0
+        qualities[coding.strip().removeprefix("x-")] = quality
+    gzip = qualities.get("gzip", qualities.get("*", 0.0))
+    return gzip > 0 and gzip >= qualities.get("identity", 0.0)
 
 
 def header_of(scope: Scope, name: bytes) -> str | None:

@@ -20,6 +20,11 @@ def thumbnail_name(digest: str, frame_number: int) -> str:
     return f"thumbnail/{digest}/{frame_number}"
 
 
+def metadata_name(study_instance_uid: str, series_instance_uid: str) -> str:
+    """Name of what is kept of a series' metadata; the object itself says of which revision of the series it is."""
+    return f"metadata/{study_instance_uid}/{series_instance_uid}"
+
+
 class DerivedStore:
     """One file per object under `root`, in 256 folders per hospital. Thread-safe, and safe between processes.
 
