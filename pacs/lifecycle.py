@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pacs import log
-from pacs.errors import PeerFault, StoredBytesDamaged, UndecodablePixels
+from pacs.errors import NotFound, PeerFault, StoredBytesDamaged, UndecodablePixels
 from pacs.index import Index
 from pacs.index.read import UnsettledSeries
 from pacs.metadata import Metadata
@@ -63,7 +63,7 @@ class Lifecycle:
         for instance in [*images[chosen:], *reversed(images[:chosen])][:_MAX_TRIED]:
             try:
                 self._make_thumbnail(instance)
-            except (PeerFault, UndecodablePixels, StoredBytesDamaged) as problem:
+            except (PeerFault, UndecodablePixels, StoredBytesDamaged, NotFound) as problem:
                 log.event("no thumbnail", error=problem, sop_instance_uid=instance.key.sop_instance_uid)
             else:
                 return

@@ -67,7 +67,7 @@ def metadata_of(services: Services) -> Callable[[Scope], Answer]:
             headers |= {"content-encoding": "gzip", "content-length": str(sum(map(len, pieces)))}
             return Answer(headers, pieces)
         headers["content-length"] = str(array.size)
-        return Answer(headers, array.pieces(), is_lazy=array.is_long)
+        return Answer(headers, array.pieces() if array.is_long else [*array.pieces()], is_lazy=array.is_long)
 
     return prepare
 
