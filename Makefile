@@ -45,7 +45,7 @@ bench: setup ## measure against Orthanc, pynetdicom, storescp, nginx; at 1 M stu
 soak: setup ## long runs: thousands of crashes, fuzzing, 8 x 2 GB at once (hours; PACS_POWER_CUTS=300 for fewer)
 	@./config/install-test-tools
 	PACS_SOAK=1 $(BIN)/python -m pytest tests/crash tests/hostile tests/part10 tests/dimse tests/dicomweb \
-		tests/pixels tests/storage --timeout=7200 --durations=15
+		tests/pixels tests/storage tests/ingest tests/contract --timeout=7200 --durations=15
 
 clean: ## remove the environment and the built page, keep the data
 	rm -rf .venv viewer/node_modules pacs/portal/built

@@ -167,7 +167,10 @@ class MultipartReader:
     def _count_preamble(self, size: int) -> None:
         self._preamble_bytes += size
         if self._preamble_bytes > MAX_PREAMBLE_BYTES:
-            raise ProtocolViolation(f"No multipart delimiter in the first {MAX_PREAMBLE_BYTES} bytes of the body")
+            raise ProtocolViolation(
+                f"No multipart delimiter in the first {MAX_PREAMBLE_BYTES} bytes of the body; is the boundary in"
+                " Content-Type right, and do lines end with CR LF (RFC 2046 §5.1.1)?"
+            )
 
     def _take_until_delimiter(self) -> tuple[bytes, bool]:
         """Bytes that are surely before the next delimiter, and whether that delimiter follows (it is taken too)."""

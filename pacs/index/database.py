@@ -134,6 +134,11 @@ class Index:
         with self._readers.reading("look up earlier versions") as driver:
             return versions.earlier(driver, hospital, sop_instance_uid)
 
+    def is_version_kept(self, hospital: str, sop_instance_uid: str, digest: str, transfer_syntax_uid: str) -> bool:
+        """Whether these bytes are kept beside the instance with this UID, or wait for it as its original."""
+        with self._readers.reading("look up a version") as driver:
+            return versions.is_kept(driver, hospital, sop_instance_uid, digest, transfer_syntax_uid)
+
     def segment_end(self, hospital: str, segment: str) -> int:
         """First byte after the last record of the segment that has a row; 0 when none has."""
         with reading(self._engine, "look up a segment") as connection:

@@ -52,6 +52,12 @@ def earlier(driver: Driver, hospital: str, sop_instance_uid: str) -> list[Earlie
     ]
 
 
+def is_kept(driver: Driver, hospital: str, sop_instance_uid: str, digest: str, transfer_syntax_uid: str) -> bool:
+    """Whether these bytes have a place and a row here, also as an original whose coerced version is not there yet."""
+    asked = {"hospital": hospital, "uid": sop_instance_uid, "digest": bytes.fromhex(digest)}
+    return any(syntax == transfer_syntax_uid for (syntax,) in driver.rows(_WITH_BYTES, asked))
+
+
 class _Current(NamedTuple):
     """The row that is served."""
 
@@ -319,6 +325,9 @@ _KNOWN = select(
     versions.c.id, versions.c.segment_row, versions.c.offset, versions.c.length, versions.c.superseded_at_us
 ).where(*_OF_INSTANCE, versions.c.digest == bindparam("digest"))
 _NAME = update(versions).where(versions.c.id == bindparam("row")).values(superseded_at_us=bindparam("at"))
+_WITH_BYTES = select(versions.c.transfer_syntax_uid).where(
+    *_OF_INSTANCE, versions.c.digest == bindparam("digest"), versions.c.segment_row.is_not(None)
+)
 _EARLIER = (
     select(
         versions.c.digest,

@@ -27,6 +27,8 @@ _MILLISECOND_US = 1000
 
 Begin = Callable[[Source, str, ExpectedIdentity, Keeper], Reception]
 """Begins a reception whose bytes go to the given keeper."""
+IsKept = Callable[[str, str, str, str], bool]
+"""Whether the bytes (hospital, SOP Instance UID, digest of the data set, transfer syntax) are kept already."""
 
 
 class Coercion:
@@ -37,16 +39,24 @@ class Coercion:
         self._settings = settings
         self._system = system
 
-    def of(self, source: Source, begin: Begin, commit: Commit) -> CoercingCommit | None:
+    def of(self, source: Source, begin: Begin, commit: Commit, is_kept: IsKept) -> CoercingCommit | None:
         """What commits an instance from `source`; None where nothing is to be changed, as almost always."""
         found = [rule for rule in self._rules if rule.is_for(source)]
-        return CoercingCommit(found, self._settings, self._system, begin, commit) if found else None
+        return CoercingCommit(found, self._settings, self._system, begin, commit, is_kept) if found else None
 
 
 class CoercingCommit:
     """Commits one instance as its original and its coerced version, in that order; alone when nothing differs."""
 
-    def __init__(self, found: list[Rule], settings: IngestSettings, system: str, begin: Begin, commit: Commit) -> None:
+    def __init__(
+        self,
+        found: list[Rule],
+        settings: IngestSettings,
+        system: str,
+        begin: Begin,
+        commit: Commit,
+        is_kept: IsKept,
+    ) -> None:
         self.tags: tuple[int, ...] = ()
         """Of the attributes that were changed; what was stored has them."""
         self._rules = found
@@ -54,6 +64,7 @@ class CoercingCommit:
         self._system = system
         self._begin = begin
         self._commit = commit
+        self._is_kept = is_kept
         self._is_original_large = False
 
     def __call__(self, reception: Reception, description: Description) -> Existing | None:
@@ -75,12 +86,16 @@ class CoercingCommit:
             received_at_us = description.received_at_us or time.time_ns() // 1_000_000 * _MILLISECOND_US
             before = description.succession.replaces if description.succession is not None else ()
             self._is_original_large = reception.large is not None
-            existing = self._commit(
-                reception,
-                replace(description, succession=Succession(is_original=True), received_at_us=received_at_us),
-            )
-            if existing is not None:
-                return existing
+            # An attempt that failed half way has left its original, durable and with its row: no second copy.
+            if not self._is_kept(
+                key.hospital, key.sop_instance_uid, description.digest, description.transfer_syntax_uid
+            ):
+                existing = self._commit(
+                    reception,
+                    replace(description, succession=Succession(is_original=True), received_at_us=received_at_us),
+                )
+                if existing is not None:
+                    return existing
             keeper.succession = Succession((*before, description.digest))
             keeper.received_at_us = received_at_us + _MILLISECOND_US
             coerced.commit()

@@ -125,7 +125,7 @@ class Ingest:
     def keep(self, reception: Reception, description: Description) -> Stored:
         """Second half of `Reception.commit`: durable, then indexed, then `Stored`."""
         key = description.key
-        coercing = self._coercion.of(reception.source, self._begin, self._commit)
+        coercing = self._coercion.of(reception.source, self._begin, self._commit, self._index.is_version_kept)
         commit = coercing or self._commit
         with self._claims.held(key.hospital, key.sop_instance_uid):
             existing = self._index.existing(key.hospital, key.sop_instance_uid)

@@ -235,6 +235,30 @@ def test_a_crash_between_original_and_coerced_shows_neither_and_the_sender_sends
     assert again.index.holdings().instances == 1
 
 
+@SIZES
+def test_an_attempt_that_failed_half_way_leaves_one_original_however_often(
+    open_archive: Callable[..., Place], tmp_path: Path, pixel_bytes: int
+) -> None:
+    place = open_archive(**COERCING)
+    add, calls = place.index.add, []
+
+    def fail_for_coerced(batch: Any) -> Any:
+        calls.append(batch[0].succession.is_original)
+        if not calls[-1]:
+            raise IndexUnavailable("no row for the coerced one")
+        return add(batch)
+
+    place.index.add = fail_for_coerced  # type: ignore[method-assign]
+    for _ in range(3):
+        with pytest.raises(StorageError):
+            send(place, sent(pixel_bytes))
+    assert calls.count(True) == 1
+    place.index.add = add  # type: ignore[method-assign]
+    assert send(place, sent(pixel_bytes)).outcome is Outcome.STORED
+    assert originals(place) == [sent(pixel_bytes)]
+    assert sum(path.read_bytes().count(b"Doe^Jane") for path in tmp_path.glob("objects/*/*.tar")) <= 1 + 4
+
+
 def test_memory_of_a_large_instance_is_bounded(open_archive: Callable[..., Place]) -> None:
     place = open_archive(**COERCING)
     content = sent(32 << 20, Columns=16)
