@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Hashable, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from pacs.part10.dicom_json import Conversion, is_of_the_data_set
@@ -76,8 +77,7 @@ class JsonTexts:
                     texts[number] = made
                     if keys[number] is not None:
                         self._remember(known, keys[number], made, plan.elements[number])
-        syntax = _encoded({"00083002": {"vr": "UI", "Value": [transfer_syntax_uid]}})
-        texts.insert(plan.transfer_syntax_at, syntax)
+        texts.insert(plan.transfer_syntax_at, _transfer_syntax(transfer_syntax_uid))
         whole = b"{" + b",".join(texts) + b"}"
         return whole.replace(_MARK, bulk_data)
 
@@ -166,6 +166,11 @@ def _keys(header: Header, plan: _Plan) -> list[Hashable]:
     for number, creator in plan.creators:
         keys[number] = (keys[number], bytes(buffer[creator.value_offset : creator.end][:1024]))
     return keys
+
+
+@lru_cache(maxsize=64)
+def _transfer_syntax(uid: str) -> bytes:
+    return _encoded({"00083002": {"vr": "UI", "Value": [uid]}})
 
 
 def _encoded(attributes: object) -> bytes:
