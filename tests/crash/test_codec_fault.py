@@ -12,7 +12,7 @@ import pytest
 from pacs import lifecycle
 from pacs.lifecycle import Lifecycle
 from pacs.settings import LifecycleSettings
-from pacs.storage.derived import DerivedStore
+from pacs.storage.derived import DerivedStore, metadata_name
 from tests.ingest.small_archive import encoded, open_place
 
 
@@ -61,4 +61,5 @@ def test_a_refusal_leaves_no_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with monkeypatch.context() as patch:
         patch.setattr(lifecycle, "thumbnail", refuse)
         assert settle(tmp_path) == 1
-    assert [path for path in tmp_path.glob("derived/**/*") if path.is_file()] == []
+    metadata = DerivedStore(tmp_path / "derived")._path("default", metadata_name("1.2.1", "1.2.2"))
+    assert [path for path in tmp_path.glob("derived/**/*") if path.is_file()] == [metadata]
