@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from pacs.storage.compressed_template import SLOT, SLOT_BYTES, Template, gzip_pieces, text_pieces
 
-_AT_ONCE_BYTES = 1 << 20
-"""Inflating more would hold up others for over a millisecond, so it is done piece by piece."""
+_AT_ONCE_BYTES = 4 << 20
+"""More is inflated piece by piece while it is sent, so that a request holds little memory."""
 _GZIP_LEVEL = 6
 _GZIP_WINDOW = 31
 

@@ -36,7 +36,7 @@ def test_the_address_stands_in_every_uri(base: str, texts: list[Template | bytes
 
 
 def test_much_is_sent_piece_by_piece() -> None:
-    array = ArrayOfMetadata([compress([b'{"a":"%b"}' % (b"x" * (3 << 20))])], "http://h")
+    array = ArrayOfMetadata([compress([b'{"a":"%b"}' % (b"x" * (6 << 20))])], "http://h")
     assert array.is_long
     assert max(map(len, array.pieces())) < 1 << 19
     assert not ArrayOfMetadata([ONE], "http://h").is_long

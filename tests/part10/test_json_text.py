@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydicom import Dataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -97,6 +99,24 @@ def test_what_is_remembered_stays_small() -> None:
         encoded = encode(data_set(SOPInstanceUID=f"1.2.{number}", PatientComments="N" * number), ExplicitVRLittleEndian)
         assert quickly(texts, encoded, ExplicitVRLittleEndian) == slowly(encoded, ExplicitVRLittleEndian)
         assert texts._held < 25_000
+
+
+_ANY = encode(data_set(RequestAttributesSequence=[item("a"), item("b")]), ExplicitVRLittleEndian)
+_SHARED = JsonTexts()
+
+
+@given(st.lists(st.tuples(st.integers(0, len(_ANY) - 1), st.integers(0, 255)), max_size=4))
+def test_damaged_data_sets_are_told_or_refused_in_the_same_way(damage: list[tuple[int, int]]) -> None:
+    changed = bytearray(_ANY)
+    for at, byte in damage:
+        changed[at] = byte
+    try:
+        expected = slowly(bytes(changed), ExplicitVRLittleEndian)
+    except PacsError as problem:
+        with pytest.raises(type(problem)):
+            quickly(_SHARED, bytes(changed), ExplicitVRLittleEndian)
+    else:
+        assert quickly(_SHARED, bytes(changed), ExplicitVRLittleEndian) == expected
 
 
 @pytest.mark.corpus
