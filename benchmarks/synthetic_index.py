@@ -10,6 +10,7 @@ give the same rows.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 from bisect import bisect
 from collections import Counter
@@ -61,9 +62,14 @@ class Contents:
 
     @property
     def name(self) -> str:
-        """Names the segments in which the instances seem to lie."""
+        """For people and folders."""
         numbers = (self.studies, self.series_per_study, self.instances_per_series, self.years, self.seed)
         return f"{self.hospital}/synthetic-{'-'.join(map(str, numbers))}-{self.studies_per_batch}"
+
+    @cached_property
+    def segments(self) -> str:
+        """How the names of the segments begin in which the instances seem to lie."""
+        return f"{self.hospital}/{hashlib.sha256(self.name.encode()).hexdigest()[:26]}"
 
     @cached_property
     def _days(self) -> tuple[date, list[float]]:
@@ -134,7 +140,7 @@ def _after_build_on_postgresql(connection: Connection) -> None:
 
 def _batches_done(connection: Connection, contents: Contents) -> int:
     names: list[str] = list(connection.execute(select(segments.c.name)).scalars())
-    done = sum(name.startswith(contents.name + ".") for name in names)
+    done = sum(name.startswith(contents.segments) for name in names)
     if done == contents.batches:  # what was stored since does not disturb
         return done
     expected = min(done * contents.studies_per_batch, contents.studies)
@@ -212,7 +218,7 @@ class _Rows:
                 self.instances.append(row | {"id": instance_id, "series_row": series_id, "segment_row": self._segment})
 
     def segment(self) -> dict[str, Any]:
-        name = f"{self._contents.name}.{self._segment:06}"
+        name = f"{self._contents.segments}{self._segment:06x}"
         return {"id": self._segment, "hospital": self._contents.hospital, "name": name, "end_offset": self._end}
 
     def patient_growth(self) -> list[dict[str, int]]:
