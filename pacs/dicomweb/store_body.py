@@ -119,6 +119,9 @@ class Body:
             waited_s = loop.time() - started
             self._waited_s += waited_s
             self._pace.waited(waited_s, len(chunk or b""))
+        if self._must_give_way:  # its bytes came at the very moment in which the wait for them was to end
+            self._is_given_up = True
+            raise self._why_given_up()
         return chunk
 
     def _why_given_up(self) -> Busy | InvalidRequest:

@@ -118,6 +118,23 @@ def test_the_slowest_gives_way_when_all_places_are_taken(monkeypatch: pytest.Mon
     asyncio.run(full())
 
 
+def test_a_sender_gives_way_also_when_bytes_come_at_that_very_moment() -> None:
+    async def at_that_moment() -> None:
+        class Meanwhile(Sender):
+            async def stream(self) -> AsyncIterator[bytes]:
+                async for chunk in super().stream():
+                    bodies[0].give_way()
+                    yield chunk
+
+        bodies: list[store_body.Body] = []
+        with opened(OpenBodies(HttpSettings()), Meanwhile(b"x", 0.01)) as body:
+            bodies.append(body)
+            with pytest.raises(Busy, match="slowly"):
+                await asyncio.wait_for(read(body), 5)
+
+    asyncio.run(at_that_moment())
+
+
 def test_many_bodies_hold_no_more_memory_than_a_few() -> None:
     async def together() -> list[int]:
         bodies = OpenBodies(HttpSettings())
