@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -164,9 +165,11 @@ def normal(attributes: DicomJson) -> DicomJson:
 def test_every_file_comes_through(
     first: DoorInMemory, second: tuple[str, DoorInMemory], kept: list[tuple[str, ResourceKey]]
 ) -> None:
-    """Twenty instances in each request."""
+    """Twenty instances in each request; each file in one of the two forms, in both under `make soak`."""
     kind, other = second
     assert len(kept) > 700
+    if not os.environ.get("PACS_SOAK"):
+        kept = kept[("JSON", "XML").index(kind) :: 2]
     wrong = []
     for start in range(0, len(kept), 20):
         batch = kept[start : start + 20]
