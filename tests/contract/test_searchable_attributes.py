@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 from pydicom.filewriter import dcmwrite
+from sqlalchemy import create_engine, text
 
 from pacs.attributes import Attributes, attribute_named
 from pacs.errors import InvalidRequest
@@ -55,8 +57,12 @@ def _send(place: Place, number: int, *, block: int = 0x10, creator: str = "GEMS_
 
 
 def _work(attributes: Attributes) -> None:
-    while attributes.work_once():
-        pass
+    """Until all is looked at. PostgreSQL itself opens transactions (autovacuum), which the work waits for."""
+    deadline = time.monotonic() + 20
+    while attributes.work_once() or any(
+        one.done < one.of and not one.attribute.is_removed for one in attributes.progress()
+    ):
+        assert time.monotonic() < deadline, attributes.progress()
 
 
 def _find(place: Place, level: Level, *keys: tuple[int, str], hospital: str = "default") -> list[str]:
@@ -180,6 +186,26 @@ def test_work_that_was_cut_off_goes_on(place: Place, attributes: Attributes, mon
     assert [(one.done, one.of) for one in again.progress()] == [(2, 5)]
     _work(again)
     assert len(_find(place, Level.STUDY, (KVP, "120"))) == 5
+
+
+def test_rows_that_an_open_transaction_may_still_fill_are_waited_for(
+    place: Place, attributes: Attributes, url: str
+) -> None:
+    """On PostgreSQL a row has its number before it is committed; SQLite has one writer, and waits for nobody."""
+    attributes.add("DateOfLastCalibration")
+    engine = create_engine(url)
+    is_postgresql = engine.dialect.name == "postgresql"
+    with engine.connect() as other:
+        if is_postgresql:
+            other.execute(text("SELECT pg_current_xact_id()"))
+        _send(place, 1, DateOfLastCalibration="20240101")
+        while attributes.work_once():
+            pass
+        found = _find(place, Level.STUDY, (CALIBRATED, "20240101"))
+        assert found == ([] if is_postgresql else ["1.2.1"])
+    engine.dispose()
+    _work(attributes)
+    assert _find(place, Level.STUDY, (CALIBRATED, "20240101")) == ["1.2.1"]
 
 
 def test_another_process_notices(
