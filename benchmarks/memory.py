@@ -29,8 +29,9 @@ from pathlib import Path
 import httpx
 from pydicom.uid import generate_uid
 
+from benchmarks.free_port import free_port
 from benchmarks.measure import machine
-from benchmarks.peers import free_port, running
+from benchmarks.peers import running
 from benchmarks.streaming_sender import StreamingAssociation
 from benchmarks.synthetic_ct import make_series
 

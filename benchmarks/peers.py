@@ -21,6 +21,7 @@ from pathlib import Path
 
 import httpx
 
+from benchmarks.free_port import free_port
 from benchmarks.synthetic_ct import make_series
 
 ORTHANC_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
@@ -53,19 +54,6 @@ class Peer:
 
 Start = Callable[[Path], AbstractContextManager[Peer]]
 """Starts one with its files in the folder."""
-
-_GIVEN: set[int] = set()
-
-
-def free_port() -> int:
-    """A port nobody listens on, never the same twice: the system may offer one again as soon as it is closed."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in _GIVEN:
-            _GIVEN.add(port)
-            return port
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,12 @@ __all__ = ["corpus", "postgresql"]
 settings.register_profile("soak", max_examples=20_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 if os.environ.get("PACS_SOAK"):
     settings.load_profile("soak")
+
+# pynetdicom installs commands named as dcmtk's: in an activated environment they would be run in their place.
+_OURS = Path(sys.executable).parent
+os.environ["PATH"] = os.pathsep.join(
+    part for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if Path(part) != _OURS
+)
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 

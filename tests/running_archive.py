@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,22 +15,10 @@ from typing import Any
 
 import httpx
 
+from benchmarks.free_port import free_port
+
 OF_THE_TESTS = {"PACS_SOAK", "PACS_KILL_ROUNDS", "PACS_POWER_CUTS", "PACS_CHROMIUM"}
 """An archive refuses to start with a variable that looks like a setting and is none."""
-
-
-_GIVEN: set[int] = set()
-
-
-def free_port() -> int:
-    """A port nobody listens on, never the same twice: the system may offer one again as soon as it is closed."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in _GIVEN:
-            _GIVEN.add(port)
-            return port
 
 
 class RunningArchive:

@@ -4,34 +4,17 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.crash.commit_forever import content_of
+from tests.crash.killed import run_until_killed
 from tests.ingest.small_archive import Place, open_place
 
-ROOT = Path(__file__).resolve().parents[2]
+FOREVER = "tests.crash.commit_forever"
 ROUNDS = int(os.environ.get("PACS_KILL_ROUNDS", "1000" if os.environ.get("PACS_SOAK") else "10"))
-
-
-def run_until_killed(folder: Path, first: int, threads: int, *point: str, after: int | None = None) -> list[int]:
-    """Numbers that the child acknowledged before it died; it is killed once it has acknowledged `after`."""
-    command = [sys.executable, "-m", "tests.crash.commit_forever", str(folder), str(first), str(threads), *point]
-    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    acknowledged: list[int] = []
-    assert child.stdout is not None
-    with child.stdout:
-        for line in child.stdout:
-            if line.endswith("\n"):
-                acknowledged.append(int(line))
-            if after is not None and len(acknowledged) == after:
-                child.kill()
-    assert child.wait() == -9
-    return acknowledged
 
 
 def check(place: Place, acknowledged: list[int], content_of: Callable[[int], bytes] = content_of) -> None:
@@ -52,7 +35,7 @@ def test_killed_again_and_again_nothing_acknowledged_is_lost(tmp_path: Path, thr
     chance = random.Random(threads)
     for round_number in range(ROUNDS):
         after = chance.randrange(1, 40)
-        acknowledged += run_until_killed(tmp_path, 1000 * round_number + 1, threads, after=after)
+        acknowledged += run_until_killed(FOREVER, tmp_path, 1000 * round_number + 1, threads, after=after)
     place = open_place(tmp_path)
     place.ingest.recover()
     try:
@@ -68,7 +51,7 @@ def test_killed_again_and_again_nothing_acknowledged_is_lost(tmp_path: Path, thr
     ("call", "number"), [("write", 1), ("write", 5), ("sync", 1), ("sync", 4), ("sync_folder", 2), ("seal", 1)]
 )
 def test_killed_right_before_a_call(tmp_path: Path, call: str, number: int) -> None:
-    acknowledged = run_until_killed(tmp_path, 1, 1, call, str(number))
+    acknowledged = run_until_killed(FOREVER, tmp_path, 1, 1, call, number)
     place = open_place(tmp_path)
     place.ingest.recover()
     try:

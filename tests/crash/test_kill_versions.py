@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import subprocess
-import sys
 from pathlib import Path
 
 import pydicom
@@ -13,25 +11,11 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from pacs.model import Location
+from tests.crash.killed import run_until_killed
 from tests.crash.version_forever import SETTINGS, content_of
 from tests.ingest.small_archive import Place, open_place
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def run_until_killed(folder: Path, first: int, *point: str, after: int | None = None) -> list[int]:
-    command = [sys.executable, "-m", "tests.crash.version_forever", str(folder), str(first), *point]
-    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    acknowledged: list[int] = []
-    assert child.stdout is not None
-    with child.stdout:
-        for line in child.stdout:
-            if line.endswith("\n"):
-                acknowledged.append(int(line))
-            if after is not None and len(acknowledged) == after:
-                child.kill()
-    assert child.wait() == -9
-    return acknowledged
+FOREVER = "tests.crash.version_forever"
 
 
 def content_at(place: Place, location: Location) -> bytes:
@@ -85,13 +69,13 @@ def check_all(folder: Path, acknowledged: list[int]) -> None:
 def test_killed_again_and_again_no_version_is_lost(tmp_path: Path) -> None:
     acknowledged: list[int] = []
     for round_number in range(2):
-        acknowledged += run_until_killed(tmp_path, 1000 * round_number + 3, after=8 + round_number)
+        acknowledged += run_until_killed(FOREVER, tmp_path, 1000 * round_number + 3, after=8 + round_number)
     check_all(tmp_path, acknowledged)
 
 
 @pytest.mark.parametrize(("call", "number"), [("write", 8), ("sync", 4), ("seal", 3)])
 def test_killed_right_before_a_call(tmp_path: Path, call: str, number: int) -> None:
-    acknowledged = run_until_killed(tmp_path, 3, call, str(number))
+    acknowledged = run_until_killed(FOREVER, tmp_path, 3, call, number)
     check_all(tmp_path, acknowledged)
     place = open_place(tmp_path, **SETTINGS)
     place.ingest.recover()

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from pydicom.uid import MRImageStorage, generate_uid
 
+from benchmarks.free_port import free_port
 from tests.integration.committing_scu import AET, Modality, ask, store, wait_until
-from tests.running_archive import RunningArchive, free_port
+from tests.running_archive import RunningArchive
 
 
 @pytest.fixture(scope="module")

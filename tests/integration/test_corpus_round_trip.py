@@ -25,8 +25,9 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelMove,
 )
 
+from benchmarks.free_port import free_port
 from tests.raw_store import store_bytes
-from tests.running_archive import RunningArchive, free_port
+from tests.running_archive import RunningArchive
 
 pytestmark = [pytest.mark.corpus, pytest.mark.timeout(900)]
 

@@ -25,6 +25,7 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelMove,
 )
 
+from benchmarks.free_port import free_port
 from pacs.app import Archive, dimse_server, open_archive
 from pacs.model import Principal, Source
 from pacs.part10.file_meta import read_file_meta
@@ -38,12 +39,6 @@ MR_STUDY, MR_SERIES = f"{ROOT}.2", f"{ROOT}.2.1"
 KOREAN = "Hong^Gildong=洪^吉洞=홍^길동"
 JPEG_LS = "1.2.840.10008.1.2.4.80"
 IMPORT = Source(Principal("test"), "import")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], bool], limit_s: float = 20) -> None:

@@ -14,9 +14,10 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove, Verification
 
+from benchmarks.free_port import free_port
 from benchmarks.synthetic_ct import Slice, make_series, part10
 from tests.certificates import Authority, Certified
-from tests.running_archive import RunningArchive, free_port
+from tests.running_archive import RunningArchive
 
 pytestmark = [pytest.mark.dcmtk, pytest.mark.timeout(180)]
 

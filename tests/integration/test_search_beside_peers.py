@@ -23,7 +23,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind as StudyRootFind
 
-from benchmarks.peers import free_port, running
+from benchmarks.free_port import free_port
+from benchmarks.peers import running
 from pacs.model import Level, Match, Principal, Query, Source
 from tests.dicomweb.served import archive_under
 
