@@ -27,7 +27,8 @@ endif
 
 test: setup lint ## install what the tests need and run them all
 	@./config/install-test-tools
-	$(BIN)/python -m pytest --durations=15
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m 'not alone' --durations=15
+	$(BIN)/python -m pytest -m alone --durations=5
 	cd viewer && npm test
 
 lint: .venv/ready ## style, types, and the layer rule

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 Tell = Callable[..., None]
-_ROWS = pytest.StashKey[list[tuple[str, ...]]]()
+_ROW = "crash"
 _HEAD = ("what", "rounds", "acknowledged", "lost", "altered")
 
 
@@ -17,13 +17,14 @@ def tell(request: pytest.FixtureRequest) -> Tell:
     """Adds a row: what was done, rounds, acknowledged instances that were looked for, lost, altered."""
 
     def add(*row: object) -> None:
-        request.config.stash.setdefault(_ROWS, []).append(tuple(str(value) for value in row))
+        request.node.user_properties.append((_ROW, [str(value) for value in row]))
 
     return add
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    rows = config.stash.get(_ROWS, [])
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
+    rows = [row for report in reports for name, row in getattr(report, "user_properties", ()) if name == _ROW]
     if rows:
         terminalreporter.section("crashes")
         for row in (_HEAD, tuple("---" for _ in _HEAD), *rows):

@@ -28,6 +28,8 @@ from pacs.dimse.upper_layer.items import ProposedContext
 from tests.dimse.served import CT, EXPLICIT, RawPeer
 from tests.running_archive import RunningArchive
 
+pytestmark = pytest.mark.alone
+
 DEFLATED = "1.2.840.10008.1.2.1.99"
 POLYGLOTS = {
     "a program": b"\x7fELF\x02\x01\x01".ljust(128, b"\x90"),

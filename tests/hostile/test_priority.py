@@ -18,7 +18,7 @@ from benchmarks.dimse_load import store
 from benchmarks.synthetic_ct import make_series
 from tests.running_archive import RunningArchive
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
 
 MIGRATING = 16
 IMAGES = 60

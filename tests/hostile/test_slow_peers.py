@@ -18,7 +18,7 @@ from pacs.dimse.upper_layer.items import ProposedContext, UserInformation
 from pacs.dimse.upper_layer.outgoing_data import data_pdus
 from tests.running_archive import RunningArchive
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
 
 PEERS = 1000
 ROUNDS = 12 if os.environ.get("PACS_SOAK") else 3
