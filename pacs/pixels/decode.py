@@ -135,7 +135,8 @@ def _decode_jpeg_2000(description: PixelDescription, frame: bytes) -> DecodedFra
     _check_agreement(description, header)
     codestream = frame[header.start :]
     if description.transfer_syntax_uid in HTJ2K - LOSSY:
-        pixels = imagecodecs.htj2k_decode(codestream)
+        # Left to itself it hands out planes where the codestream has no colour transformation.
+        pixels = imagecodecs.htj2k_decode(codestream, planar=False if header.components > 1 else None)
     else:
         # Also for lossy HTJ2K: OpenJPH as wrapped lets overshoot wrap around, OpenJPEG clamps it.
         pixels = imagecodecs.jpeg2k_decode(codestream)
