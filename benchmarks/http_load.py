@@ -5,18 +5,27 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 _SCRIPT = """
-local paths = {}
-for line in io.lines(os.getenv("BENCH_PATHS")) do paths[#paths + 1] = line end
+local paths, conditions = {}, {}
+for line in io.lines(os.getenv("BENCH_PATHS")) do
+  local path, tag = line:match("^(%S+)%s*(.*)$")
+  paths[#paths + 1], conditions[#paths + 1] = path, tag ~= "" and tag or nil
+end
+local requests = {}
 local at = 0
 function setup(thread) thread:set("seed", math.random(1, 1000000)) end
 function init(args) math.randomseed(seed); at = math.random(#paths) end
 function request()
   at = at % #paths + 1
-  return wrk.format("GET", paths[at])
+  if not requests[at] then
+    wrk.headers["If-None-Match"] = conditions[at]
+    requests[at] = wrk.format("GET", paths[at])
+  end
+  return requests[at]
 end
 function done(summary, latency, requests)
   io.stderr:write(string.format(
@@ -48,13 +57,22 @@ class HttpFigures:
 
 
 def load(
-    base: str, paths: list[str], *, headers: dict[str, str], connections: int, seconds: float, threads: int = 1
+    base: str,
+    paths: Sequence[str],
+    *,
+    headers: dict[str, str],
+    connections: int,
+    seconds: float,
+    threads: int = 1,
+    tags: Sequence[str] = (),
 ) -> HttpFigures:
-    """GET `paths` in turn from `base` (``http://host:port``) over `connections` kept-alive connections."""
+    """GET `paths` in turn from `base` (``http://host:port``) over `connections` kept-alive connections, each with its
+    entity tag in If-None-Match when `tags` are given."""
+    lines = [" ".join(line) for line in zip(paths, tags, strict=True)] if tags else paths
     with tempfile.TemporaryDirectory() as folder:
         script, listing = Path(folder, "script.lua"), Path(folder, "paths")
         script.write_text(_SCRIPT)
-        listing.write_text("\n".join(paths) + "\n")
+        listing.write_text("\n".join(lines) + "\n")
         command = ["wrk", "--latency", "-t", str(threads), "-c", str(connections), "-d", f"{seconds:g}s"]
         for name, value in headers.items():
             command += ["-H", f"{name}: {value}"]

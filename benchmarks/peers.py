@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks.free_port import free_port
-from benchmarks.synthetic_ct import make_series
+from benchmarks.synthetic_ct import Slice
 
 ORTHANC_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
@@ -169,17 +169,17 @@ def receivers() -> list[Start]:
 
 
 @contextmanager
-def nginx(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """(origin, paths) of nginx serving frames as files, two worker processes, sendfile."""
+def nginx(folder: Path, images: Sequence[Slice], *, workers: int = 2) -> Iterator[tuple[Peer, list[str]]]:
+    """nginx serving the frames of `images` as files with sendfile, and their paths below `Peer.dicomweb`."""
     root = folder / "frames"
     root.mkdir()
-    for number, image in enumerate(make_series(100, seed=7)):
+    for number, image in enumerate(images):
         (root / f"{number}.raw").write_bytes(image.frame)
     (root / "ready").write_text("yes")
     port = free_port()
     settings = folder / "nginx.conf"
     settings.write_text(
-        f"daemon off; worker_processes 2; pid {folder}/nginx.pid; error_log {folder}/nginx.err;\n"
+        f"daemon off; worker_processes {workers}; pid {folder}/nginx.pid; error_log {folder}/nginx.err;\n"
         "events { worker_connections 512; }\n"
         f"http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;\n"
         f"client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3;"
@@ -191,5 +191,6 @@ def nginx(folder: Path) -> Iterator[tuple[str, list[str]]]:
         ["nginx", "-c", str(settings), "-g", "user root;"] if os.geteuid() == 0 else ["nginx", "-c", str(settings)]
     )
     origin = f"http://127.0.0.1:{port}"
-    with running(command, folder / "nginx.log", f"{origin}/ready"):
-        yield origin, [f"/{number}.raw" for number in range(100)]
+    with running(command, folder / "nginx.log", f"{origin}/ready") as process:
+        name = f"nginx, {workers} process{'es' * (workers > 1)}"
+        yield Peer(name, "", "", process, origin), [f"/{number}.raw" for number in range(len(images))]

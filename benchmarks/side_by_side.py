@@ -20,6 +20,7 @@ from pathlib import Path
 from benchmarks import http_load, ingest_rounds
 from benchmarks.measure import Row, http_row, machine, measure, table
 from benchmarks.peers import nginx, orthanc, our_archive, receivers
+from benchmarks.synthetic_ct import make_series
 
 
 def run(*, instances: int, seconds: float, connections: int) -> dict[str, list[Row]]:
@@ -40,9 +41,10 @@ def run(*, instances: int, seconds: float, connections: int) -> dict[str, list[R
             )
     if shutil.which("nginx"):
         print("measuring nginx ...", file=sys.stderr, flush=True)
-        with tempfile.TemporaryDirectory() as folder, nginx(Path(folder)) as (origin, paths):
+        images = make_series(100, seed=7)
+        with tempfile.TemporaryDirectory() as folder, nginx(Path(folder), images) as (peer, paths):
             random.Random(1).shuffle(paths)
-            figures = http_load.load(origin, paths, headers={}, connections=connections, seconds=seconds)
+            figures = http_load.load(peer.dicomweb, paths, headers={}, connections=connections, seconds=seconds)
             found["nginx"] = [http_row(f"frame 512 KB as a file, {connections} connections", figures)]
     return found
 
