@@ -276,3 +276,64 @@ attribute_values = Table(
     Column("shown", Text, nullable=False),
     Index("ix_attribute_values_value", "hospital", "attribute", "value", "row"),
 )
+
+# Unified Procedure Steps (PS3.4 Annex CC). One that was deleted leaves its UID, so that it is not used again.
+workitems = Table(
+    "workitems",
+    metadata,
+    _row(),
+    _hospital(),
+    _word("workitem_uid"),
+    _word("state"),
+    # Of who claimed it; never told to anybody.
+    _word("transaction_uid"),
+    _word("worklist_label"),
+    _word("patient_id"),
+    _count("changed_at_us"),
+    Column("attributes", Text, nullable=False),
+    UniqueConstraint("hospital", "workitem_uid"),
+    Index("ix_workitems_state", "hospital", "state", "id"),
+    Index("ix_workitems_patient_id", "hospital", "patient_id", "id"),
+    Index("ix_workitems_in_order", "hospital", "id"),
+    Index("ix_workitems_old", "state", "changed_at_us"),
+)
+
+# Who is to be subscribed to every new workitem, or to those that its keys match.
+global_subscriptions = Table(
+    "global_subscriptions",
+    metadata,
+    Column("hospital", _Word, primary_key=True, nullable=False),
+    Column("subscriber", _Word, primary_key=True, nullable=False),
+    Column("kind", _Word, primary_key=True, nullable=False),
+    Column("is_locking", Boolean(create_constraint=False), nullable=False),
+    Column("is_suspended", Boolean(create_constraint=False), nullable=False),
+    Column("keys", Text, nullable=False),
+)
+
+workitem_subscriptions = Table(
+    "workitem_subscriptions",
+    metadata,
+    Column("hospital", _Word, primary_key=True, nullable=False),
+    Column("workitem_row", _RowId, ForeignKey("workitems.id"), primary_key=True, autoincrement=False, nullable=False),
+    Column("subscriber", _Word, primary_key=True, nullable=False),
+    # Which global subscription made it; empty: asked for by itself.
+    _word("kind"),
+    Column("is_locking", Boolean(create_constraint=False), nullable=False),
+    Index("ix_workitem_subscriptions_subscriber", "hospital", "subscriber", "workitem_row"),
+    Index("ix_workitem_subscriptions_workitem", "workitem_row"),
+)
+
+# What subscribers are still to be told. A number is never used again, so that a reader may remember the last one.
+workitem_events = Table(
+    "workitem_events",
+    metadata,
+    _row(),
+    _hospital(),
+    _word("subscriber"),
+    _word("workitem_uid"),
+    _count("event_type"),
+    Column("attributes", Text, nullable=False),
+    _count("made_at_us"),
+    Index("ix_workitem_events_waiting", "hospital", "subscriber", "id"),
+    sqlite_autoincrement=True,
+)
