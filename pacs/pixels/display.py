@@ -22,6 +22,11 @@ _RESCALE_INTERCEPT, _RESCALE_SLOPE = 0x00281052, 0x00281053
 _MODALITY_LUT_SEQUENCE, _VOI_LUT_SEQUENCE = 0x00283000, 0x00283010
 _SHARED_FUNCTIONAL_GROUPS, _PER_FRAME_FUNCTIONAL_GROUPS = 0x52009229, 0x52009230
 _FRAME_VOI_LUT, _PIXEL_VALUE_TRANSFORMATION = 0x00289132, 0x00289145
+_PIXEL_MEASURES = 0x00289110
+_SPACINGS = (0x00280030, 0x00181164, 0x00182010, 0x00280034)
+"""Pixel Spacing, Imager Pixel Spacing, Nominal Scanned Pixel Spacing, Pixel Aspect Ratio: rows, then columns."""
+_LEAST_RATIO = 0.01
+_SQUARE = 0.001
 _INHERITED = (0x00080005, 0x00280103)
 """Specific Character Set, Pixel Representation."""
 
@@ -81,13 +86,32 @@ def display_attributes(header: Header, frame_number: int = 1) -> DisplayAttribut
 
 def _levels(header: Header, frame_number: int) -> Iterator[Header]:
     """Where a frame's attributes may be, the most specific first."""
-    for sequence, index in ((_PER_FRAME_FUNCTIONAL_GROUPS, frame_number - 1), (_SHARED_FUNCTIONAL_GROUPS, 0)):
-        if sequence not in header.elements:
-            continue
-        for group in _items(header, sequence, index):
-            yield from _items(group, _PIXEL_VALUE_TRANSFORMATION, 0)
-            yield from _items(group, _FRAME_VOI_LUT, 0)
+    for group in functional_groups(header, frame_number):
+        yield from _items(group, _PIXEL_VALUE_TRANSFORMATION, 0)
+        yield from _items(group, _FRAME_VOI_LUT, 0)
     yield header
+
+
+def functional_groups(header: Header, frame_number: int) -> Iterator[Header]:
+    """The functional groups of a frame (PS3.3 §C.7.6.16): its own, then those all frames share; none when damaged."""
+    for sequence, index in ((_PER_FRAME_FUNCTIONAL_GROUPS, frame_number - 1), (_SHARED_FUNCTIONAL_GROUPS, 0)):
+        if sequence in header.elements:
+            yield from _items(header, sequence, index)
+
+
+def pixel_ratio(header: Header, frame_number: int = 1) -> float:
+    """Height of a pixel by its width; 1 when nothing usable says otherwise.
+
+    Pixel Spacing counts before the spacing at the detector and on film, those before Pixel Aspect Ratio.
+    """
+    measures = [item for group in functional_groups(header, frame_number) for item in _items(group, _PIXEL_MEASURES, 0)]
+    for level in (*measures, header):
+        for tag in _SPACINGS:
+            pair = level.numbers(tag)
+            if len(pair) >= 2 and pair[0] > 0 and pair[1] > 0:
+                ratio = pair[0] / pair[1]
+                return ratio if _LEAST_RATIO <= ratio <= 1 / _LEAST_RATIO and abs(ratio - 1) > _SQUARE else 1.0
+    return 1.0
 
 
 def _items(header: Header, tag: int, index: int) -> tuple[Header, ...]:

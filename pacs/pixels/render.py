@@ -111,8 +111,8 @@ def show(
     raise UndecodablePixels(f"Photometric Interpretation {interpretation!r} can't be shown with 3 samples per pixel")
 
 
-def in_viewport(picture: Picture, viewport: Viewport) -> Picture:
-    """Cut out, mirror and scale.
+def in_viewport(picture: Picture, viewport: Viewport, pixel_ratio: float = 1.0) -> Picture:
+    """Cut out, mirror and scale; `pixel_ratio` is a pixel's height by its width, and the result's pixels are square.
 
     Raises:
         InvalidRequest: an empty or too large viewport, or a region outside the image.
@@ -120,9 +120,10 @@ def in_viewport(picture: Picture, viewport: Viewport) -> Picture:
     if not (1 <= viewport.columns <= MAX_VIEWPORT and 1 <= viewport.rows <= MAX_VIEWPORT):
         raise InvalidRequest(f"viewport {viewport.columns},{viewport.rows}: both must be 1 to {MAX_VIEWPORT}")
     rows, columns = picture.shape[:2]
-    width = columns - viewport.left if viewport.width is None else viewport.width
-    height = rows - viewport.top if viewport.height is None else viewport.height
-    left, top = round(viewport.left), round(viewport.top)
+    width = columns - abs(viewport.left) if viewport.width is None else viewport.width
+    height = rows - abs(viewport.top) if viewport.height is None else viewport.height
+    # Absolute values give the place, whatever their sign (PS3.18 §8.3.5.1.3).
+    left, top = round(abs(viewport.left)), round(abs(viewport.top))
     right, bottom = min(columns, round(left + abs(width))), min(rows, round(top + abs(height)))
     if not (0 <= left < right and 0 <= top < bottom):
         raise InvalidRequest(f"viewport region {left},{top},{width},{height} lies outside the {columns} x {rows} image")
@@ -131,22 +132,31 @@ def in_viewport(picture: Picture, viewport: Viewport) -> Picture:
         region = region[:, ::-1]
     if height < 0:
         region = region[::-1]
-    scale = min(viewport.columns / region.shape[1], viewport.rows / region.shape[0])
-    if scale > 1 and region.shape[0] * region.shape[1] * scale * scale > MAX_ENLARGED_PIXELS:
+    scaled_columns, scaled_rows = fitted_size(region, viewport.columns, viewport.rows, pixel_ratio)
+    if scaled_columns * scaled_rows > max(MAX_ENLARGED_PIXELS, region.shape[0] * region.shape[1]):
         raise InvalidRequest(
             f"viewport {viewport.columns},{viewport.rows} enlarges the image beyond {MAX_ENLARGED_PIXELS} pixels"
         )
-    return fitted(region, viewport.columns, viewport.rows)
+    return fitted(region, viewport.columns, viewport.rows, pixel_ratio)
 
 
-def fitted(picture: Picture, columns: int, rows: int) -> Picture:
-    """Scale to touch `columns` or `rows` from inside, with the aspect ratio kept; at least one pixel each way."""
-    scale = min(columns / picture.shape[1], rows / picture.shape[0])
-    size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
+def fitted_size(picture: Picture, columns: int, rows: int, pixel_ratio: float = 1.0) -> tuple[int, int]:
+    """Columns and rows of what `fitted` gives."""
+    height = picture.shape[0] * pixel_ratio
+    scale = min(columns / picture.shape[1], rows / height)
+    return max(1, round(picture.shape[1] * scale)), max(1, round(height * scale))
+
+
+def fitted(picture: Picture, columns: int, rows: int, pixel_ratio: float = 1.0) -> Picture:
+    """Scale to touch `columns` or `rows` from inside, with the aspect ratio kept; at least one pixel each way.
+
+    `pixel_ratio` is the height of the picture's pixels by their width; those of the result are square.
+    """
+    size = fitted_size(picture, columns, rows, pixel_ratio)
     if size == (picture.shape[1], picture.shape[0]):
         return picture
     image = Image.fromarray(np.ascontiguousarray(picture))
-    resampling = Image.Resampling.BILINEAR if scale > 1 else Image.Resampling.HAMMING
+    resampling = Image.Resampling.BILINEAR if size[0] > picture.shape[1] else Image.Resampling.HAMMING
     return np.asarray(image.resize(size, resampling, reducing_gap=2.0))
 
 

@@ -18,7 +18,7 @@ _SAMPLE_PIXELS = 1 << 16
 """Enough pixels to find a window from; taken evenly over the frame."""
 _LEAST_CONTRAST = 8
 """Grey levels between the darkest and the brightest pixel below which nobody sees an image."""
-_SOFT_TISSUE = Window(40, 400)
+SOFT_TISSUE = Window(40, 400)
 """What a CT is shown with when it brings no window of its own."""
 
 
@@ -56,7 +56,7 @@ def to_8_bits(
         if window is not None or not _is_blank(shown, pixels):
             return shown
     if voi is None and display.modality == "CT" and not description.is_float and description.bits_allocated > 8:
-        shown = _shown(pixels, description, display, _SOFT_TISSUE, is_inverse)
+        shown = _shown(pixels, description, display, SOFT_TISSUE, is_inverse)
         if not _is_blank(shown, pixels):
             return shown
     return _shown(pixels, description, display, found_window(pixels, description, display), is_inverse)
@@ -112,9 +112,11 @@ def windowed(values: NDArray[Any], voi: Window | LookUpTable) -> NDArray[np.uint
     if voi.function == "SIGMOID":
         exponent = np.clip(-4 * (values - voi.center) / voi.width, -60, 60)
         grey = 255 / (1 + np.exp(exponent))
-    elif voi.function == "LINEAR_EXACT" or voi.width <= 1:
-        # A LINEAR window of width 1 is a threshold; so is this one, to within the step.
+    elif voi.function == "LINEAR_EXACT":
         grey = ((values - voi.center) / voi.width + 0.5) * 255
+    elif voi.width <= 1:
+        # The slope would be infinite: a threshold.
+        grey = np.where(values > voi.center - 0.5, 255.0, 0.0)
     else:
         grey = ((values - (voi.center - 0.5)) / (voi.width - 1) + 0.5) * 255
     return (np.clip(np.nan_to_num(grey, nan=0.0, posinf=255.0, neginf=0.0), 0, 255) + 0.5).astype(np.uint8)

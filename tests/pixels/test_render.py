@@ -88,11 +88,20 @@ def test_a_viewport_cuts_mirrors_and_scales() -> None:
     assert in_viewport(picture, Viewport(2, 2, left=1, top=1, width=-2, height=2)).tolist() == [[6, 5], [10, 9]]
     assert in_viewport(picture, Viewport(2, 2, left=1, top=1, width=2, height=-2)).tolist() == [[9, 10], [5, 6]]
     assert in_viewport(picture, Viewport(8, 100)).shape == (6, 8)
+    # The corner is told by absolute values (PS3.18 §8.3.5.1.3).
+    assert in_viewport(picture, Viewport(2, 2, left=-1, top=-1, width=2, height=2)).tolist() == [[5, 6], [9, 10]]
+
+
+def test_pixels_that_are_not_square_are_made_so() -> None:
+    picture = np.zeros((10, 20), np.uint8)
+    assert in_viewport(picture, Viewport(100, 100), pixel_ratio=2).shape == (100, 100)
+    assert in_viewport(picture, Viewport(100, 100), pixel_ratio=4).shape == (100, 50)
+    assert in_viewport(picture, Viewport(100, 100), pixel_ratio=0.5).shape == (25, 100)
 
 
 @pytest.mark.parametrize(
     "viewport",
-    [Viewport(0, 5), Viewport(5, 99999), Viewport(5, 5, left=4), Viewport(5, 5, left=-1), Viewport(5, 5, width=0)],
+    [Viewport(0, 5), Viewport(5, 99999), Viewport(5, 5, left=4), Viewport(5, 5, top=-3), Viewport(5, 5, width=0)],
 )
 def test_a_viewport_that_holds_nothing_is_refused(viewport: Viewport) -> None:
     with pytest.raises(InvalidRequest, match="viewport"):

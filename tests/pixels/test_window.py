@@ -35,7 +35,7 @@ def test_window_functions_are_those_of_pydicom(function: Any) -> None:
 
 
 def test_a_width_of_one_is_a_threshold() -> None:
-    assert windowed(np.array([4.0, 5.0, 6.0]), Window(5, 1)).tolist()[::2] == [0, 255]
+    assert windowed(np.array([4.0, 5.0, 6.0]), Window(5, 1)).tolist() == [0, 255, 255]
 
 
 def test_the_table_and_the_arithmetic_agree() -> None:
