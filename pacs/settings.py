@@ -22,6 +22,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from pacs.budget_settings import BudgetSettings, MetricsSettings
+
 AeTitle = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[\x20-\x5b\x5d-\x7e]+$")
 ]
@@ -214,6 +216,24 @@ class SearchSettings(_Section):
     """Searches that wait for those, in each process; one more is answered with 503 and Retry-After, status 0xA700."""
 
 
+class DecodingSettings(_Section):
+    """Decoding of pixels for pictures and other transfer syntaxes, in processes apart: a frame that crashes a codec,
+    never ends or wants all memory costs one of them."""
+
+    workers: Annotated[int, Field(ge=1, le=64)] = 2
+    """Decoders of each web process; the background and DIMSE processes start theirs when they need some."""
+    memory_bytes: Annotated[int, Field(ge=64 << 20)] = 1 << 30
+    """Of one decoder, on top of its programs: a frame, what it decodes to and what is made of it."""
+    processor_s: Annotated[float, Field(gt=0)] = 10.0
+    """Processor time for one piece of work: a large mammogram takes 2 s, a damaged one can take for ever."""
+    deadline_s: Annotated[float, Field(gt=0)] = 30.0
+    """By the clock, for one piece of work on a machine that is busy with others."""
+    waiting: Annotated[int, Field(ge=0)] = 64
+    """Pieces of work that wait for a decoder, in each process; one more is answered with 503 and Retry-After."""
+    wait_s: Annotated[float, Field(gt=0)] = 10.0
+    """How long they wait before they are answered so, too."""
+
+
 class LifecycleSettings(_Section):
     """Background work."""
 
@@ -252,7 +272,10 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     commitment: CommitmentSettings = CommitmentSettings()
     search: SearchSettings = SearchSettings()
+    decoding: DecodingSettings = DecodingSettings()
     lifecycle: LifecycleSettings = LifecycleSettings()
+    budgets: BudgetSettings = BudgetSettings()
+    metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")

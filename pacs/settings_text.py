@@ -26,7 +26,11 @@ def as_toml(settings: Settings) -> str:
         else:
             lines += _key(name, value, reasons)
     for name, section in sections:
-        lines += ["", f"# {inspect.getdoc(type(section))}", f"[{name}]"]
+        lines += [
+            "",
+            *(f"# {line}" for line in inspect.cleandoc(type(section).__doc__ or "").splitlines()),
+            f"[{name}]",
+        ]
         reasons = _reasons(type(section))
         tables: list[str] = []
         for key in type(section).model_fields:
