@@ -10,11 +10,11 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
-from pacs.dicomweb.capabilities import describe_hot_routes
 from pacs.dicomweb.door import Door
 from pacs.dicomweb.frames import frames_of
 from pacs.dicomweb.hot import HotRoute, HotRoutes
 from pacs.dicomweb.metadata import bulk_data_of, metadata_of
+from pacs.dicomweb.openapi import DICOM_XML, MULTIPART, Described, binary, data_sets, describe
 from pacs.dicomweb.qido import search_routes
 from pacs.dicomweb.rendered import rendered_routes
 from pacs.dicomweb.responses import problem
@@ -22,7 +22,9 @@ from pacs.dicomweb.services import Identify, Services, anonymous
 from pacs.dicomweb.stow import store_routes
 from pacs.dicomweb.versions import version_routes
 from pacs.dicomweb.wado import instances_of
+from pacs.dicomweb.wado_uri import URI_PARAMETERS, WADO_URI_PATH, WadoUri
 from pacs.ingest import Ingest
+from pacs.part10.transfer_syntax import OCTET_STREAM
 from pacs.query import Search
 from pacs.retrieve import Retrieve
 from pacs.settings import HttpSettings
@@ -86,6 +88,8 @@ def dicomweb_app(
     )
     # Stored to by POST, so FastAPI must see it.
     app.router.routes.append(Route(_STUDY, whole, methods=["GET"], name=_STUDY))
+    uri = WadoUri(services, whole, app.router)
+    app.router.routes.append(Route(WADO_URI_PATH, uri, methods=["GET"], name=WADO_URI_PATH))
     for router in (
         search_routes(services),
         rendered_routes(services),
@@ -93,20 +97,31 @@ def dicomweb_app(
         version_routes(services),
     ):
         app.include_router(router)
-    describe_hot_routes(
-        app,
-        {
-            _INSTANCE + "/frames/{frames}": "Frames, one or a list",
-            _INSTANCE + "/bulkdata/{path}": "A large value",
-            _INSTANCE: "An instance as DICOM file",
-            _SERIES: "All instances of a series",
-            _STUDY: "All instances of a study",
-            _INSTANCE + "/metadata": "Attributes of an instance",
-            _SERIES + "/metadata": "Attributes of all instances of a series",
-            _STUDY + "/metadata": "Attributes of all instances of a study",
-        },
-    )
+    describe(app, _described())
     return app
+
+
+def _described() -> dict[str, Described]:
+    files, xml = binary("application/dicom", MULTIPART), binary(DICOM_XML, MULTIPART)
+    frames = binary(OCTET_STREAM, MULTIPART, "image/*", "video/*")
+    metadata = {**data_sets(is_array=True), **xml}
+    return {
+        _INSTANCE + "/frames/{frames}": Described("Frames, one or a list", frames, is_ranged=True),
+        _INSTANCE + "/bulkdata/{path}": Described("A large value", frames, is_ranged=True),
+        _INSTANCE: Described("An instance as DICOM file", files, is_ranged=True),
+        _SERIES: Described("All instances of a series", files, is_ranged=True),
+        _STUDY: Described("All instances of a study", files),
+        _INSTANCE + "/metadata": Described("Attributes of an instance", metadata, is_ranged=True),
+        _SERIES + "/metadata": Described("Attributes of all instances of a series", metadata, is_ranged=True),
+        _STUDY + "/metadata": Described("Attributes of all instances of a study", metadata, is_ranged=True),
+        WADO_URI_PATH: Described(
+            "An instance as DICOM file or picture",
+            binary("application/dicom", "image/*"),
+            tag="WADO-URI",
+            parameters=URI_PARAMETERS,
+            is_ranged=True,
+        ),
+    }
 
 
 async def _routing_problem(request: Request, error: Exception) -> Response:

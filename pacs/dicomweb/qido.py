@@ -14,6 +14,7 @@ from starlette.responses import Response
 from pacs.dicomweb.accept import Offer, accept_of, choose
 from pacs.dicomweb.multipart import Part, derived_boundary
 from pacs.dicomweb.multipart import encoded as multipart
+from pacs.dicomweb.openapi import ACCEPT_PARAMETER, data_sets
 from pacs.dicomweb.resources import ResourceKey, service_base
 from pacs.dicomweb.responses import VARY, accepts_gzip, compressed, json_array
 from pacs.dicomweb.search_parameters import MAX_RESULTS, study_query
@@ -43,12 +44,17 @@ _PARAMETERS: list[dict[str, Any]] = [
         ("PatientID", "string", "As any other attribute: by keyword or tag; `*` and `?` are wildcards."),
     )
 ]
-_OPENAPI = {"parameters": _PARAMETERS}
+_OPENAPI = {"parameters": [*_PARAMETERS, ACCEPT_PARAMETER]}
+_WARNING = {"Warning": {"schema": {"type": "string"}, "description": "299: what was ignored, or that there is more."}}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The results", "content": data_sets(is_array=True), "headers": _WARNING},
+    204: {"description": "No result, in XML", "headers": _WARNING},
+}
 
 
 def search_routes(services: Services) -> APIRouter:
     """The routes of the search transaction."""
-    router = APIRouter(tags=["QIDO-RS"], default_response_class=Response)
+    router = APIRouter(tags=["QIDO-RS"], default_response_class=Response, responses=_RESPONSES)
 
     def answer(request: Request, level: Level, parents: ResourceKey | None = None) -> Response:
         return _search(services, request, level, parents)

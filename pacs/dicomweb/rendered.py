@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from pacs.dicomweb.accept import Offer, choose
+from pacs.dicomweb.openapi import binary
 from pacs.dicomweb.rendering_parameters import RenderingParameters, rendering_parameters
 from pacs.dicomweb.requests import accepted_by, is_not_modified
 from pacs.dicomweb.resources import ResourceKey, frame_numbers
@@ -32,6 +33,10 @@ _PARAMETERS: list[dict[str, Any]] = [
         ("quality", "JPEG quality, 1 to 100"),
     )
 ]
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The picture", "content": binary(*(offer.media_type for offer in _OFFERS))},
+    304: {"description": "The client has it already"},
+}
 _SERIES = "/studies/{study}/series/{series}"
 _INSTANCE = _SERIES + "/instances/{instance}"
 _FRAME = _INSTANCE + "/frames/{frame}"
@@ -44,7 +49,7 @@ def rendered_routes(services: Services) -> APIRouter:
 
     def add(path: str, summary: str, make: Callable[[Request], Response]) -> None:
         extra = {"parameters": _PARAMETERS + _path_parameters(path)}
-        router.add_api_route(path, make, methods=["GET"], summary=summary, openapi_extra=extra)
+        router.add_api_route(path, make, methods=["GET"], summary=summary, responses=_RESPONSES, openapi_extra=extra)
 
     for path, what in (
         ("/studies/{study}", "study"),

@@ -67,7 +67,7 @@ def study_query(query_string: bytes, level: Level, parents: ResourceKey | None =
         InvalidRequest: names the parameter that cannot be understood.
     """
     reader = _Reader()
-    for name, value in _parameters(query_string):
+    for name, value in query_fields(query_string):
         reader.take(name, value)
     own = [*_joined(reader.matches), *(Match((uid_tag,), (uid,)) for uid_tag, uid in _parent_uids(parents))]
     members = frozenset(path for path in reader.included if len(path) > 1)
@@ -171,8 +171,12 @@ def attribute_path(name: str, said_by: str = "") -> tuple[int, ...]:
     return tuple(path)
 
 
-def _parameters(query_string: bytes) -> Iterator[tuple[str, str]]:
-    """Names and values; both are UTF-8, percent-encoded where they are no ASCII, or as they are."""
+def query_fields(query_string: bytes) -> Iterator[tuple[str, str]]:
+    """Names and values; both are UTF-8, percent-encoded where they are no ASCII, or as they are.
+
+    Raises:
+        InvalidRequest: too many, or no UTF-8.
+    """
     fields = [field for field in query_string.split(b"&") if field]
     if len(fields) > _MAX_PARAMETERS:
         raise InvalidRequest(f"The query string has more than {_MAX_PARAMETERS} parameters")

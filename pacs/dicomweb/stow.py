@@ -7,7 +7,7 @@ import functools
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
@@ -17,6 +17,7 @@ from pacs import log
 from pacs.dicomweb.accept import MULTIPART, Offer, choose, parse_content_type
 from pacs.dicomweb.http_errors import log_refusal
 from pacs.dicomweb.multipart import MultipartReader, Part, derived_boundary, encoded
+from pacs.dicomweb.openapi import data_sets
 from pacs.dicomweb.requests import accepted_by
 from pacs.dicomweb.resources import ResourceKey, service_base
 from pacs.dicomweb.responses import encoded_json
@@ -51,10 +52,23 @@ _OPENAPI = {
     }
 }
 
+_OUTCOME = data_sets(is_array=False)
+_OUTCOME["application/json"] = {
+    "schema": {"anyOf": [_OUTCOME[DICOM_JSON]["schema"], {"$ref": "#/components/schemas/Error"}]}
+}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "content": _OUTCOME}
+    for status, text in {
+        200: "All are durable",
+        202: "Some failed, or were stored with a warning",
+        **dict.fromkeys((400, 403, 409, 413, 415, 503, 507), "None was stored"),
+    }.items()
+}
+
 
 def store_routes(services: Services) -> APIRouter:
     """The routes of the store transaction."""
-    router = APIRouter(tags=["STOW-RS"], default_response_class=Response)
+    router = APIRouter(tags=["STOW-RS"], default_response_class=Response, responses=_RESPONSES)
     store = _Store(services)
 
     @router.post("/studies", summary="Store instances", openapi_extra=_OPENAPI)

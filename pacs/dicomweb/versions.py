@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from pacs.dicomweb.accept import Offer, choose
+from pacs.dicomweb.openapi import binary
 from pacs.dicomweb.requests import accepted_by, is_not_modified
 from pacs.dicomweb.resources import ResourceKey
 from pacs.dicomweb.responses import REVALIDATE, PiecesResponse, encoded_json, entity_tag, not_modified
@@ -20,20 +21,27 @@ from pacs.retrieve import Version
 _VERSIONS = "/studies/{study}/series/{series}/instances/{instance}/versions"
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}\Z")
 _JSON = Offer("application/json")
+_SCHEMA = {"schema": {"type": "array", "items": {"type": "object", "required": ["version", "isServed", "sha256"]}}}
 
 
 def version_routes(services: Services) -> APIRouter:
     """The list as JSON, and a version as the Part 10 file it is kept as."""
     router = APIRouter(tags=["Versions"], default_response_class=Response)
 
-    @router.get(_VERSIONS, summary="All versions of an instance")
+    @router.get(
+        _VERSIONS, summary="All versions of an instance", responses={200: {"content": {_JSON.media_type: _SCHEMA}}}
+    )
     def versions(request: Request, study: str, series: str, instance: str) -> Response:
         found = _versions(services, request)
         choose(accepted_by(request.scope), (_JSON,))
         body = encoded_json([_described(version) for version in found])
         return Response(body, headers={"cache-control": "no-store"}, media_type=_JSON.media_type)
 
-    @router.get(_VERSIONS + "/{number}", summary="A version as DICOM file")
+    @router.get(
+        _VERSIONS + "/{number}",
+        summary="A version as DICOM file",
+        responses={200: {"content": binary(DICOM)}, 304: {"description": "The client has it already"}},
+    )
     def version(request: Request, study: str, series: str, instance: str, number: str) -> Response:
         if not _NUMBER.match(number):
             raise InvalidRequest(f"The version {number[:20]!r} is no number; versions are counted from 1")

@@ -17,6 +17,7 @@ ROUTES = {
     *(STUDY, SERIES, INSTANCE, f"{STUDY}/metadata", f"{SERIES}/metadata", f"{INSTANCE}/metadata"),
     *(INSTANCE + "/frames/{frames}", INSTANCE + "/bulkdata/{path}"),
     *(INSTANCE + "/versions", INSTANCE + "/versions/{number}"),
+    "/wado",
     *(f"{level}/{kind}" for level in PICTURED for kind in ("rendered", "thumbnail")),
 }
 
@@ -74,6 +75,7 @@ def test_who_may_not_gets_nothing(door: DoorInMemory) -> None:
     for path in ROUTES:
         names = {"study": "1.1", "series": "1.2", "instance": "1.3", "frames": "1", "frame": "1", "number": "1"}
         filled = path.format(**names, path="7FE00010")
-        assert closed.get(filled).status_code == 403, path
+        uri = "requestType=WADO&studyUID=1.1&seriesUID=1.2&objectUID=1.3"
+        assert closed.get(filled + (f"?{uri}" if path == "/wado" else "")).status_code == 403, path
     for path in ("/studies", "/studies/1.1"):
         assert closed.post(path, b"x").status_code == 403

@@ -14,6 +14,7 @@ from pacs.dicomweb.multipart import MAX_PARTS
 from pacs.dicomweb.search_parameters import MAX_RESULTS, study_query
 from pacs.dicomweb.store_metadata import MAX_METADATA_BYTES
 from pacs.dicomweb.store_response import COERCED, ELEMENTS_DISCARDED, FAILURE_REASON
+from pacs.dicomweb.wado_uri_parameters import NOT_OFFERED, PARAMETERS
 from pacs.dimse.messages.status import TABLE, Status
 from pacs.dimse.negotiation import MAX_OPERATIONS
 from pacs.dimse.scp.commitment import STORAGE_COMMITMENT, WELL_KNOWN_INSTANCE
@@ -78,6 +79,14 @@ def test_the_parameters_of_a_search_are_those_of_the_code() -> None:
     study_query(
         "&".join(f"{name}=" for name in named - {"limit", "offset"} if "matching" not in name).encode(), Level.STUDY
     )
+
+
+def test_the_parameters_of_the_uri_service_are_those_of_the_code() -> None:
+    section = _PAGE.partition("### URI Service")[2].partition("###")[0]
+    rows = re.findall(r"^\| (`[^|]+) \| ([^|]+) \|", section, re.MULTILINE)
+    named = {name: text for cell, text in rows for name in re.findall(r"`(\w+)`", cell)}
+    assert {*named, "requestType", "studyUID", "seriesUID", "objectUID"} == set(PARAMETERS)
+    assert {name for name, text in named.items() if text == "refused with 400"} == set(NOT_OFFERED)
 
 
 def test_the_statuses_of_c_store_are_those_sent() -> None:

@@ -1,0 +1,161 @@
+"""The OpenAPI description: of the routes that are plain ASGI, and what every route may answer. A test holds it true."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+
+DICOM_JSON = "application/dicom+json"
+DICOM_XML = "application/dicom+xml"
+MULTIPART = "multipart/related"
+
+_PARAMETER = re.compile(r"\{(\w+)\}")
+_UID = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)*$", "minLength": 1, "maxLength": 64}
+_PATH_SCHEMAS: Mapping[str, dict[str, Any]] = {
+    "study": _UID,
+    "series": _UID,
+    "instance": _UID,
+    "frames": {"type": "string", "pattern": "^[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*$"},
+    "frame": {"type": "string", "pattern": "^[1-9][0-9]{0,8}$"},
+    "number": {"type": "string", "pattern": "^[1-9][0-9]{0,8}$"},
+    "path": {"type": "string", "pattern": "^[0-9A-Fa-f]{8}(/[0-9]{1,9}/[0-9A-Fa-f]{8}){0,64}$"},
+}
+_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+_ERRORS = {
+    400: "The request cannot be understood; the answer names the part",
+    403: "Not allowed",
+    404: "Nothing of this name is kept",
+    405: "Another method than those of the resource",
+    406: "It cannot be made into what Accept asks for",
+    410: "It was deleted",
+    413: "More than is done at once",
+    500: "What is stored is damaged, or the archive has an error; its log says which",
+    503: "Try again shortly, after what Retry-After says",
+}
+_OF_STORING = {409: "Other data is kept, or it is of another study", 415: "Not taken in this form", 507: "No room"}
+
+_DATA_SET = {
+    "type": "object",
+    "description": "A data set (PS3.18 Annex F).",
+    "patternProperties": {
+        "^[0-9A-F]{8}$": {
+            "type": "object",
+            "properties": {
+                "vr": {"type": "string", "pattern": "^[A-Z]{2}$"},
+                "Value": {"type": "array"},
+                "BulkDataURI": {"type": "string"},
+                "InlineBinary": {"type": "string"},
+            },
+            "required": ["vr"],
+            "additionalProperties": False,
+        }
+    },
+    "additionalProperties": False,
+}
+_ERROR = {
+    "type": "object",
+    "properties": {
+        "error": {"type": "string", "minLength": 1, "description": "What was wrong."},
+        "hint": {"type": "string", "minLength": 1, "description": "What to do next."},
+    },
+    "required": ["error", "hint"],
+    "additionalProperties": False,
+}
+DATA_SET = {"$ref": "#/components/schemas/DataSet"}
+
+ACCEPT_PARAMETER: dict[str, Any] = {
+    "name": "accept",
+    "in": "query",
+    "required": False,
+    "description": "Media types as in an Accept header, which it replaces (PS3.18 §8.3.3.1).",
+    "schema": {"type": "string"},
+}
+
+
+@dataclass(frozen=True)
+class Described:
+    """A hot route: what it gives, in which media types, and its query parameters."""
+
+    summary: str
+    content: Mapping[str, Any]
+    tag: str = "WADO-RS"
+    parameters: Sequence[Mapping[str, Any]] = (ACCEPT_PARAMETER,)
+    is_ranged: bool = False
+    """Answers of a part, by Range, as well."""
+
+
+def binary(*media_types: str) -> dict[str, Any]:
+    """Content of bytes in any of these media types."""
+    return dict.fromkeys(media_types, _BINARY)
+
+
+def data_sets(*, is_array: bool) -> dict[str, Any]:
+    """Content of one data set, or an array of them, in JSON and XML."""
+    json: dict[str, Any] = {"schema": {"type": "array", "items": DATA_SET} if is_array else DATA_SET}
+    return {DICOM_JSON: json, "application/json": json, **binary(DICOM_XML, MULTIPART)}
+
+
+def describe(app: FastAPI, hot: Mapping[str, Described]) -> None:
+    """Make `app.openapi` tell of the routes `hot`, by path, and of every route how it fails."""
+    described_by_fastapi = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            _complete(described_by_fastapi(), hot)
+        assert app.openapi_schema is not None  # noqa: S101 -- FastAPI keeps what it has made
+        return app.openapi_schema
+
+    # Assigning it is how FastAPI wants a description extended.
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _complete(schema: dict[str, Any], hot: Mapping[str, Described]) -> None:
+    for path, described in hot.items():
+        schema["paths"].setdefault(path, {})["get"] = _operation(path, described)
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            _complete_operation(operation, method, _PARAMETER.findall(path))
+    schema["components"] = {
+        "schemas": {"DataSet": _DATA_SET, "Error": _ERROR},
+        "responses": {str(status): _problem(status, text) for status, text in {**_ERRORS, **_OF_STORING}.items()},
+    }
+
+
+def _problem(status: int, text: str) -> dict[str, Any]:
+    content: dict[str, Any] = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    headers = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds.", "required": True}}
+    return {"description": text, "content": content, **({"headers": headers} if status == 503 else {})}
+
+
+def _operation(path: str, described: Described) -> dict[str, Any]:
+    responses: dict[str, Any] = {"200": {"description": described.summary, "content": dict(described.content)}}
+    if described.is_ranged:
+        responses["206"] = {"description": "The bytes that Range asks for", "content": dict(described.content)}
+        responses["416"] = {"description": "Range names no byte of it", **_problem(416, "")}
+    return {
+        "tags": [described.tag],
+        "summary": described.summary,
+        "operationId": "get" + re.sub(r"\W+", "_", path).rstrip("_"),
+        "parameters": [*map(dict, described.parameters)],
+        "responses": {**responses, "304": {"description": "The client has it already"}},
+    }
+
+
+def _complete_operation(operation: dict[str, Any], method: str, path_parameters: Iterable[str]) -> None:
+    said = [each for each in operation.get("parameters", ()) if each["in"] != "path"]
+    operation["parameters"] = [
+        *({"name": name, "in": "path", "required": True, "schema": _schema_of(name)} for name in path_parameters),
+        *said,
+    ]
+    responses = operation["responses"]
+    responses.pop("422", None)  # FastAPI's own; path parameters are text and checked by the routes
+    for status in (*_ERRORS, *(_OF_STORING if method == "post" else ())):
+        responses.setdefault(str(status), {"$ref": f"#/components/responses/{status}"})
+
+
+def _schema_of(path_parameter: str) -> dict[str, Any]:
+    return _PATH_SCHEMAS.get(path_parameter, {"type": "string"})

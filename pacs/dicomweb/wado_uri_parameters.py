@@ -1,0 +1,194 @@
+"""The query string of the URI Service, WADO-URI (PS3.18 §9.1.2, §9.4.1.2, §9.5.1.2). Pure.
+
+Parameters nobody knows are passed over, as §8.3 has it. One that differs from a known one in case only is refused:
+the picture would be another than the one that was asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pacs.dicomweb.accept import MediaRange, parse_accept
+from pacs.dicomweb.resources import ResourceKey
+from pacs.dicomweb.search_parameters import query_fields
+from pacs.errors import InvalidRequest
+from pacs.model import checked_uid
+from pacs.pixels.render import MAX_VIEWPORT
+
+DICOM = "application/dicom"
+
+_IDENTITY = ("studyUID", "seriesUID", "objectUID")
+_OF_PICTURES = (
+    *("frameNumber", "imageQuality", "rows", "columns", "region", "windowCenter", "windowWidth"),
+    *("annotation", "imageAnnotation", "presentationUID", "presentationSeriesUID"),
+)
+PARAMETERS = ("requestType", *_IDENTITY, "contentType", "charset", "anonymize", "transferSyntax", *_OF_PICTURES)
+_IN_LOWER_CASE = {name.lower(): name for name in PARAMETERS}
+NOT_OFFERED = {
+    "anonymize": "nothing is de-identified here; leave it away, or use a tool that does it as PS3.15 Annex E says",
+    "annotation": "nothing is written into pictures; leave it away",
+    "imageAnnotation": "nothing is written into pictures; leave it away",
+    "presentationUID": "presentation states are not applied; leave it away",
+    "presentationSeriesUID": "presentation states are not applied; leave it away",
+}
+
+Region = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class UriRequest:
+    """What a WADO-URI query string asks for."""
+
+    key: ResourceKey
+    content_type: str | None = None
+    """As it was sent: media types separated by commas."""
+    accepted: tuple[MediaRange, ...] = ()
+    """`content_type`, read."""
+    transfer_syntax_uid: str | None = None
+    frame: int | None = None
+    quality: int | None = None
+    window: tuple[float, float] | None = None
+    """Center and width."""
+    rows: int | None = None
+    columns: int | None = None
+    region: Region | None = None
+    """Left, top, right, bottom, each as a part of the image from 0 to 1."""
+    of_pictures: tuple[str, ...] = field(default=())
+    """Names of the parameters that were sent and that only pictures have."""
+
+    @property
+    def needs_size(self) -> bool:
+        """Whether `rendering` must know the size of the image."""
+        return self.region is not None
+
+    def rendering(self, image_columns: int = 0, image_rows: int = 0) -> dict[str, str]:
+        """The same picture in the parameters of the rendered resources of WADO-RS (PS3.18 §8.3.5.1)."""
+        said: dict[str, str] = {}
+        if self.window is not None:
+            said["window"] = f"{self.window[0]!r},{self.window[1]!r},linear"
+        if self.quality is not None:
+            said["quality"] = str(self.quality)
+        cut = None if self.region is None else _cut(self.region, image_columns, image_rows)
+        if cut is not None and self.rows is None and self.columns is None:
+            # Without a size, one pixel of the picture for each of the region (§9.5.1.2.4).
+            said["viewport"] = f"{min(cut[2], MAX_VIEWPORT)},{min(cut[3], MAX_VIEWPORT)}"
+        elif self.rows is not None or self.columns is not None:
+            said["viewport"] = f"{self.columns or MAX_VIEWPORT},{self.rows or MAX_VIEWPORT}"
+        if cut is not None:
+            said["viewport"] += "," + ",".join(map(str, cut))
+        return said
+
+
+def uri_request(query_string: bytes) -> UriRequest:
+    """Read a query string.
+
+    Raises:
+        InvalidRequest: names the parameter that is missing, given twice, misspelt, or cannot be understood.
+        InvalidIdentity: names the one that is no UID.
+    """
+    said = _said(query_string)
+    if said.get("requestType") != "WADO":
+        raise InvalidRequest(f"requestType is {said.get('requestType', '')[:20]!r}; it must be WADO (PS3.18 §9.1.2)")
+    key = ResourceKey(*(checked_uid(said.get(name), name) for name in _IDENTITY))
+    for name, why in NOT_OFFERED.items():
+        if name in said:
+            raise InvalidRequest(f"{name} is not offered: {why}")
+    of_pictures = tuple(name for name in _OF_PICTURES if name in said)
+    syntax = checked_uid(said["transferSyntax"], "transferSyntax") if "transferSyntax" in said else None
+    if syntax is not None and of_pictures:
+        raise InvalidRequest(f"transferSyntax is of {DICOM}, {of_pictures[0]} is of pictures; send one of them")
+    return UriRequest(
+        key=key,
+        content_type=said.get("contentType"),
+        accepted=_media_types(said["contentType"]) if "contentType" in said else (),
+        transfer_syntax_uid=syntax,
+        frame=_whole(said, "frameNumber", 999_999_999),
+        quality=_whole(said, "imageQuality", 100),
+        window=_window(said),
+        rows=_whole(said, "rows", MAX_VIEWPORT),
+        columns=_whole(said, "columns", MAX_VIEWPORT),
+        region=_region(said["region"]) if "region" in said else None,
+        of_pictures=of_pictures,
+    )
+
+
+def _said(query_string: bytes) -> dict[str, str]:
+    said: dict[str, str] = {}
+    for name, value in query_fields(query_string):
+        known = _IN_LOWER_CASE.get(name.lower())
+        if known is None:
+            continue
+        if name != known:
+            raise InvalidRequest(f"{name[:40]!r} is written {known} (PS3.18 §9.1.2)")
+        if name in said:
+            raise InvalidRequest(f"{name} is given twice")
+        said[name] = value
+    return said
+
+
+def _media_types(value: str) -> tuple[MediaRange, ...]:
+    try:
+        ranges = parse_accept(value)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"contentType: {error}") from None
+    if any(each.is_multipart for each in ranges):
+        raise InvalidRequest("contentType names multipart; one instance is sent by itself")
+    return ranges
+
+
+def _whole(said: Mapping[str, str], name: str, most: int) -> int | None:
+    text = said.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= most):
+        raise InvalidRequest(f"{name}={text[:20]!r} is no number from 1 to {most}")
+    return int(text)
+
+
+def _window(said: Mapping[str, str]) -> tuple[float, float] | None:
+    given = [name for name in ("windowCenter", "windowWidth") if name in said]
+    if not given:
+        return None
+    for name in ("windowCenter", "windowWidth"):
+        if name not in said:
+            raise InvalidRequest(f"{given[0]} is given without {name}; a window needs both")
+    center, width = (_decimal(name, said[name]) for name in given)
+    if not width >= 1:
+        raise InvalidRequest(f"windowWidth={width:g} is too small; it must be 1 or more (PS3.3 §C.11.2.1.2)")
+    return center, width
+
+
+def _region(text: str) -> Region:
+    fields = text.split(",")
+    if len(fields) != 4:
+        raise InvalidRequest(f"region={text[:60]!r} is not left,top,right,bottom")
+    left, top, right, bottom = (_decimal("region", each) for each in fields)
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise InvalidRequest(
+            f"region={text[:60]!r}: left,top,right,bottom are parts of the image from 0 to 1, left before right"
+        )
+    return left, top, right, bottom
+
+
+def _decimal(name: str, text: str) -> float:
+    try:
+        number = float(text) if len(text) <= 32 and text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number) or abs(number) > 1e12:
+        raise InvalidRequest(f"{name} holds {text[:30]!r}, which is no number")
+    return number
+
+
+def _cut(region: Region, columns: int, rows: int) -> tuple[int, int, int, int]:
+    """Left, top, width and height in pixels; at least one pixel each way."""
+    left, right = _pixels(region[0], region[2], columns)
+    top, bottom = _pixels(region[1], region[3], rows)
+    return left, top, right - left, bottom - top
+
+
+def _pixels(start: float, end: float, size: int) -> tuple[int, int]:
+    first = min(round(start * size), size - 1)
+    return first, max(first + 1, round(end * size))
