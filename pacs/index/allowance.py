@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import cast
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from pacs.errors import TooBroad
@@ -16,7 +16,6 @@ from pacs.index.engine import reading
 
 _INSTRUCTIONS = 10_000
 """Of SQLite's machine between two looks at the clock: less than a millisecond."""
-_POSTGRESQL_TIMEOUT = text("SELECT set_config('statement_timeout', :milliseconds, true)")
 _QUERY_CANCELED = "57014"
 
 
@@ -40,7 +39,8 @@ class Allowance:
             TooBroad: the time is over.
             Busy: there are too many searches before this one.
         """
-        with self._turn(), reading(engine, "search") as connection:
+        timeout_ms = 0 if self._left_s is None else max(1, int(self._left_s * 1000))
+        with self._turn(), reading(engine, "search", timeout_ms=timeout_ms) as connection:
             if self._left_s is None:
                 yield connection
                 return
@@ -80,9 +80,7 @@ class Allowance:
 @contextmanager
 def _until(connection: Connection, end: float) -> Iterator[None]:
     """Let the database end what runs past `end`, on the monotonic clock."""
-    if connection.dialect.name == "postgresql":
-        milliseconds = max(1, int((end - time.monotonic()) * 1000))
-        connection.execute(_POSTGRESQL_TIMEOUT, {"milliseconds": str(milliseconds)})
+    if connection.dialect.name == "postgresql":  # it was told when the connection was taken
         yield
         return
     driver = cast(sqlite3.Connection, connection.connection.dbapi_connection)

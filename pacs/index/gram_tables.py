@@ -127,26 +127,29 @@ def newest(
     condition = _expression(asked, lambda one: f"grams @> '{_array(one)}'::int[]")
     bounds["hospital"] = hospital
     found: list[int] = []
-    lately = text(_LATELY[level].format(condition))
+    # Not as `text`, whose compiling costs as much as the search: no two have the same numbers.
+    lately = _LATELY[level].format(condition)
     for newest_rows in NEWEST:
-        found += connection.execute(lately, bounds | {"size": size - len(found), "newest": newest_rows}).scalars()
+        values = bounds | {"size": size - len(found), "newest": newest_rows}
+        found += connection.exec_driver_sql(lately, values).scalars()
         if len(found) == size:
             return found
-        end = connection.execute(_NEWEST_END[level], bounds | {"offset": newest_rows - 1}).scalar_one_or_none()
+        values = bounds | {"offset": newest_rows - 1}
+        end = connection.exec_driver_sql(_NEWEST_END[level], values).scalar_one_or_none()
         if end is None:
             return found
         bounds["below"] = end
         if len(found) < _FREQUENT:
             break
-    everywhere = text(_ALL[level].format(condition))
-    return found + list(connection.execute(everywhere, bounds | {"size": size - len(found)}).scalars())
+    everywhere = _ALL[level].format(condition)
+    return found + list(connection.exec_driver_sql(everywhere, bounds | {"size": size - len(found)}).scalars())
 
 
 def _expression(asked: tuple[Alternatives, ...], of_one: Callable[[frozenset[int]], str]) -> str:
     return " AND ".join("(" + " OR ".join(f"({of_one(one)})" for one in several) + ")" for several in asked)
 
 
-_WITHIN = "hospital = :hospital AND place >= :above AND place < :below"
+_WITHIN = "hospital = %(hospital)s AND place >= %(above)s AND place < %(below)s"
 _FULL_TEXT = {
     level: text(
         f"SELECT rowid FROM {table} WHERE {table} MATCH :match AND rowid >= :above AND rowid < :below"
@@ -156,15 +159,15 @@ _FULL_TEXT = {
 }
 _LATELY = {
     level: f"WITH lately AS MATERIALIZED (SELECT place, grams FROM {table} WHERE {_WITHIN}"
-    " ORDER BY place DESC LIMIT :newest) SELECT place FROM lately WHERE {} ORDER BY place DESC LIMIT :size"
+    " ORDER BY place DESC LIMIT %(newest)s) SELECT place FROM lately WHERE {} ORDER BY place DESC LIMIT %(size)s"
     for level, table in TABLES.items()
 }
 _NEWEST_END = {
-    level: text(f"SELECT place FROM {table} WHERE {_WITHIN} ORDER BY place DESC LIMIT 1 OFFSET :offset")
+    level: f"SELECT place FROM {table} WHERE {_WITHIN} ORDER BY place DESC LIMIT 1 OFFSET %(offset)s"
     for level, table in TABLES.items()
 }
 # An order that no index has: the planner would rather look through all from the newest on.
 _ALL = {
-    level: f"SELECT place FROM {table} WHERE {_WITHIN} AND {{}} ORDER BY place + 0 DESC LIMIT :size"
+    level: f"SELECT place FROM {table} WHERE {_WITHIN} AND {{}} ORDER BY place + 0 DESC LIMIT %(size)s"
     for level, table in TABLES.items()
 }

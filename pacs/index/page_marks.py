@@ -69,7 +69,7 @@ class PageMarks:
                     row = connection.execute(_NEAREST, values).one_or_none()
             else:
                 with self._lock:
-                    row = self._opened().execute(str(_NEAREST), values).fetchone()
+                    row = self._opened().execute(_NEAREST.text, values).fetchone()
             return Mark(row[0], tuple(json.loads(row[1]))) if row else None
         return None
 
@@ -103,10 +103,10 @@ class PageMarks:
             file.execute("BEGIN IMMEDIATE")
             try:
                 if afresh:
-                    file.execute(str(_FORGET), {"question": question})
-                file.executemany(str(_NOTE), several)
+                    file.execute(_FORGET.text, {"question": question})
+                file.executemany(_NOTE.text, several)
                 if is_time:
-                    file.execute(str(_CLEAN), {"before": time.time() - _KEPT_S})
+                    file.execute(_CLEAN.text, {"before": time.time() - _KEPT_S})
                 file.execute("COMMIT")
             except BaseException:
                 file.execute("ROLLBACK")

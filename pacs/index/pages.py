@@ -7,6 +7,7 @@ index, from the nearest mark, or day by day by the numbers of studies. Nothing i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, bindparam, text, tuple_
@@ -81,8 +82,11 @@ class Pages:
         self._plan = plan
         self._allowance = allowance
         self._columns, self._is_descending = ORDER[plan.level]
-        self._keys = plan.rows.with_only_columns(*self._columns)
         self._grams = plan.grams
+
+    @cached_property
+    def _keys(self) -> Select[Any]:
+        return self._plan.rows.with_only_columns(*self._columns)
 
     def key_of(self, row: Any) -> Key:
         return tuple(getattr(row, column.key or "") for column in self._columns)

@@ -16,6 +16,7 @@ NO_MODALITY = "OT"
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_DECODER = json.JSONDecoder()
 
 
 def encoded(attributes: DicomJson) -> str:
@@ -30,7 +31,8 @@ def encoded(attributes: DicomJson) -> str:
 
 def decoded(text: str | bytes) -> DicomJson:
     """What `encoded` was given."""
-    attributes: DicomJson = json.loads(text)
+    # `encoded` leaves no white space, which is what `json.loads` looks for before and after.
+    attributes: DicomJson = _DECODER.raw_decode(text if isinstance(text, str) else text.decode())[0]
     return attributes
 
 

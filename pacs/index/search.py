@@ -163,11 +163,15 @@ def plan(hospital: str, query: Query, dialect: str, searchable_keys: Sequence[Se
     )
 
 
+_UNREAD = {"frame_table", "digest"}
+"""The look-up columns of an instance are not read for a search."""
+_ROWS = {
+    level: select(*(column for column in table.c if column.name not in _UNREAD)) for level, table in TABLES.items()
+}
+
+
 def _rows_of(hospital: str, level: Level) -> Select[Any]:
-    table = TABLES[level]
-    # The look-up columns of an instance are not read for a search.
-    unread = {"frame_table", "digest"}
-    return select(*(column for column in table.c if column.name not in unread)).where(table.c.hospital == hospital)
+    return _ROWS[level].where(TABLES[level].c.hospital == hospital)
 
 
 def _joined(rows: Select[Any], hospital: str, level: Level, highest: Level) -> Select[Any]:

@@ -1,0 +1,74 @@
+"""What a kept connection to PostgreSQL must not carry from one use to the next, and that a dead one is replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from pacs.index.allowance import Allowance
+from pacs.index.engine import open_engine, reading, writing
+from tests.real_postgresql import PostgreSQL
+
+pytestmark = pytest.mark.postgres
+_TIMEOUT = "SELECT setting FROM pg_settings WHERE name = 'statement_timeout'"
+
+
+@pytest.fixture
+def engine(postgresql: PostgreSQL) -> Iterator[Engine]:
+    opened = open_engine(postgresql.url("postgres"))
+    yield opened
+    opened.dispose()
+
+
+def _process(engine: Engine) -> int:
+    with reading(engine, "look") as connection:
+        return int(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+
+
+def test_a_connection_that_the_server_closed_is_replaced(engine: Engine, postgresql: PostgreSQL) -> None:
+    before = _process(engine)
+    postgresql.execute(f"SELECT pg_terminate_backend({before}, 5000)")
+    assert _process(engine) != before
+
+
+def test_a_living_connection_is_kept(engine: Engine) -> None:
+    assert _process(engine) == _process(engine)
+
+
+def test_the_time_of_a_search_ends_no_write_and_no_other_read(engine: Engine) -> None:
+    with Allowance(deadline_s=0.05).reading(engine) as connection:
+        process = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        assert connection.exec_driver_sql(_TIMEOUT).scalar_one() == "50"
+    with writing(engine, "write") as connection:
+        assert connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one() == process
+        assert connection.exec_driver_sql(_TIMEOUT).scalar_one() == "0"
+    with reading(engine, "look") as connection:
+        assert connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one() == process
+        assert connection.exec_driver_sql(_TIMEOUT).scalar_one() == "0"
+
+
+def test_a_write_that_failed_leaves_the_time_that_was_told(engine: Engine) -> None:
+    with Allowance(deadline_s=0.05).reading(engine):
+        pass
+    with pytest.raises(ZeroDivisionError), writing(engine, "write") as connection:
+        raise ZeroDivisionError
+    with Allowance(deadline_s=0.05).reading(engine) as connection, pytest.raises(DBAPIError, match="statement timeout"):
+        connection.exec_driver_sql("SELECT pg_sleep(5)")
+
+
+def test_reads_leave_no_transaction_open(engine: Engine) -> None:
+    with reading(engine, "look") as connection:
+        first = connection.exec_driver_sql("SELECT now()").scalar_one()
+        assert connection.exec_driver_sql("SELECT now()").scalar_one() > first, "one transaction has one time"
+
+
+def test_a_write_is_one_transaction_after_reads(engine: Engine) -> None:
+    _process(engine)
+    with pytest.raises(ZeroDivisionError), writing(engine, "write") as connection:
+        connection.exec_driver_sql("CREATE TABLE not_kept (n INT)")
+        raise ZeroDivisionError
+    with reading(engine, "look") as connection:
+        assert connection.exec_driver_sql("SELECT to_regclass('not_kept')").scalar_one() is None
