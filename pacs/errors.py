@@ -61,8 +61,16 @@ class NotFound(PacsError):
     """No such patient, study, series, instance or frame that this principal may see."""
 
 
+class Gone(NotFound):
+    """It was deleted, and is in the trash until it is erased."""
+
+
 class Conflict(PacsError):
     """An instance with this SOP Instance UID is kept already, with other bytes."""
+
+
+class Retained(Conflict):
+    """It may not be deleted or erased yet, or can no longer be restored."""
 
 
 class CoercionImpossible(PacsError):

@@ -180,6 +180,42 @@ class NewInstance:
     """Microseconds since 1970; 0: now."""
 
 
+class DeletionState(StrEnum):
+    """What became of a deletion, in the order in which states may follow one another."""
+
+    IN_TRASH = "in-trash"
+    RESTORED = "restored"
+    """All of it; or it did not take place."""
+    ERASING = "erasing"
+    ERASED = "erased"
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A study, series or instance that was deleted, with what was there of it at that time."""
+
+    name: str
+    """32 hex digits, made here."""
+    hospital: str
+    study_instance_uid: str
+    series_instance_uid: str | None
+    """None: of the whole study."""
+    sop_instance_uid: str | None
+    reason: str
+    principal: str
+    """Name of who asked for it."""
+    source: str
+    """Address it was asked from, or the command."""
+    deleted_at: datetime
+    erase_at: datetime
+    """When its bytes are to be erased; until then it can be restored."""
+    state: DeletionState = DeletionState.IN_TRASH
+    instances: int = 0
+    """In the trash now; of an erased one, that were erased."""
+    stored_bytes: int = 0
+    """Of the Part 10 files of those, with earlier versions."""
+
+
 class Outcome(StrEnum):
     STORED = "stored"
     ALREADY_THERE = "already there"

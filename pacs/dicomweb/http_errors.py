@@ -28,7 +28,9 @@ STATUS: Mapping[type[errors.PacsError], int] = {
     errors.UnsupportedMedia: 415,
     errors.Refused: 403,
     errors.NotFound: 404,
+    errors.Gone: 410,
     errors.Conflict: 409,
+    errors.Retained: 409,
     errors.CoercionImpossible: 409,
     errors.NotAcceptable: 406,
     errors.UndecodablePixels: 406,
@@ -47,6 +49,7 @@ _HINT: Mapping[int, str] = {
     405: "The Allow header names the methods of this resource.",
     406: "Send an Accept header that names one of the representations above, or Accept: */*.",
     409: "What is kept already stays as it was; compare the UIDs of the instance with the ones in the URL.",
+    410: "It was deleted. Until it is erased it can be restored: GET /trash tells by whom and why, or ask the operator.",
     413: "Send less at once, or ask the operator to raise the limit.",
     415: 'Send application/dicom, or multipart/related with type="application/dicom" or "application/dicom+json".',
     500: "Tell the operator the time of this answer; the log holds the reason.",
@@ -101,7 +104,7 @@ def log_refusal(error: BaseException, status: int, method: str, path: str) -> No
     fields: dict[str, Any] = {"method": method, "path": path[:500], "status": status}
     if status_of(error) >= 500 and not isinstance(error, errors.Busy):
         log.failure("request failed", error, **fields)
-    elif status in (404, 406):
+    elif status in (404, 406, 410):
         log.event("request refused", error=error, **fields)
     else:
         # The asker sees the value that was wrong; the log does not, as it may be about a patient.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -20,6 +21,9 @@ _FOLDER_MODE = 0o700
 _FOREIGN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 """Somebody may have put a link or a pipe where a segment is expected; neither leads away nor waits."""
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_KEEP_SIZE_AND_PUNCH_HOLE = 0x01 | 0x02
+_NO_HOLES = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENODEV})
+_ZEROS = bytes(1 << 20)
 _MAX_PARTS = 512
 """Below IOV_MAX of every system we know (1,024)."""
 
@@ -49,6 +53,32 @@ class Disk:
 
     def open_to_read(self, path: Path) -> int:
         return os.open(path, os.O_RDONLY | _FOREIGN)
+
+    def open_to_erase(self, path: Path) -> int:
+        """Open a file for writing in place, also a sealed one, which stays sealed. Nobody is locked out by it."""
+        if not is_sealed_mode(path.lstat().st_mode):
+            return self.open(path)
+        reading = self.open_to_read(path)
+        try:
+            os.fchmod(reading, _OPEN_MODE)
+            try:
+                return self.open(path)
+            finally:
+                os.fchmod(reading, _SEALED_MODE)
+        finally:
+            os.close(reading)
+
+    def erase(self, handle: int, offset: int, length: int) -> None:
+        """Put zeros in place of a range and give its room back, where the file system can."""
+        if length <= 0:
+            return
+        try:
+            _punch_hole(handle, offset, length)
+        except OSError as problem:
+            if problem.errno not in _NO_HOLES:
+                raise
+            for start in range(offset, offset + length, len(_ZEROS)):
+                self.write(handle, [memoryview(_ZEROS)[: min(len(_ZEROS), offset + length - start)]], start)
 
     def lock(self, handle: int) -> bool:
         """Take the file for this process until `close` or its death.
@@ -119,3 +149,12 @@ class Disk:
         """Let go of the file and its lock, also when a mapping still holds it open."""
         fcntl.flock(handle, fcntl.LOCK_UN)
         os.close(handle)
+
+
+def _punch_hole(handle: int, offset: int, length: int) -> None:
+    fallocate = getattr(ctypes.CDLL(None, use_errno=True), "fallocate", None)
+    if fallocate is None:
+        raise OSError(errno.ENOSYS, "this system makes no holes")
+    if fallocate(handle, _KEEP_SIZE_AND_PUNCH_HOLE, ctypes.c_int64(offset), ctypes.c_int64(length)):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -11,10 +10,11 @@ from pathlib import Path
 from pacs.errors import NotFound, StoredBytesDamaged
 from pacs.model import Location
 from pacs.storage.disk import Disk, storage_error
+from pacs.storage.mapped_file import MappedFile
 from pacs.storage.segment_name import segment_path
 
 _MAX_MAPPINGS = 256
-"""Each holds an open file and address space; 256 segments are 64 GB of the newest and most read."""
+"""Each holds two open files (one is mmap's own) and address space; 256 segments are 64 GB of the newest and most read."""
 
 _PIECE_BYTES = 1 << 20
 
@@ -26,7 +26,7 @@ class SegmentReader:
         self._root = root
         self._disk = disk
         self._lock = threading.Lock()
-        self._mappings: OrderedDict[str, mmap.mmap] = OrderedDict()
+        self._mappings: OrderedDict[str, MappedFile] = OrderedDict()
 
     def view(self, location: Location) -> memoryview:
         """The Part 10 file at `location`, read-only, without a copy.
@@ -84,7 +84,7 @@ class SegmentReader:
         with self._lock:
             self._mappings.clear()
 
-    def _map(self, segment: str, end: int) -> mmap.mmap:
+    def _map(self, segment: str, end: int) -> MappedFile:
         path = segment_path(self._root, segment)
         with self._lock:
             mapping = self._mappings.get(segment)
@@ -98,7 +98,7 @@ class SegmentReader:
                 self._mappings.popitem(last=False)
             return mapping
 
-    def _fresh(self, segment: str, path: Path, end: int) -> mmap.mmap:
+    def _fresh(self, segment: str, path: Path, end: int) -> MappedFile:
         try:
             handle = self._disk.open_to_read(path)
         except FileNotFoundError as problem:
@@ -108,8 +108,10 @@ class SegmentReader:
         try:
             if self._disk.length(handle) < end:
                 raise StoredBytesDamaged(f"segment {segment} ends before byte {end}, which the index knows of")
-            return mmap.mmap(handle, 0, access=mmap.ACCESS_READ)
+            return MappedFile.of(handle)
         except OSError as problem:
-            raise storage_error(problem, f"map segment {segment}") from problem
-        finally:
             self._disk.close(handle)
+            raise storage_error(problem, f"map segment {segment}") from problem
+        except BaseException:
+            self._disk.close(handle)
+            raise

@@ -6,7 +6,7 @@ import hashlib
 import mmap
 from dataclasses import dataclass
 
-from pacs.storage.tar_record import BLOCK, NoRecord, Record, Void, read_record
+from pacs.storage.tar_record import BLOCK, Erased, NoRecord, Record, Void, read_record
 
 _HASH_STEP = 1 << 20
 
@@ -47,6 +47,8 @@ def walk(data: mmap.mmap | bytes, start: int, *, segment: str, with_digests: boo
         position = item.end
         if isinstance(item, Void):
             voids.add(item.file_offset)
+        elif isinstance(item, Erased):
+            pass
         elif not with_digests or is_sound(data, item):
             records.append(item)
         else:

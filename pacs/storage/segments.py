@@ -11,6 +11,9 @@ from pathlib import Path
 from pacs import log
 from pacs.errors import NotFound, StorageError
 from pacs.model import Location
+from pacs.storage import erasure
+from pacs.storage.change_stamp import ChangeStamp
+from pacs.storage.deletion_notes import DeletedRecord, DeletionNotes
 from pacs.storage.disk import Disk, is_sealed_mode, storage_error
 from pacs.storage.large_segment import LargeSegment
 from pacs.storage.segment_name import checked_hospital, segment_path, segments_under
@@ -37,6 +40,10 @@ class SegmentStore:
         self._reader = SegmentReader(root, self._disk)
         self._writing = threading.Lock()
         self._writers: dict[str, SegmentWriter] = {}
+        self.deletions = DeletionNotes(root, self._disk)
+        """What was deleted, as the segments' folder knows it."""
+        self.stamp = ChangeStamp(root / "changes")
+        """Changes whenever instances are taken out of sight or put back."""
 
     def keep(self, hospital: str, records: Sequence[NewRecord]) -> list[Location | StorageError]:
         """Append `records` and make them durable with one sync; per record where it lies, or why it is not kept.
@@ -91,6 +98,14 @@ class SegmentStore:
         """Route, principal and peer that the record at `location` came from; raises as `view`, and `NoRecord`."""
         whole = Location(location.segment, 0, location.offset + padded(location.length), 0)
         return record_of_file(self.view(whole), location.offset, segment=location.segment).head.source
+
+    def with_starts(self, records: Sequence[DeletedRecord]) -> tuple[DeletedRecord, ...]:
+        """`records` ready to be erased; see `erasure.with_starts`."""
+        return erasure.with_starts(self._reader, records)
+
+    def erase(self, records: Sequence[DeletedRecord]) -> None:
+        """Make zeros of `records`, durably; see `erasure.erase`."""
+        erasure.erase(self._disk, self.root, records)
 
     def segments(self) -> list[str]:
         """Names of all segments, oldest first in each hospital."""

@@ -8,6 +8,8 @@ A record is, in blocks of 512 bytes (POSIX.1-2017 *pax*, "ustar Interchange Form
 
 A void is a header of type ``g`` whose comment names the file of an earlier record that did not become an
 instance. Both carry the name of their segment, a random number: bytes that a peer sent can never pass as a record.
+
+An erased record keeps its place and length: its comment says only that it is erased, its file is zeros.
 """
 
 from __future__ import annotations
@@ -81,6 +83,16 @@ class Void:
     end: int
 
 
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What is left of a record that was erased; all numbers are bytes from the segment's start."""
+
+    start: int
+    file_offset: int
+    file_length: int
+    end: int
+
+
 def padded(length: int) -> int:
     """`length` rounded up to whole blocks."""
     return -(-length // BLOCK) * BLOCK
@@ -120,11 +132,20 @@ def encode_void(file_offset: int, *, segment: str) -> bytes:
     return _extended(b"g", "PaxHeaders/void", {"segment": segment, "void": file_offset})
 
 
-def read_record(buffer: Buffer, start: int, *, segment: str) -> Record | Void:
-    """The record or void at `start` of a segment's bytes. Content is not read: its digest is the caller's to check.
+def encode_erased(*, segment: str, file_length: int, total: int) -> bytes:
+    """Exactly `total` bytes to stand before the zeros of an erased record's file. Raises `ValueError`, as
+    `encode_head`."""
+    size = b"" if file_length < _MAX_OCTAL_SIZE else _pax_line(b"size", str(file_length).encode())
+    fields = {"segment": segment, "erased": True}
+    extended = _extended(b"x", "PaxHeaders/erased", fields, also=size, body_total=total - 2 * BLOCK)
+    return extended + _header("erased", file_length if file_length < _MAX_OCTAL_SIZE else 0, b"0")
+
+
+def read_record(buffer: Buffer, start: int, *, segment: str) -> Record | Void | Erased:
+    """What stands at `start` of a segment's bytes. Content is not read: its digest is the caller's to check.
 
     Raises:
-        NoRecord: anything but a whole record or void of this very segment.
+        NoRecord: anything but a whole record, void or erased record of this very segment.
     """
     kind, body_length = _read_header(buffer, start)
     if kind not in (b"x", b"g") or body_length > _MAX_COMMENT_BYTES:
@@ -146,6 +167,8 @@ def read_record(buffer: Buffer, start: int, *, segment: str) -> Record | Void:
     end = file_offset + padded(file_length)
     if end > len(buffer):
         raise NoRecord(f"the file at byte {file_offset} is cut off")
+    if fields.get("erased") is True:
+        return Erased(start, file_offset, file_length, end)
     head = _head(fields)
     if head.data_set_offset > file_length:
         raise NoRecord(f"the record at byte {start} contradicts itself")
@@ -214,9 +237,9 @@ def _extended(
     comment = _ENCODER.encode(fields).encode("ascii")
     body = also + _pax_line(b"comment", comment)
     if body_total is not None:
-        # JSON ignores the spaces; the line's own length may need a digit more, hence the second step.
+        # JSON ignores the spaces; the line's own length may need up to two digits more, hence the second step.
         while len(body) < body_total:
-            comment += b" " * max(1, body_total - len(body) - 1)
+            comment += b" " * max(1, body_total - len(body) - 2)
             body = also + _pax_line(b"comment", comment)
         if len(body) != body_total or body_total % BLOCK:
             raise ValueError(f"an extended header of {len(body)} bytes does not fit {body_total}")
