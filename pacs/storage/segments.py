@@ -12,7 +12,6 @@ from pacs import log
 from pacs.errors import NotFound, StorageError
 from pacs.model import Location
 from pacs.storage import erasure
-from pacs.storage.change_stamp import ChangeStamp
 from pacs.storage.deletion_notes import DeletedRecord, DeletionNotes
 from pacs.storage.disk import Disk, is_sealed_mode, storage_error
 from pacs.storage.large_segment import LargeSegment
@@ -42,8 +41,6 @@ class SegmentStore:
         self._writers: dict[str, SegmentWriter] = {}
         self.deletions = DeletionNotes(root, self._disk)
         """What was deleted, as the segments' folder knows it."""
-        self.stamp = ChangeStamp(root / "changes")
-        """Changes whenever instances are taken out of sight or put back."""
 
     def keep(self, hospital: str, records: Sequence[NewRecord]) -> list[Location | StorageError]:
         """Append `records` and make them durable with one sync; per record where it lies, or why it is not kept.
