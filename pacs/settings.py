@@ -234,6 +234,27 @@ class DecodingSettings(_Section):
     """How long they wait before they are answered so, too."""
 
 
+class WorklistSettings(_Section):
+    """Unified Procedure Steps (PS3.4 Annex CC, PS3.18 §11)."""
+
+    default_label: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)] = "Worklist"
+    """Worklist Label of workitems that come without one."""
+    keep_ended_s: Annotated[float, Field(ge=0)] = 30 * 86400.0
+    """From COMPLETED or CANCELED to deletion, unless a subscriber's deletion lock holds it longer."""
+    max_subscribers: Annotated[int, Field(ge=1)] = 200
+    """AE titles with subscriptions, of each hospital; a change of a workitem is written once for each of its own."""
+    max_waiting_events: Annotated[int, Field(ge=1)] = 10_000
+    """Of one subscriber that is not connected; the oldest are dropped first."""
+    keep_events_s: Annotated[float, Field(gt=0)] = 7 * 86400.0
+    """How long an event waits for its subscriber: longer than a holiday weekend."""
+    max_connections: Annotated[int, Field(ge=1)] = 200
+    """WebSockets of each web process."""
+    max_connections_per_subscriber: Annotated[int, Field(ge=1)] = 4
+    """Of those; all of one subscriber are told everything."""
+    poll_s: Annotated[float, Field(gt=0)] = 0.1
+    """How often a web process with WebSockets looks for events that others made."""
+
+
 class LifecycleSettings(_Section):
     """Background work."""
 
@@ -272,6 +293,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     commitment: CommitmentSettings = CommitmentSettings()
     search: SearchSettings = SearchSettings()
+    worklist: WorklistSettings = WorklistSettings()
     decoding: DecodingSettings = DecodingSettings()
     lifecycle: LifecycleSettings = LifecycleSettings()
     budgets: BudgetSettings = BudgetSettings()

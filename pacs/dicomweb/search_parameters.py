@@ -257,3 +257,54 @@ def _default_tags(level: Level, parents: ResourceKey | None) -> frozenset[int]:
     if level is not Level.STUDY and parents is None:
         tags |= DEFAULT_TAGS[Level.STUDY]
     return tags
+
+
+def plain_query(query_string: bytes) -> Query:
+    """The query of a search URL of a resource without levels (PS3.18 §11.9). `include` has what is asked for by name.
+
+    Raises:
+        InvalidRequest: names the parameter that cannot be understood.
+    """
+    return _plain(query_fields(query_string))
+
+
+def filter_query(text: str) -> Query:
+    """The ``filter`` of a subscription (PS3.18 §11.10.1.2): ``attribute=value`` separated by commas. A piece without
+    an equals sign goes on with the value before it: lists of UIDs and codes are separated by commas, too.
+
+    Raises:
+        InvalidRequest: empty, or a key cannot be understood.
+    """
+    keys: list[list[str]] = []
+    for piece in text.split(","):
+        name, sign, value = piece.partition("=")
+        if sign:
+            keys.append([name.strip(), value])
+        elif keys:
+            keys[-1][1] += f",{piece}"
+        else:
+            raise InvalidRequest(f"the filter {text[:80]!r} is no list of attribute=value")
+    if len(keys) > _MAX_PARAMETERS:
+        raise InvalidRequest(f"The filter has more than {_MAX_PARAMETERS} keys")
+    query = _plain((name, value) for name, value in keys)
+    if not any(match.values for match in query.matches):
+        raise InvalidRequest("the filter has no key with a value; subscribe to the whole worklist instead")
+    return query
+
+
+def _plain(parameters: Iterable[tuple[str, str]]) -> Query:
+    reader = _Reader()
+    for name, value in parameters:
+        reader.take(name, value)
+    return Query(
+        level=Level.IMAGE,
+        matches=tuple(_joined(reader.matches)),
+        include=None if reader.is_everything else frozenset(path[0] for path in reader.included),
+        limit=reader.numbers.get("limit"),
+        offset=reader.numbers.get("offset", 0),
+        is_fuzzy=reader.truths.get("fuzzymatching", False),
+        combines_date_and_time=True,
+        finds_empty=reader.truths.get("emptyvaluematching", False),
+        needs_all_values=reader.truths.get("multiplevaluematching", False),
+        timezone_offset=reader.timezone_offset,
+    )

@@ -21,6 +21,7 @@ from pacs.index.page_marks import PageMarks
 from pacs.index.read import UidChoice, UnsettledSeries
 from pacs.index.searchable import Searchable
 from pacs.index.tables import series, studies
+from pacs.index.workitems import Workitems
 from pacs.model import DicomJson, EarlierVersion, Holdings, NewInstance, Query, StoredInstance
 
 _ATTEMPTS = 5
@@ -41,6 +42,8 @@ class Index:
         self._readers = KeptConnections(engine, most=8)
         self._write_lock = threading.Lock() if engine.dialect.name == "sqlite" else None
         self._marks = PageMarks(engine)
+        self.workitems = Workitems(engine, self._write_lock)
+        """Unified Procedure Steps, their subscriptions and events."""
         self.searchable = Searchable(engine, self._write_lock)
         """Attributes that an operator made searchable."""
         self.commitments = Commitments(engine, self._write_lock)
