@@ -30,6 +30,15 @@ Network = Annotated[str, AfterValidator(_checked_network)]
 """``10.0.0.7`` or ``10.0.0.0/24``."""
 
 
+_AT_ONCE: dict[KindThatGivesWay, int] = {
+    "export": 8,
+    "rendered": 8,
+    "study_metadata": 4,
+    "search_infix": 4,
+    "bulk_data": 8,
+}
+
+
 class BudgetSettings(BaseModel):
     """How long each kind of request may take, in milliseconds: from the last byte of the request to the first byte of
     the answer, for 99 of 100. Measured, shown at ``/metrics``, and defended: while one that matters burns, kinds of
@@ -79,6 +88,12 @@ class BudgetSettings(BaseModel):
     """So long all must be calm until the kind refused last is let in again; if that burns soon, twice as long the next
     time, at most `longest_calm_s`."""
     longest_calm_s: Annotated[float, Field(ge=0.5, le=3600)] = 60.0
+    at_once: dict[KindThatGivesWay, Annotated[int, Field(ge=1)]] = _AT_ONCE
+    """Requests of a kind that are answered at a time in each web process, whether or not a budget burns."""
+    waiting: Annotated[int, Field(ge=0)] = 64
+    """Of each such kind, further ones that wait for their turn; one more is refused with 503."""
+    wait_s: Annotated[float, Field(gt=0)] = 10.0
+    """Nobody waits longer; then it is 503."""
 
     @model_validator(mode="after")
     def _defends_what_it_knows(self) -> BudgetSettings:

@@ -11,6 +11,7 @@ from pacs import log
 from pacs.errors import NotFound, PacsError, StorageError, StoredBytesDamaged
 from pacs.index import Index
 from pacs.index.contents import SeriesRow
+from pacs.measured.stages import INDEX, STORAGE
 from pacs.metadata import Metadata, SeriesMetadata
 from pacs.model import DicomJson, EarlierVersion, InstanceKey, Principal, StoredInstance
 from pacs.part10.dicom_json import to_json, value_bytes
@@ -93,13 +94,14 @@ class Retrieve:
         Raises:
             NotFound: there is none that this principal may see.
         """
-        found = self._index.instances(
-            principal.hospital,
-            patient_id=patient_id,
-            study_instance_uid=study_instance_uid,
-            series_instance_uid=series_instance_uid,
-            sop_instance_uid=sop_instance_uid,
-        )
+        with INDEX:
+            found = self._index.instances(
+                principal.hospital,
+                patient_id=patient_id,
+                study_instance_uid=study_instance_uid,
+                series_instance_uid=series_instance_uid,
+                sop_instance_uid=sop_instance_uid,
+            )
         if not found:
             asked = sop_instance_uid or series_instance_uid or study_instance_uid or "this patient"
             raise NotFound(f"nothing is kept of {asked if isinstance(asked, str) else ', '.join(asked)}"[:300])
@@ -111,7 +113,8 @@ class Retrieve:
         kept = self._kept.get(key)
         if kept is not None and (not self._instances_change or self._is_served(kept.instance)):
             return kept.instance
-        found = self._index.instance(principal.hospital, study, series, sop)
+        with INDEX:
+            found = self._index.instance(principal.hospital, study, series, sop)
         if found is None:
             raise NotFound(f"no instance {sop} is kept in series {series} of study {study}")
         return self._keep(found).instance
@@ -213,7 +216,8 @@ class Retrieve:
             UndecodablePixels: no pixel data, or it cannot be decoded.
         """
         hospital, name = instance.key.hospital, thumbnail_name(instance.digest, frame_number)
-        kept = self._derived.get(hospital, name)
+        with STORAGE:
+            kept = self._derived.get(hospital, name)
         if kept is None:
             (fragments,) = self.frames(instance, (frame_number,))
             kept = thumbnail(self.header(instance), fragments, frame_number=frame_number)
@@ -233,7 +237,8 @@ class Retrieve:
 
     def series(self, principal: Principal, study: str, series: str | None = None) -> list[SeriesRow]:
         """The series of a study, or one of them, in the order of `instances`. Raises `NotFound`."""
-        return self._metadata.series(principal.hospital, study, series)
+        with INDEX:
+            return self._metadata.series(principal.hospital, study, series)
 
     def series_metadata(self, principal: Principal, study: str, series: SeriesRow) -> SeriesMetadata:
         """What `metadata` gives of all instances of a series, as compressed text with slots for the archive's address;
@@ -242,11 +247,13 @@ class Retrieve:
         Raises:
             StorageError, MalformedDataSet, TooLarge: as `metadata`.
         """
-        return self._metadata.of_series(principal.hospital, study, series)
+        with STORAGE:
+            return self._metadata.of_series(principal.hospital, study, series)
 
     def instance_metadata(self, instance: StoredInstance) -> bytes:
         """What `metadata` gives, as text with slots for the archive's address; raises as `metadata`."""
-        return self._metadata.of_instance(instance)
+        with STORAGE:
+            return self._metadata.of_instance(instance)
 
     def bulk_data(self, instance: StoredInstance, path: str) -> memoryview:
         """The value that `metadata` gave the URI ``<bulk_data_base>/<path>``. Raises `NotFound`, `StorageError`."""
@@ -263,14 +270,16 @@ class Retrieve:
 
     def _require_sound(self, instance: StoredInstance, data_set: memoryview) -> None:
         try:
-            self._soundness.require(instance.location, instance.digest, data_set)
+            with STORAGE:
+                self._soundness.require(instance.location, instance.digest, data_set)
         except StoredBytesDamaged as problem:
             uid = instance.key.sop_instance_uid
             raise StoredBytesDamaged(f"instance {uid} is damaged where it is stored") from problem
 
     def _view(self, instance: StoredInstance) -> memoryview:
         try:
-            return self._store.view(instance.location)
+            with STORAGE:
+                return self._store.view(instance.location)
         except NotFound as problem:
             # The row says that it is kept: to the client this is our fault, not a wrong name.
             raise StoredBytesDamaged(f"the bytes of instance {instance.key.sop_instance_uid} are gone") from problem

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
+from pacs.dicomweb.admission import Admission
 from pacs.dicomweb.door import Door
 from pacs.dicomweb.frames import frames_of
 from pacs.dicomweb.hot import HotRoute, HotRoutes
@@ -17,13 +18,15 @@ from pacs.dicomweb.metadata import bulk_data_of, metadata_of
 from pacs.dicomweb.openapi import DICOM_XML, MULTIPART, Described, binary, data_sets, describe
 from pacs.dicomweb.qido import search_routes
 from pacs.dicomweb.rendered import rendered_routes
+from pacs.dicomweb.request_kinds import kind_of
 from pacs.dicomweb.responses import problem
-from pacs.dicomweb.services import Identify, Services, anonymous
+from pacs.dicomweb.services import Identify, Services, anonymous, told_apart
 from pacs.dicomweb.stow import store_routes
 from pacs.dicomweb.versions import version_routes
 from pacs.dicomweb.wado import instances_of
 from pacs.dicomweb.wado_uri import URI_PARAMETERS, WADO_URI_PATH, WadoUri
 from pacs.ingest import Ingest
+from pacs.measured.counts import Counts
 from pacs.part10.transfer_syntax import OCTET_STREAM
 from pacs.query import Search
 from pacs.retrieve import Retrieve
@@ -40,8 +43,8 @@ class DicomwebApp(FastAPI):
         if scope["type"] == "http":
             found = self.hot.find(scope["path"].removeprefix(scope.get("root_path", "")))
             if found is not None:
-                route, path_parameters = found
-                await Door(route)({**scope, "path_params": path_parameters}, receive, send)
+                door, path_parameters = found
+                await door({**scope, "path_params": path_parameters}, receive, send)
                 return
         await super().__call__(scope, receive, send)
 
@@ -58,11 +61,16 @@ def dicomweb_app(
     *,
     identify: Identify = anonymous,
     http: HttpSettings | None = None,
+    counts: Counts | None = None,
+    admission: Admission | None = None,
 ) -> FastAPI:
     """The Studies Service of PS3.18 §10 on the archive's services.
 
-    `identify` gives the principal of each request; the default lets everybody in and is for loopback only.
+    `identify` gives the principal of each request; the default lets everybody in and is for loopback only. `counts` is
+    what answers are counted in, `admission` decides who waits and who gives way; without it nobody does.
     """
+    measured = counts or Counts.alone()
+    identify = told_apart(identify)
     services = Services(ingest, search, retrieve, identify, http or HttpSettings())
     app = DicomwebApp(
         title="DICOMweb",
@@ -71,21 +79,20 @@ def dicomweb_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.add_middleware(Door)
+    app.add_middleware(Door, counts=measured, admission=admission)
     app.add_exception_handler(HTTPException, _routing_problem)
     whole = HotRoute(instances_of(services))
     metadata = HotRoute(metadata_of(services))
-    app.hot = HotRoutes(
-        {
-            _INSTANCE + "/frames/{frames}": HotRoute(frames_of(services), identify=identify),
-            _INSTANCE: whole,
-            _SERIES: whole,
-            _INSTANCE + "/bulkdata/{path}": HotRoute(bulk_data_of(services)),
-            _SERIES + "/metadata": metadata,
-            _STUDY + "/metadata": metadata,
-            _INSTANCE + "/metadata": metadata,
-        }
-    )
+    hot = {
+        _INSTANCE + "/frames/{frames}": HotRoute(frames_of(services), identify=identify),
+        _INSTANCE: whole,
+        _SERIES: whole,
+        _INSTANCE + "/bulkdata/{path}": HotRoute(bulk_data_of(services)),
+        _SERIES + "/metadata": metadata,
+        _STUDY + "/metadata": metadata,
+        _INSTANCE + "/metadata": metadata,
+    }
+    app.hot = HotRoutes({path: Door(route, measured, admission, kind_of("GET", path)) for path, route in hot.items()})
     # Stored to by POST, so FastAPI must see it.
     app.router.routes.append(Route(_STUDY, whole, methods=["GET"], name=_STUDY))
     uri = WadoUri(services, whole, app.router)

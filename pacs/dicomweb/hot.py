@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pacs.dicomweb.byte_ranges import asked_range, cut
 from pacs.dicomweb.http_errors import body as error_body
@@ -35,11 +35,11 @@ class Answer:
 class HotRoutes:
     """Finds the hot route of a URL path. Only paths that no other route shares, whatever the method, belong here."""
 
-    def __init__(self, routes: Mapping[str, HotRoute]) -> None:
+    def __init__(self, routes: Mapping[str, ASGIApp]) -> None:
         """`routes` by path template, such as ``/studies/{study}``; ``{path}`` alone takes slashes."""
         self._routes = [(re.compile(_pattern(template)), route) for template, route in routes.items()]
 
-    def find(self, path: str) -> tuple[HotRoute, dict[str, str]] | None:
+    def find(self, path: str) -> tuple[ASGIApp, dict[str, str]] | None:
         """The route and its path parameters; None when another route has to answer."""
         for pattern, route in self._routes:
             match = pattern.fullmatch(path)

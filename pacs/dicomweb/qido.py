@@ -19,6 +19,7 @@ from pacs.dicomweb.resources import ResourceKey, service_base
 from pacs.dicomweb.responses import VARY, accepts_gzip, compressed, json_array
 from pacs.dicomweb.search_parameters import MAX_RESULTS, study_query
 from pacs.dicomweb.services import Services
+from pacs.measured.stages import INDEX
 from pacs.model import DicomJson, Level, Query
 from pacs.part10.dicom_xml import to_xml
 
@@ -97,9 +98,12 @@ def _search(services: Services, request: Request, level: Level, parents: Resourc
     query = study_query(request.scope["query_string"], level, parents)
     most = MAX_RESULTS if query.limit is None else min(query.limit, MAX_RESULTS)
     # One more than may be answered, to know whether there are more without counting them.
-    found = services.search.find(principal, dataclasses.replace(query, limit=most + 1))
+    with INDEX:
+        found = services.search.find(principal, dataclasses.replace(query, limit=most + 1))
     base = service_base(request.scope)
-    results = [_shown(result, query, base) for result in islice(found, most + 1)]
+    with INDEX:
+        rows = list(islice(found, most + 1))
+    results = [_shown(row, query, base) for row in rows]
     headers = {"cache-control": "no-store", "vary": VARY}
     warnings = []
     if ignored := services.search.unsupported_keys(query):

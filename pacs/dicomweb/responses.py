@@ -9,6 +9,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
 from typing import Any, ParamSpec, TypeVar
 
 from starlette.responses import Response
@@ -16,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from pacs.dicomweb.http_errors import body as error_body
 from pacs.dicomweb.http_errors import hint_for
+from pacs.measured import stages
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,6 +31,8 @@ _GZIP_LEVEL = 5
 _GZIP_WINDOW = 31
 """zlib's word for a 32 KB window in a gzip wrapper."""
 
+_WORTH_TELLING_S = 0.001
+
 _readers = ThreadPoolExecutor(8, "dicomweb-read")
 """Look-ups and reads of the hot routes; apart from the pool in which store requests wait for the disk."""
 
@@ -36,7 +40,23 @@ _readers = ThreadPoolExecutor(8, "dicomweb-read")
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a blocking service from a plain ASGI route."""
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_readers, functools.partial(function, *args, **kwargs))
+    call = functools.partial(function, *args, **kwargs)
+    account = stages.current()
+    if account is None:
+        return await loop.run_in_executor(_readers, call)
+    return await loop.run_in_executor(_readers, _accounted, account, perf_counter(), call)
+
+
+def _accounted(account: stages.Stages, asked_at: float, call: Callable[[], T]) -> T:
+    """`call` on the account of its request, with the time that it waited for a thread."""
+    waited_s = perf_counter() - asked_at
+    if waited_s > _WORTH_TELLING_S:
+        account.add(stages.WAIT, waited_s)
+    stages.begin(account)
+    try:
+        return call()
+    finally:
+        stages.begin(None)
 
 
 def entity_tag(*identity: str) -> str:

@@ -11,11 +11,12 @@ from starlette.types import Receive, Scope, Send
 
 from pacs.dicomweb.door import Door
 from pacs.errors import Busy, NotFound
+from pacs.measured.counts import Counts
 
 
 def answer_of(application: Any, method: str = "GET") -> httpx.Response:
     async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(Door(application), raise_app_exceptions=False)
+        transport = httpx.ASGITransport(Door(application, Counts.alone()), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://h") as client:
             return await client.request(method, "/x")
 
@@ -36,7 +37,7 @@ async def echo(scope: Scope, _receive: Receive, send: Send) -> None:
 
 def test_every_answer_is_timed() -> None:
     for application in (echo, failing(NotFound("gone")), failing(ValueError("secret"))):
-        assert answer_of(application).headers["server-timing"].startswith("app;dur=")
+        assert answer_of(application).headers["server-timing"].startswith("total;dur=")
 
 
 def test_head_is_asked_as_get() -> None:
@@ -71,5 +72,5 @@ def test_an_answer_that_has_begun_is_broken_off() -> None:
 
     scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
     with pytest.raises(NotFound):
-        asyncio.run(Door(application)(scope, receive, send))
+        asyncio.run(Door(application, Counts.alone())(scope, receive, send))
     assert [message["type"] for message in sent] == ["http.response.start"]

@@ -1,0 +1,123 @@
+"""Who is answered now, who waits, and who gives way: so that what cannot wait keeps its budget, and no queue grows."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import deque
+from typing import Final
+
+from pacs import log
+from pacs.budget_settings import BudgetSettings
+from pacs.errors import Busy
+from pacs.measured.burn import Burn
+from pacs.measured.counts import Counts
+from pacs.measured.kinds import KINDS, Kind, kind
+
+_MOST_RETRY_AFTER_S: Final = 30
+
+
+class Admission:
+    """Of one web process; used by the thread of its event loop alone.
+
+    Kinds that are in neither ``budgets.at_once`` nor ``budgets.give_way`` are let in without a look.
+    """
+
+    def __init__(self, counts: Counts, settings: BudgetSettings) -> None:
+        self._counts = counts
+        self._settings = settings
+        self._burn = Burn(settings, time.monotonic())
+        self._turns = {kind(name).number: _Turns(most) for name, most in settings.at_once.items()}
+        self._give_way = [kind(name).number for name in settings.give_way]
+        self._refused: frozenset[int] = frozenset()
+        self.limited = frozenset(self._turns) | frozenset(self._give_way)
+        """Numbers of the kinds that `enter` must be asked for."""
+
+    def look(self, now: float) -> None:
+        """Look at what all processes counted, and decide what gives way. To be called a few times a second."""
+        board = self._counts.board
+        layout, kinds = board.layout, len(KINDS)
+        outcomes = board.totals(layout.outcomes, kinds * 4)
+        answers = [sum(outcomes[4 * number : 4 * number + 4]) for number in range(kinds)]
+        before = self._burn.level
+        level = self._burn.look(now, answers, board.totals(layout.over, kinds))
+        if level == before:
+            return
+        self._refused = frozenset(self._give_way[:level])
+        self._counts.set("give_way_level", level)
+        names = ", ".join(self._settings.give_way[:level])
+        if level > before:
+            log.warning("budget burns", burning=", ".join(self._burn.burning), gives_way=names)
+        else:
+            log.event("budgets are kept again", gives_way=names)
+
+    async def enter(self, kind: Kind) -> Busy | None:
+        """Wait until the request may be answered: then None, and `leave` must be called. Else why it is refused."""
+        number = kind.number
+        if number in self._refused:
+            self._counts.gave_way(kind)
+            return Busy(
+                f"Answers that cannot wait take too long, so these give way for a while: {kind.what}",
+                retry_after_s=min(_MOST_RETRY_AFTER_S, math.ceil(self._burn.calm_s)),
+            )
+        turns = self._turns.get(number)
+        if turns is None or turns.take():
+            return None
+        if len(turns.waiting) >= self._settings.waiting:
+            self._counts.gave_way(kind)
+            return Busy(f"Too many requests of one kind wait already: {kind.what}", retry_after_s=2)
+        self._counts.add("requests_waiting", 1)
+        try:
+            is_turn = await turns.wait(self._settings.wait_s)
+        finally:
+            self._counts.add("requests_waiting", -1)
+        if is_turn:
+            return None
+        self._counts.gave_way(kind)
+        return Busy(f"Requests of this kind have to wait too long: {kind.what}", retry_after_s=5)
+
+    def leave(self, kind: Kind) -> None:
+        """The request that `enter` let in has been answered whole, or its peer is gone."""
+        turns = self._turns.get(kind.number)
+        if turns is not None:
+            turns.give_back()
+
+
+class _Turns:
+    """Places for one kind of request, taken in the order asked."""
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+        self.waiting: deque[asyncio.Future[None]] = deque()
+
+    def take(self) -> bool:
+        if not self._free:
+            return False
+        self._free -= 1
+        return True
+
+    async def wait(self, seconds: float) -> bool:
+        """Whether a place became free in time."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.append(turn)
+        try:
+            await asyncio.wait_for(asyncio.shield(turn), seconds)
+        except (TimeoutError, asyncio.CancelledError) as gone:
+            if turn.done():  # given at the same moment
+                if isinstance(gone, TimeoutError):
+                    return True
+                self.give_back()
+            else:
+                turn.cancel()
+                self.waiting.remove(turn)
+            if isinstance(gone, TimeoutError):
+                return False
+            raise
+        return True
+
+    def give_back(self) -> None:
+        if self.waiting:
+            self.waiting.popleft().set_result(None)
+        else:
+            self._free += 1

@@ -1,0 +1,126 @@
+"""Who is let in, who waits, who gives way."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from pacs.budget_settings import BudgetSettings
+from pacs.dicomweb.admission import Admission
+from pacs.errors import Busy
+from pacs.measured.counts import Counts
+from pacs.measured.kinds import kind
+
+RENDERED, EXPORT, FRAME = kind("rendered"), kind("export"), kind("frame")
+
+
+def admission(**settings: object) -> tuple[Admission, Counts]:
+    budgets = BudgetSettings.model_validate(settings)
+    counts = Counts.alone()
+    return Admission(counts, budgets), counts
+
+
+def refused(counts: Counts, name: str) -> int:
+    return counts.board.totals(counts.board.layout.refused + kind(name).number, 1)[0]
+
+
+def burn(gate: Admission, counts: Counts, seconds: float, *, start: float) -> float:
+    now = start
+    while now < start + seconds:
+        now += 0.25
+        for _ in range(20):
+            counts.finished(FRAME, 0.5)
+        gate.look(now)
+    return now
+
+
+def test_only_so_many_at_once_and_the_others_in_turn() -> None:
+    gate, counts = admission(at_once={"rendered": 2}, waiting=3)
+    order: list[int] = []
+    most = 0
+
+    async def ask(number: int) -> Busy | None:
+        nonlocal most
+        refusal = await gate.enter(RENDERED)
+        if refusal is None:
+            order.append(number)
+            most = max(most, len(order) - len(ended))
+            await asyncio.sleep(0)
+            ended.append(number)
+            gate.leave(RENDERED)
+        return refusal
+
+    ended: list[int] = []
+
+    async def all_of_them() -> list[Busy | None]:
+        return await asyncio.gather(*(ask(number) for number in range(8)))
+
+    answers = asyncio.run(all_of_them())
+    assert order == [0, 1, 2, 3, 4]
+    assert most == 2
+    assert [answer is not None for answer in answers] == [False] * 5 + [True] * 3
+    assert refused(counts, "rendered") == 3
+    assert counts.board.totals(counts.board.layout.gauges, 15)[4] == 0
+
+
+def test_nobody_waits_for_ever() -> None:
+    gate, _ = admission(at_once={"rendered": 1}, wait_s=0.01)
+
+    async def ask() -> Busy | None:
+        assert await gate.enter(RENDERED) is None
+        return await gate.enter(RENDERED)
+
+    answer = asyncio.run(ask())
+    assert answer is not None
+    assert answer.retry_after_s > 0
+
+
+def test_who_goes_away_while_waiting_keeps_no_place() -> None:
+    gate, _ = admission(at_once={"rendered": 1})
+
+    async def play() -> None:
+        assert await gate.enter(RENDERED) is None
+        waiting = [asyncio.create_task(gate.enter(RENDERED)) for _ in range(3)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        await asyncio.sleep(0)
+        gate.leave(RENDERED)
+        waiting[1].cancel()  # at the moment its turn came
+        with pytest.raises(asyncio.CancelledError):
+            await waiting[1]
+        assert await waiting[2] is None
+        gate.leave(RENDERED)
+        assert await gate.enter(RENDERED) is None
+
+    asyncio.run(asyncio.wait_for(play(), 5))
+
+
+def test_what_burns_makes_the_first_kinds_give_way_and_no_defended_one() -> None:
+    gate, counts = admission(give_way=("export", "rendered"))
+    now = burn(gate, counts, 1.5, start=gate._burn._changed_at)
+
+    async def ask(each: object) -> Busy | None:
+        return await gate.enter(each)  # type: ignore[arg-type]
+
+    answer = asyncio.run(ask(EXPORT))
+    assert answer is not None
+    assert 1 <= answer.retry_after_s <= 30
+    assert "instances of a series or a study" in str(answer)
+    assert asyncio.run(ask(RENDERED)) is None
+    burn(gate, counts, 5, start=now)
+    assert asyncio.run(ask(RENDERED)) is not None
+    assert asyncio.run(ask(FRAME)) is None
+    assert refused(counts, "export") == 1
+
+
+def test_control_kinds_that_never_give_way_are_let_in() -> None:
+    gate, counts = admission(give_way=())
+    burn(gate, counts, 10, start=gate._burn._changed_at)
+
+    async def ask() -> Busy | None:
+        return await gate.enter(EXPORT)
+
+    assert asyncio.run(ask()) is None
+    assert FRAME.number not in gate.limited
+    assert kind("store").number not in gate.limited
