@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 MP4_MEDIA_TYPE = "video/mp4"
 MOVING_MEDIA_TYPES = (GIF_MEDIA_TYPE, MP4_MEDIA_TYPE)
 MAX_FRAMES = 1000
-MAX_PIXELS = 1 << 27
-"""Of all frames of a film together: 512 frames of 512 x 512."""
+MAX_PIXELS = 1 << 26
+"""Of all frames of a film together: 256 frames of 512 x 512."""
 
 _RECOMMENDED_DISPLAY_FRAME_RATE, _CINE_RATE = 0x00082144, 0x00180040
 _FRAME_TIME, _FRAME_TIME_VECTOR = 0x00181063, 0x00181065
@@ -38,7 +38,7 @@ def check_film(frames: int, rows: int, columns: int, decoded_pixels: int = 0) ->
     `rows` and `columns` are those of the pictures, `decoded_pixels` those of a stored frame.
 
     Raises:
-        NotAcceptable: more than `MAX_FRAMES` frames, more than `MAX_PIXELS` pixels in all, or four times as many to
+        NotAcceptable: more than `MAX_FRAMES` frames, more than `MAX_PIXELS` pixels in all, or twice as many to
             decode.
     """
     if frames > MAX_FRAMES:
@@ -46,7 +46,7 @@ def check_film(frames: int, rows: int, columns: int, decoded_pixels: int = 0) ->
             f"a film of {frames} frames is too long, at most {MAX_FRAMES} are shown; "
             "name those that matter, as in frames/1,5,9/rendered"
         )
-    if frames * rows * columns > MAX_PIXELS or frames * decoded_pixels > 4 * MAX_PIXELS:
+    if frames * rows * columns > MAX_PIXELS or frames * decoded_pixels > 2 * MAX_PIXELS:
         raise NotAcceptable(
             f"a film of {frames} frames of {columns} x {rows} pixels is too large, at most {MAX_PIXELS} pixels are "
             "made; ask for a smaller viewport or fewer frames, as in frames/1,5,9/rendered"

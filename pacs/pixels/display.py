@@ -69,7 +69,7 @@ def display_attributes(header: Header, frame_number: int = 1) -> DisplayAttribut
     for level in _levels(header, frame_number):
         if slope is None and (found := level.number(_RESCALE_SLOPE)):
             slope, intercept = found, level.number(_RESCALE_INTERCEPT) or 0.0
-        window = window or _window(level)
+        window = window or stored_window(level)
         voi_lut = voi_lut or _first_lut(level, _VOI_LUT_SEQUENCE)
     is_palette = (header.text(0x00280004) or "").strip().upper() == "PALETTE COLOR"
     return DisplayAttributes(
@@ -145,7 +145,8 @@ def _first_lut(header: Header, sequence: int) -> LookUpTable | None:
     return None
 
 
-def _window(header: Header) -> Window | None:
+def stored_window(header: Header) -> Window | None:
+    """The first window of a level; None when it has none that can be used."""
     center, width = header.number(_WINDOW_CENTER), header.number(_WINDOW_WIDTH)
     if center is None or width is None or width <= 0:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ Mask = NDArray[np.bool_]
 GROUPS = range(0x6000, 0x6020, 2)
 _ROWS, _COLUMNS, _FRAMES, _TYPE, _ORIGIN = 0x0010, 0x0011, 0x0015, 0x0040, 0x0050
 _FRAME_ORIGIN, _BITS_ALLOCATED, _BIT_POSITION, _DATA = 0x0051, 0x0100, 0x0102, 0x3000
-_MAX_PLANE_BITS = 1 << 30
+_MAX_PLANE_BITS = 1 << 28
 
 
 def has_overlays(header: Header) -> bool:
@@ -27,47 +28,68 @@ def has_overlays(header: Header) -> bool:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """One frame of an overlay, as it is stored."""
+
+    rows: int
+    columns: int
+    top: int
+    left: int
+    """Row and column of its first bit in the image, from 0; also negative."""
+    bits: bytes
+    """Of each pixel one, row by row, the least significant bit of a byte first."""
+    is_region: bool
+    """Overlay Type R: a region of interest, of which the outline is drawn."""
+
+
 def overlay_masks(
     header: Header,
     description: PixelDescription,
     frame_number: int = 1,
     pixels: Pixels | None = None,
     groups: Collection[int] = GROUPS,
-) -> Iterator[tuple[int, Mask]]:
-    """Group and pixels to draw of each plane that frame `frame_number` has; what cannot be read counts as absent.
+) -> Iterator[Mask]:
+    """The pixels to draw of each plane that frame `frame_number` has; what cannot be read counts as absent.
 
-    Of a region of interest (Overlay Type R) that is its outline. `pixels` is the decoded frame, whose unused bits older
-    images draw in.
+    `pixels` is the decoded frame, whose unused bits older images draw in.
     """
-    for group in GROUPS:
-        if group not in groups:
-            continue
-        plane = _plane(header, description, group << 16, frame_number, pixels)
-        if plane is None:
-            continue
-        is_region = (header.text(group << 16 | _TYPE) or "").strip().upper() == "R"
-        yield group, _outline(plane) if is_region else plane
+    for group in groups:
+        if group << 16 | _DATA in header.elements:
+            plane = stored_plane(header, group, frame_number)
+            mask = None if plane is None else mask_of(plane, description)
+        else:
+            mask = _in_unused_bits(header, description, group << 16, pixels)
+        if mask is not None:
+            yield mask
 
 
-def _plane(
-    header: Header, description: PixelDescription, group: int, frame_number: int, pixels: Pixels | None
-) -> Mask | None:
-    if group | _DATA not in header.elements:
-        return _in_unused_bits(header, description, group, pixels)
-    rows, columns = header.integer(group | _ROWS) or 0, header.integer(group | _COLUMNS) or 0
-    if not (0 < rows <= 65535 and 0 < columns <= 65535):
+def stored_plane(header: Header, group: int, frame_number: int = 1) -> Plane | None:
+    """What lies in Overlay Data (60xx,3000) for a frame of the image; None when that is nothing."""
+    tags = group << 16
+    rows, columns = header.integer(tags | _ROWS) or 0, header.integer(tags | _COLUMNS) or 0
+    index, value = _index(header, tags, frame_number), header.value(tags | _DATA)
+    if not (0 < rows <= 65535 and 0 < columns <= 65535 and rows * columns <= _MAX_PLANE_BITS) or index is None:
         return None
-    index = _index(header, group, frame_number)
-    start = index * rows * columns if index is not None else 0
-    value = header.value(group | _DATA)
-    if index is None or value is None or start + rows * columns > min(8 * len(value), _MAX_PLANE_BITS):
+    start = index * rows * columns
+    if value is None or start + rows * columns > 8 * len(value):
         return None
     first, last = start // 8, (start + rows * columns + 7) // 8
-    packed = _packed(header, header.vr(header.elements[group | _DATA]), value, first, last)
-    bits = np.unpackbits(packed, bitorder="little")[start % 8 :][: rows * columns]
-    origin = [int(number) for number in header.numbers(group | _ORIGIN)]
+    packed = _packed(header, header.vr(header.elements[tags | _DATA]), value, first, last)
+    if start % 8:
+        packed = np.packbits(np.unpackbits(packed, bitorder="little")[start % 8 :], bitorder="little")
+    origin = [int(number) for number in header.numbers(tags | _ORIGIN)]
     top, left = origin if len(origin) == 2 else (1, 1)
-    return _placed(bits.astype(bool).reshape(rows, columns), top - 1, left - 1, description)
+    is_region = (header.text(tags | _TYPE) or "").strip().upper() == "R"
+    return Plane(rows, columns, top - 1, left - 1, packed.tobytes(), is_region)
+
+
+def mask_of(plane: Plane, description: PixelDescription) -> Mask:
+    """The plane where it lies over an image; what lies beside is cut off."""
+    packed = np.frombuffer(plane.bits, np.uint8)
+    bits = np.unpackbits(packed, count=plane.rows * plane.columns, bitorder="little").astype(bool)
+    drawn = bits.reshape(plane.rows, plane.columns)
+    return _placed(_outline(drawn) if plane.is_region else drawn, plane.top, plane.left, description)
 
 
 def _index(header: Header, group: int, frame_number: int) -> int | None:
@@ -88,7 +110,6 @@ def _packed(header: Header, vr: str, value: memoryview, first: int, last: int) -
 
 
 def _placed(plane: Mask, top: int, left: int, description: PixelDescription) -> Mask:
-    """The plane where it lies over the image; what lies beside is cut off."""
     mask = np.zeros((description.rows, description.columns), bool)
     to_rows = slice(max(0, top), max(0, min(description.rows, top + plane.shape[0])))
     to_columns = slice(max(0, left), max(0, min(description.columns, left + plane.shape[1])))

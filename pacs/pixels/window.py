@@ -52,14 +52,14 @@ def to_8_bits(
     """
     voi = window or display.voi_lut or display.window
     if voi is not None:
-        shown = _shown(pixels, description, display, voi, is_inverse)
+        shown = shown_with(pixels, description, display, voi, is_inverse)
         if window is not None or not _is_blank(shown, pixels):
             return shown
     if voi is None and display.modality == "CT" and not description.is_float and description.bits_allocated > 8:
-        shown = _shown(pixels, description, display, SOFT_TISSUE, is_inverse)
+        shown = shown_with(pixels, description, display, SOFT_TISSUE, is_inverse)
         if not _is_blank(shown, pixels):
             return shown
-    return _shown(pixels, description, display, found_window(pixels, description, display), is_inverse)
+    return shown_with(pixels, description, display, found_window(pixels, description, display), is_inverse)
 
 
 def found_window(pixels: Pixels, description: PixelDescription, display: DisplayAttributes) -> Window:
@@ -75,7 +75,7 @@ def found_window(pixels: Pixels, description: PixelDescription, display: Display
         return Window(0.5, 1, "LINEAR_EXACT")
     low, high = (float(value) for value in np.percentile(values, (0.5, 99.5)))
     if description.bits_stored <= 8 and not description.is_float and display.modality_lut is None:
-        bottom, top = _range_of_bits(description)
+        bottom, top = range_of_bits(description)
         ends = sorted((bottom * display.slope + display.intercept, top * display.slope + display.intercept))
         # Eight bits are mostly ready to be shown; label maps and the like use only a corner of them.
         if high - low > (ends[1] - ends[0]) / 4:
@@ -122,13 +122,14 @@ def windowed(values: NDArray[Any], voi: Window | LookUpTable) -> NDArray[np.uint
     return (np.clip(np.nan_to_num(grey, nan=0.0, posinf=255.0, neginf=0.0), 0, 255) + 0.5).astype(np.uint8)
 
 
-def _shown(
+def shown_with(
     pixels: Pixels,
     description: PixelDescription,
     display: DisplayAttributes,
     voi: Window | LookUpTable,
     is_inverse: bool,
 ) -> NDArray[np.uint8]:
+    """A grey frame with this window or VOI LUT, whatever it shows."""
     grey = _Grey(
         bits_allocated=8 * pixels.dtype.itemsize,
         bits_stored=description.bits_stored if description.bits_allocated > 1 else 8,
@@ -176,7 +177,8 @@ def _greys(values: Pixels, display: DisplayAttributes, grey: _Grey) -> NDArray[n
     return shown
 
 
-def _range_of_bits(description: PixelDescription) -> tuple[int, int]:
+def range_of_bits(description: PixelDescription) -> tuple[int, int]:
+    """The least and the largest stored value that there can be."""
     if description.bits_allocated == 1:
         return 0, 1
     bits = description.bits_stored
