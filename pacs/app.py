@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pacs.access.application_entities import ApplicationEntities
 from pacs.attributes import Attributes
 from pacs.commitment import Commitment
+from pacs.decoding.workers import Workers
 from pacs.dimse.commitment_reports import CommitmentReports
 from pacs.dimse.scp.commitment import STORAGE_COMMITMENT, StorageCommitment
 from pacs.dimse.scp.information_model import FIND_MODELS, GET_MODELS, MOVE_MODELS
@@ -46,6 +47,7 @@ class Archive:
     index: Index
     store: SegmentStore
     derived: DerivedStore
+    decoding: Workers
     ingest: Ingest
     search: Search
     retrieve: Retrieve
@@ -59,6 +61,7 @@ class Archive:
             stack.callback(self.index.close)
             stack.callback(self.store.close)
             stack.callback(self.ingest.close)
+            stack.callback(self.decoding.close)
 
 
 def check(settings: Settings) -> None:
@@ -88,6 +91,7 @@ def open_archive(settings: Settings, *, is_prepared: bool = False) -> Archive:
         index.migrate()
     store = SegmentStore(data / "objects")
     derived = DerivedStore(data / "derived")
+    decoding = Workers(settings.decoding)
     ingest = Ingest(store, index, settings.ingest, system=settings.dicom.aet)
     ingest.recover()
     return Archive(
@@ -97,9 +101,12 @@ def open_archive(settings: Settings, *, is_prepared: bool = False) -> Archive:
         derived=derived,
         ingest=ingest,
         search=Search(index, settings.search),
-        retrieve=Retrieve(store, index, derived, instances_change=settings.ingest.duplicates == "keep-both"),
+        decoding=decoding,
+        retrieve=Retrieve(
+            store, index, derived, instances_change=settings.ingest.duplicates == "keep-both", decoding=decoding
+        ),
         commitment=Commitment(index, store, settings.commitment),
-        lifecycle=Lifecycle(index, store, derived, settings.lifecycle),
+        lifecycle=Lifecycle(index, store, derived, settings.lifecycle, decoding=decoding),
         attributes=Attributes(index, store),
     )
 
@@ -138,6 +145,7 @@ def web_app(archive: Archive, is_ready: Callable[[], bool]) -> ASGIApp:
     from pacs.portal.health import health_router  # noqa: PLC0415
     from pacs.portal.routes import portal_router  # noqa: PLC0415
 
+    archive.decoding.start()
     portal = FastAPI(title="pacs", docs_url=None, redoc_url=None, openapi_url=None)
     door = dicomweb_app(archive.ingest, archive.search, archive.retrieve, http=archive.settings.http)
     portal.mount("/dicomweb", door)

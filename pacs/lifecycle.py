@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pacs import log
+from pacs.decoding.workers import Decoding, workers_of_this_process
 from pacs.errors import NotFound, PeerFault, StoredBytesDamaged, UndecodablePixels
 from pacs.index import Index
 from pacs.index.read import UnsettledSeries
@@ -23,12 +24,21 @@ _MAX_TRIED = 3
 class Lifecycle:
     """One worker at a time. All work is found in the index's tables, so that a crash loses none of it."""
 
-    def __init__(self, index: Index, store: SegmentStore, derived: DerivedStore, settings: LifecycleSettings) -> None:
+    def __init__(
+        self,
+        index: Index,
+        store: SegmentStore,
+        derived: DerivedStore,
+        settings: LifecycleSettings,
+        *,
+        decoding: Decoding | None = None,
+    ) -> None:
         self._index = index
         self._store = store
         self._derived = derived
         self._settings = settings
         self._metadata = Metadata(index, store, derived)
+        self._decoding = decoding or workers_of_this_process()
 
     def settle_once(self) -> int:
         """Make thumbnail and metadata of series that have been quiet for a while; returns how many series were settled.
@@ -73,15 +83,8 @@ class Lifecycle:
         name = thumbnail_name(instance.digest, number)
         if self._derived.get(hospital, name) is not None:
             return
-        begun = f"begun/{name}"
-        if self._derived.get(hospital, begun) is not None:
-            raise UndecodablePixels("this process died of these pixels before; they are not tried again")
         data_set = self._store.view(instance.location)[instance.location.data_set_offset :]
         header = scan(data_set, instance.transfer_syntax_uid)
         (fragments,) = frame_bytes(FrameTable.decode(instance.frame_table), header.buffer, (number,))
-        # A codec can end the process; without this note the next one would die of the same image, for ever.
-        self._derived.put(hospital, begun, b"")
-        try:
-            self._derived.put(hospital, name, thumbnail(header, fragments, frame_number=number))
-        finally:
-            self._derived.delete(hospital, begun)
+        made = self._decoding.run(thumbnail, header, fragments, frame_number=number)
+        self._derived.put(hospital, name, made)

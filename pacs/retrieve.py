@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pacs import log
+from pacs.decoding.workers import Decoding, workers_of_this_process
 from pacs.errors import NotFound, PacsError, StorageError, StoredBytesDamaged
 from pacs.index import Index
 from pacs.index.contents import SeriesRow
@@ -61,9 +62,17 @@ class Retrieve:
     """Thread-safe. A principal sees what its own hospital holds, and nothing tells it of anything else."""
 
     def __init__(
-        self, store: SegmentStore, index: Index, derived: DerivedStore, *, instances_change: bool = False
+        self,
+        store: SegmentStore,
+        index: Index,
+        derived: DerivedStore,
+        *,
+        instances_change: bool = False,
+        decoding: Decoding | None = None,
     ) -> None:
         """`instances_change` says that other bytes may come under a UID (``ingest.duplicates`` is ``keep-both``)."""
+        self.decoding = decoding or workers_of_this_process()
+        """Where pixels are decoded."""
         self._instances_change = instances_change
         self._store = store
         self._index = index
@@ -220,7 +229,7 @@ class Retrieve:
             kept = self._derived.get(hospital, name)
         if kept is None:
             (fragments,) = self.frames(instance, (frame_number,))
-            kept = thumbnail(self.header(instance), fragments, frame_number=frame_number)
+            kept = self.decoding.run(thumbnail, self.header(instance), fragments, frame_number=frame_number)
             try:
                 self._derived.put(hospital, name, kept)
             except StorageError as problem:

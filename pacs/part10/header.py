@@ -6,8 +6,8 @@ Nothing is copied and no value is decoded until it is asked for; native pixel da
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from pacs.errors import MalformedDataSet, TooLarge
 from pacs.part10 import character_sets, values
@@ -35,6 +35,8 @@ __all__ = ["Element", "Header", "Item", "iter_elements", "iter_items", "scan"]
 
 _SPECIFIC_CHARACTER_SET = 0x00080005
 _PIXEL_REPRESENTATION = 0x00280103
+_ITEM_HEAD_BYTES = 8
+"""What tells fragments from native pixels."""
 _DEFLATED_AT_ONCE = 64 << 10
 _INFLATED_AT_ONCE = 1 << 20
 
@@ -163,6 +165,20 @@ class Header:
             ends=self.ends,
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process goes what stands before the pixel data, and where that began; memoryviews must be able to
+        travel (`pacs.decoding`). Elements behind the pixel data stay behind.
+
+        Raises:
+            TypeError: this is an item, not a whole data set.
+        """
+        pixel_data, end = self.pixel_data, self.header_length
+        if pixel_data is None and end != len(self.buffer):
+            raise TypeError("an item can't be sent to another process; send the data set that it is part of")
+        if pixel_data is not None:
+            end = min(pixel_data.value_offset + _ITEM_HEAD_BYTES, len(self.buffer))
+        return _arrived, (self.buffer[:end].toreadonly(), self.transfer_syntax, pixel_data)
+
     @property
     def character_set(self) -> tuple[str, ...]:
         """Python encodings of Specific Character Set (0008,0005)."""
@@ -186,6 +202,21 @@ def scan(data_set: Buffer, transfer_syntax_uid: str, *, max_inflated_bytes: int 
     syntax = transfer_syntax(transfer_syntax_uid)
     if syntax.is_deflated:
         buffer = memoryview(_inflated(buffer, max_inflated_bytes))
+    return _scanned(buffer, syntax)
+
+
+def _arrived(buffer: memoryview, syntax: TransferSyntax, pixel_data: Element | None) -> Header:
+    """What `Header.__reduce__` sent."""
+    if pixel_data is None:
+        return _scanned(buffer, syntax)
+    header = _scanned(buffer[: pixel_data.offset], syntax)
+    return replace(
+        header, buffer=buffer, elements={**header.elements, pixel_data.tag: pixel_data}, pixel_data=pixel_data
+    )
+
+
+def _scanned(buffer: memoryview, syntax: TransferSyntax) -> Header:
+    """The header of a data set that is not deflated (any more)."""
     if len(buffer) < 8:
         raise MalformedDataSet(f"a data set of {len(buffer)} bytes holds no element (PS3.5 §7.1)")
     is_little_endian = _found_byte_order(buffer, syntax.is_little_endian)
