@@ -144,10 +144,13 @@ def web_app(archive: Archive, is_ready: Callable[[], bool]) -> ASGIApp:
     from pacs.portal.gate import Gate  # noqa: PLC0415
     from pacs.portal.health import health_router  # noqa: PLC0415
     from pacs.portal.routes import portal_router  # noqa: PLC0415
+    from pacs.transcoding import Transcoding  # noqa: PLC0415
 
     archive.decoding.start()
+    settings = archive.settings
+    transcoding = Transcoding(archive.retrieve, settings.data.resolve() / "transcoded", settings.transcoding)
     portal = FastAPI(title="pacs", docs_url=None, redoc_url=None, openapi_url=None)
-    door = dicomweb_app(archive.ingest, archive.search, archive.retrieve, http=archive.settings.http)
+    door = dicomweb_app(archive.ingest, archive.search, archive.retrieve, http=settings.http, transcoding=transcoding)
     portal.mount("/dicomweb", door)
     portal.include_router(health_router(is_ready))
     portal.include_router(portal_router())

@@ -255,6 +255,15 @@ class WorklistSettings(_Section):
     """How often a web process with WebSockets looks for events that others made."""
 
 
+class TranscodingSettings(_Section):
+    """Frames in another transfer syntax than the stored one, kept for who asks next."""
+
+    cache_bytes: Annotated[int, Field(ge=0)] = 4 << 30
+    """On disk, of all processes together: some 25,000 CT images in HTJ2K. What was not used for longest goes."""
+    memory_bytes: Annotated[int, Field(ge=0)] = 64 << 20
+    """Of those, in the memory of each web process: the series that is scrolled through now."""
+
+
 class LifecycleSettings(_Section):
     """Background work."""
 
@@ -295,6 +304,7 @@ class Settings(BaseSettings):
     search: SearchSettings = SearchSettings()
     worklist: WorklistSettings = WorklistSettings()
     decoding: DecodingSettings = DecodingSettings()
+    transcoding: TranscodingSettings = TranscodingSettings()
     lifecycle: LifecycleSettings = LifecycleSettings()
     budgets: BudgetSettings = BudgetSettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -7,7 +7,7 @@ Pure: a header's text in, one `Offer` out. Real clients leave quotes away (``typ
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pacs.errors import InvalidRequest, NotAcceptable
@@ -67,6 +67,8 @@ class Offer:
     is_multipart: bool = False
     is_only_if_named: bool = False
     """Naming the media type without a transfer syntax means another encoding: the default one (PS3.18 §8.7.3)."""
+    is_lossy: bool = False
+    """Making it loses what is stored, so nothing but its own UID asks for it: no ``*`` and no media type alone."""
 
     @property
     def part_content_type(self) -> str:
@@ -134,24 +136,29 @@ def parse_content_type(header: str | None) -> ContentType:
     return ContentType(media_type, parameters)
 
 
-def choose(ranges: Sequence[MediaRange], offers: Sequence[Offer]) -> Offer:
+def choose(
+    ranges: Sequence[MediaRange], offers: Sequence[Offer], obstacle: Callable[[Offer], str] = lambda offer: ""
+) -> Offer:
     """The offer the client likes best; among equals the first one, so `offers` stand in the archive's preference.
 
-    For each offer the most specific range that matches decides its quality (RFC 9110 §12.5.1).
+    For each offer the most specific range that matches decides its quality (RFC 9110 §12.5.1). `obstacle` tells why an
+    offer cannot be made of this very resource, or nothing; it is asked only of those that the client would take.
 
     Raises:
-        NotAcceptable: no offer matches; the message says what can be had.
+        NotAcceptable: no offer matches; the message says what can be had, and why what was asked for cannot.
     """
-    best: Offer | None = None
-    best_quality = 0.0
-    for offer in offers:
-        quality = _quality(offer, ranges)
-        if quality > best_quality:
-            best, best_quality = offer, quality
-    if best is None:
-        possible = ", ".join(dict.fromkeys(map(str, offers))) or "nothing"
-        raise NotAcceptable(f"Nothing that Accept names can be made of this resource; it can be had as: {possible}")
-    return best
+    qualities = [(_quality(offer, ranges), offer) for offer in offers]
+    reasons: dict[str, None] = {}
+    for quality, offer in sorted(qualities, key=lambda each: -each[0]):
+        if quality <= 0:
+            break
+        reason = obstacle(offer)
+        if not reason:
+            return offer
+        reasons[reason] = None
+    possible = ", ".join(dict.fromkeys(str(offer) for offer in offers if not obstacle(offer))) or "nothing"
+    why = f" ({'; '.join(reasons)})" if reasons else ""
+    raise NotAcceptable(f"Nothing that Accept names can be made of this resource{why}; it can be had as: {possible}")
 
 
 def accept_of(header: str | None, query_parameter: str | None) -> tuple[MediaRange, ...]:
@@ -224,6 +231,8 @@ def _specificity(offer: Offer, accepted: MediaRange) -> int:
     elif accepted.media_type.endswith("/*") and offer.media_type.startswith(accepted.media_type[:-1]):
         score = 4
     else:
+        return -1
+    if offer.is_lossy and accepted.transfer_syntax != offer.transfer_syntax_uid:
         return -1
     if accepted.transfer_syntax is None or offer.transfer_syntax_uid is None:
         return -1 if offer.is_only_if_named and accepted.media_type != ANY else score

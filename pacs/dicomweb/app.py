@@ -30,7 +30,8 @@ from pacs.measured.counts import Counts
 from pacs.part10.transfer_syntax import OCTET_STREAM
 from pacs.query import Search
 from pacs.retrieve import Retrieve
-from pacs.settings import HttpSettings
+from pacs.settings import HttpSettings, TranscodingSettings
+from pacs.transcoding import Transcoding
 
 
 class DicomwebApp(FastAPI):
@@ -61,6 +62,7 @@ def dicomweb_app(
     *,
     identify: Identify = anonymous,
     http: HttpSettings | None = None,
+    transcoding: Transcoding | None = None,
     counts: Counts | None = None,
     admission: Admission | None = None,
 ) -> FastAPI:
@@ -71,7 +73,8 @@ def dicomweb_app(
     """
     measured = counts or Counts.alone()
     identify = told_apart(identify)
-    services = Services(ingest, search, retrieve, identify, http or HttpSettings())
+    transcoding = transcoding or Transcoding(retrieve, None, TranscodingSettings())
+    services = Services(ingest, search, retrieve, transcoding, identify, http or HttpSettings())
     app = DicomwebApp(
         title="DICOMweb",
         summary="Search, retrieve and store of PS3.18.",

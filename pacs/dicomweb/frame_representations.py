@@ -1,7 +1,4 @@
-"""In which forms the frames of an instance can be had (PS3.18 §8.7.3.3, §10.4.1.1.6). Pure.
-
-Transcoding to more syntaxes means more offers here and their making in `frames`; nothing else knows.
-"""
+"""In which forms the frames of an instance can be had (PS3.18 §8.7.3.3, §10.4.1.1.6). Pure."""
 
 from __future__ import annotations
 
@@ -13,11 +10,15 @@ from pacs.part10.transfer_syntax import (
     OCTET_STREAM,
     transfer_syntax,
 )
+from pacs.pixels.encode import HTJ2K_LOSSLESS_RPCL, LOSSLESS_ENCODABLE, LOSSY_ENCODABLE
 
 _SAME_AS_EXPLICIT = frozenset(
     {IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN}
 )
 """A frame of these has the same bytes as one of Explicit VR Little Endian."""
+
+_NOT_DEFAULT = frozenset({HTJ2K_LOSSLESS_RPCL, *LOSSY_ENCODABLE})
+"""Of what is made here, the syntaxes that their media type alone does not mean (PS3.18 Table 8.7.3-5)."""
 
 
 def frame_offers(transfer_syntax_uid: str, *, is_one_frame: bool) -> tuple[Offer, ...]:
@@ -26,6 +27,8 @@ def frame_offers(transfer_syntax_uid: str, *, is_one_frame: bool) -> tuple[Offer
     As stored comes first: it costs nothing. ``application/octet-stream`` without a transfer syntax means Explicit VR
     Little Endian (PS3.18 Table 8.7.3-2), so compressed frames have it only when their syntax, or ``*``, is named.
     Big endian frames are offered as stored only by name, because PS3.18 §8.7.3.1 forbids that syntax on the web.
+    Then comes what can be made without loss where the pixels allow it (`pacs.transcoding`), and last, only by its UID,
+    what loses some of it.
     """
     stored = transfer_syntax(transfer_syntax_uid)
     offers: list[Offer] = []
@@ -38,7 +41,22 @@ def frame_offers(transfer_syntax_uid: str, *, is_one_frame: bool) -> tuple[Offer
             offers += [by_name, native]
         else:
             offers += [Offer(stored.media_type, transfer_syntax_uid, is_multipart), by_name, native]
+        offers += _made(transfer_syntax_uid, is_multipart=is_multipart)
     return tuple(offers)
+
+
+def _made(stored_uid: str, *, is_multipart: bool) -> list[Offer]:
+    return [
+        Offer(
+            transfer_syntax(uid).media_type,
+            uid,
+            is_multipart,
+            is_only_if_named=uid in _NOT_DEFAULT,
+            is_lossy=uid in LOSSY_ENCODABLE,
+        )
+        for uid in (*LOSSLESS_ENCODABLE, *LOSSY_ENCODABLE)
+        if uid != stored_uid
+    ]
 
 
 def is_as_stored(offer: Offer, transfer_syntax_uid: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from starlette.types import Scope
 
-from pacs.dicomweb.accept import Offer, choose
+from pacs.dicomweb.accept import MediaRange, Offer, choose
 from pacs.dicomweb.frame_representations import frame_offers, is_as_stored
 from pacs.dicomweb.hot import Answer
 from pacs.dicomweb.multipart import Part, derived_boundary, encoded, encoded_length
@@ -15,10 +15,8 @@ from pacs.dicomweb.resources import ResourceKey, frame_numbers, service_base
 from pacs.dicomweb.responses import entity_tag
 from pacs.dicomweb.services import Services
 from pacs.model import StoredInstance
-from pacs.pixels.description import describe
-from pacs.pixels.transcode import native_frame
-
-Fragments = tuple[memoryview, ...]
+from pacs.part10.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
+from pacs.transcoding import FORM
 
 
 def frames_of(services: Services) -> Callable[[Scope], Answer]:
@@ -32,10 +30,28 @@ def frames_of(services: Services) -> Callable[[Scope], Answer]:
         instance = services.retrieve.instance(
             principal, key.study_instance_uid, key.series_instance_uid or "", key.sop_instance_uid or ""
         )
-        offer = choose(accepted, frame_offers(instance.transfer_syntax_uid, is_one_frame=len(numbers) == 1))
+        offer = chosen_offer(services, instance, accepted, is_one_frame=len(numbers) == 1)
         return frames_answer(services, scope, instance, numbers, offer)
 
     return prepare
+
+
+def chosen_offer(
+    services: Services, instance: StoredInstance, accepted: Sequence[MediaRange], *, is_one_frame: bool
+) -> Offer:
+    """The representation of frames of `instance` that the client likes best and that can be made of them.
+
+    Raises:
+        NotAcceptable: there is none; says which there are.
+    """
+    stored = instance.transfer_syntax_uid
+
+    def obstacle(offer: Offer) -> str:
+        if is_as_stored(offer, stored):
+            return ""
+        return services.transcoding.obstacle(instance, offer.transfer_syntax_uid or EXPLICIT_VR_LITTLE_ENDIAN)
+
+    return choose(accepted, frame_offers(stored, is_one_frame=is_one_frame), obstacle)
 
 
 def frames_answer(
@@ -48,14 +64,15 @@ def frames_answer(
         UndecodablePixels: they cannot be made into what was chosen.
     """
     location = f"{service_base(scope)}{_path(instance)}/frames/"
-    identity = (instance.digest, offer.content_type(), location, ",".join(map(str, numbers)))
+    form = "stored" if is_as_stored(offer, instance.transfer_syntax_uid) else FORM
+    identity = (instance.digest, offer.content_type(), location, ",".join(map(str, numbers)), form)
     tag = entity_tag(*identity)
     headers = {"etag": tag, "cache-control": services.caching_of_instances, "vary": "Accept"}
     if is_not_modified(scope, tag):
         return Answer(headers, status=304)
     stored = services.retrieve.frames(instance, numbers)
     if not is_as_stored(offer, instance.transfer_syntax_uid):
-        return _decoded(services, instance, numbers, stored, offer, headers, location, identity)
+        return _transcoded(services, instance, numbers, offer, headers, location, identity)
     if not offer.is_multipart:
         (frame,) = stored
         length = sum(len(fragment) for fragment in frame)
@@ -70,26 +87,26 @@ def frames_answer(
     return Answer(headers, encoded(boundary, parts))
 
 
-def _decoded(
+def _transcoded(
     services: Services,
     instance: StoredInstance,
     numbers: Sequence[int],
-    stored: Sequence[Fragments],
     offer: Offer,
     headers: dict[str, str],
     location: str,
     identity: Sequence[str],
 ) -> Answer:
-    """Frames decoded one after the other while they are sent, so that memory holds one of them."""
-    description = describe(services.retrieve.header(instance))
+    """Frames made one after the other while they are sent, so that memory holds one of them."""
+    uid = offer.transfer_syntax_uid or EXPLICIT_VR_LITTLE_ENDIAN
     if not offer.is_multipart:
-        frame = native_frame(description, stored[0])
+        frame = services.transcoding.frame(instance, numbers[0], uid)
         return Answer({**headers, "content-type": offer.content_type(), "content-length": str(len(frame))}, (frame,))
     boundary = derived_boundary(*identity)
 
     def parts() -> Iterator[Part]:
-        for number, fragments in zip(numbers, stored, strict=True):
-            yield Part(offer.part_content_type, (native_frame(description, fragments),), f"{location}{number}")
+        for number in numbers:
+            frame = services.transcoding.frame(instance, number, uid)
+            yield Part(offer.part_content_type, (frame,), f"{location}{number}")
 
     return Answer({**headers, "content-type": offer.content_type(boundary)}, encoded(boundary, parts()), is_lazy=True)
 

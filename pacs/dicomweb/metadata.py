@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from starlette.types import Scope
 
 from pacs.dicomweb.accept import Offer, choose
-from pacs.dicomweb.frame_representations import frame_offers
-from pacs.dicomweb.frames import frames_answer
+from pacs.dicomweb.frames import chosen_offer, frames_answer
 from pacs.dicomweb.hot import Answer
 from pacs.dicomweb.metadata_text import ArrayOfMetadata
 from pacs.dicomweb.multipart import Part, derived_boundary, encoded, encoded_length
@@ -130,7 +129,7 @@ def bulk_data_of(services: Services) -> Callable[[Scope], Answer]:
         (instance,) = find(services, principal, key)
         if path == _PIXEL_DATA and instance.number_of_frames and _is_in_fragments(instance):
             numbers = range(1, instance.number_of_frames + 1)
-            offer = choose(accepted, frame_offers(instance.transfer_syntax_uid, is_one_frame=len(numbers) == 1))
+            offer = chosen_offer(services, instance, accepted, is_one_frame=len(numbers) == 1)
             return frames_answer(services, scope, instance, numbers, offer)
         offer = choose(accepted, _BULK_OFFERS)
         location = f"{service_base(scope)}{key.path}/bulkdata/{path}"

@@ -37,11 +37,12 @@ class Part:
     """One part to be sent: its header fields and its bytes in order."""
 
     content_type: str
-    body: Sequence[bytes | memoryview]
+    body: Iterable[bytes | memoryview]
     location: str | None = None
 
     @property
     def size_bytes(self) -> int:
+        """Of a body that can be gone through more than once."""
         return sum(len(piece) for piece in self.body)
 
 

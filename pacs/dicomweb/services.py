@@ -13,6 +13,7 @@ from pacs.model import Principal
 from pacs.query import Search
 from pacs.retrieve import Retrieve
 from pacs.settings import HttpSettings
+from pacs.transcoding import Transcoding
 
 Identify = Callable[[Mapping[str, Any]], Principal]
 """From an ASGI scope to the principal of the request; raises `pacs.errors.Refused`. Called once per request."""
@@ -43,6 +44,7 @@ class Services:
     ingest: Ingest
     search: Search
     retrieve: Retrieve
+    transcoding: Transcoding
     identify: Identify = anonymous
     http: HttpSettings = field(default_factory=HttpSettings)
 

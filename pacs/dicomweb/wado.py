@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from starlette.types import Scope
 
-from pacs.dicomweb.accept import MIXED, Offer, choose
+from pacs.dicomweb.accept import MIXED, MediaRange, Offer, choose
 from pacs.dicomweb.hot import Answer
 from pacs.dicomweb.multipart import Part, derived_boundary, encoded, encoded_length
 from pacs.dicomweb.requests import accepted_by, is_not_modified
 from pacs.dicomweb.resources import ResourceKey, service_base
 from pacs.dicomweb.responses import REVALIDATE, entity_tag
 from pacs.dicomweb.services import Services
+from pacs.dicomweb.zip_archive import ZipEntry, ZipWriter, zip_length
+from pacs.errors import UndecodablePixels
 from pacs.model import Principal, StoredInstance
-from pacs.part10.file_meta import write_file_meta
 from pacs.part10.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
-from pacs.pixels.transcode import to_native
+from pacs.pixels.encode import LOSSLESS_ENCODABLE
+from pacs.transcoding import FORM, MadeFile
 
 DICOM = "application/dicom"
+ZIP = "application/zip"
+_MAX_WHOLE_BYTES = 64 << 20
+"""A larger file that was made is sent as it lies on disk, without ranges."""
 
 
 def instances_of(services: Services) -> Callable[[Scope], Answer]:
@@ -29,25 +36,28 @@ def instances_of(services: Services) -> Callable[[Scope], Answer]:
         key = ResourceKey.of(scope["path_params"])
         accepted = accepted_by(scope)
         instances = find(services, principal, key)
-        offer = choose(accepted, instance_offers(instances))
+        offer = chosen_offer(services, accepted, instances)
         base = service_base(scope)
-        identity = (base, offer.content_type(), *(instance.digest for instance in instances))
+        form = FORM if offer.is_only_if_named else "stored"
+        identity = (base, offer.content_type(), form, *(instance.digest for instance in instances))
         tag = entity_tag(*identity)
         # A study or series may still grow.
         cache_control = services.caching_of_instances if key.sop_instance_uid else REVALIDATE
         headers = {"etag": tag, "cache-control": cache_control, "vary": "Accept"}
         if is_not_modified(scope, tag):
             return Answer(headers, status=304)
+        if offer.media_type == ZIP:
+            return _zipped(services, instances, offer, headers, key)
         if not offer.is_multipart:
-            file = _file(services, instances[0], offer)
-            return Answer({**headers, "content-type": offer.content_type(), "content-length": str(len(file))}, (file,))
+            return _single(services, instances[0], offer, headers)
         boundary = derived_boundary(*identity)
         headers["content-type"] = offer.content_type(boundary)
         if not offer.is_only_if_named:
-            length = encoded_length(boundary, (_part(instance, base, offer, b"") for instance in instances))
+            length = encoded_length(
+                boundary, (_part(instance, base, instance.transfer_syntax_uid) for instance in instances)
+            )
             headers["content-length"] = str(length + sum(instance.location.length for instance in instances))
-        parts = (_part(instance, base, offer, _file(services, instance, offer)) for instance in instances)
-        return Answer(headers, encoded(boundary, parts), is_lazy=True)
+        return Answer(headers, encoded(boundary, _parts(services, instances, offer, base)), is_lazy=True)
 
     return prepare
 
@@ -62,37 +72,125 @@ def find(services: Services, principal: Principal, key: ResourceKey) -> list[Sto
     )
 
 
-def instance_offers(instances: Sequence[StoredInstance]) -> tuple[Offer, ...]:
-    """As stored, byte for byte: many instances as multipart, one also by itself.
+def chosen_offer(services: Services, accepted: Sequence[MediaRange], instances: Sequence[StoredInstance]) -> Offer:
+    """What the client likes best of what can be made; of a single instance that is looked at, of several each is sent
+    in the nearest form to what was asked for (`_file`).
 
-    Explicit VR Little Endian is made for who names it. ``application/dicom`` without a transfer syntax gives what is
-    stored although PS3.18 §8.7.3.2 means Explicit VR Little Endian: what goes in comes out.
+    Raises:
+        NotAcceptable: there is none; says which there are.
+    """
+    (first, *others) = instances
+
+    def obstacle(offer: Offer) -> str:
+        if others or not offer.is_only_if_named or offer.transfer_syntax_uid is None:
+            return ""
+        if offer.transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN and not first.number_of_frames:
+            return ""
+        return services.transcoding.obstacle(first, offer.transfer_syntax_uid)
+
+    return choose(accepted, instance_offers(instances), obstacle)
+
+
+def instance_offers(instances: Sequence[StoredInstance]) -> tuple[Offer, ...]:
+    """As stored, byte for byte: many instances as multipart, one also by itself, any number as a zip archive.
+
+    Other transfer syntaxes are made, without loss, for who names them. ``application/dicom`` without a transfer syntax
+    gives what is stored although PS3.18 §8.7.3.2 means Explicit VR Little Endian: what goes in comes out.
     """
     syntaxes = {instance.transfer_syntax_uid for instance in instances}
     syntax = syntaxes.pop() if len(syntaxes) == 1 else MIXED
     offers: list[Offer] = []
-    for is_multipart in (True, False) if len(instances) == 1 else (True,):
-        offers.append(Offer(DICOM, syntax, is_multipart))
-        if syntax != EXPLICIT_VR_LITTLE_ENDIAN:
-            offers.append(Offer(DICOM, EXPLICIT_VR_LITTLE_ENDIAN, is_multipart, is_only_if_named=True))
+    forms = [(DICOM, True), (DICOM, False), (ZIP, False)] if len(instances) == 1 else [(DICOM, True), (ZIP, False)]
+    for media_type, is_multipart in forms:
+        offers.append(Offer(media_type, syntax, is_multipart))
+        offers += [
+            Offer(media_type, uid, is_multipart, is_only_if_named=True)
+            for uid in (EXPLICIT_VR_LITTLE_ENDIAN, *LOSSLESS_ENCODABLE)
+            if uid != syntax
+        ]
     return tuple(offers)
 
 
-def _file(services: Services, instance: StoredInstance, offer: Offer) -> bytes | memoryview:
-    """The Part 10 file as stored, or re-encoded when the offer is. Raises `UndecodablePixels`."""
-    if not offer.is_only_if_named or instance.transfer_syntax_uid == offer.transfer_syntax_uid:
-        return services.retrieve.file(instance)
-    data_set = services.retrieve.data_set(instance)
-    meta = write_file_meta(
-        sop_class_uid=instance.sop_class_uid,
-        sop_instance_uid=instance.key.sop_instance_uid,
-        transfer_syntax_uid=EXPLICIT_VR_LITTLE_ENDIAN,
-    )
-    return meta + to_native(data_set, instance.transfer_syntax_uid, EXPLICIT_VR_LITTLE_ENDIAN)
+@contextmanager
+def _file(services: Services, instance: StoredInstance, offer: Offer, *, is_one: bool) -> Iterator[MadeFile]:
+    """The Part 10 file in the transfer syntax of `offer`.
+
+    Of several, an instance that has no place in it (a report, packed bits, a video) is sent in Explicit VR Little
+    Endian, or as stored; leaving it out would be worse. One that is asked for alone raises `UndecodablePixels`.
+    """
+    asked = offer.transfer_syntax_uid if offer.is_only_if_named else None
+    stored = instance.transfer_syntax_uid
+    file: MadeFile | None = None
+    for uid in (stored,) if asked is None else (asked,) if is_one else (asked, EXPLICIT_VR_LITTLE_ENDIAN, stored):
+        try:
+            file = services.transcoding.file(instance, uid)
+            break
+        except UndecodablePixels:
+            if is_one:
+                raise
+    assert file is not None  # noqa: S101 -- for the type checker: what is stored can always be sent
+    try:
+        yield file
+    finally:
+        file.close()
 
 
-def _part(instance: StoredInstance, base: str, offer: Offer, file: bytes | memoryview) -> Part:
+def _single(services: Services, instance: StoredInstance, offer: Offer, headers: dict[str, str]) -> Answer:
+    with ExitStack() as stack:
+        file = stack.enter_context(_file(services, instance, offer, is_one=True))
+        headers |= {"content-type": offer.content_type(), "content-length": str(file.length)}
+        if not offer.is_only_if_named or file.length <= _MAX_WHOLE_BYTES:
+            return Answer(headers, tuple(file.pieces()))
+        return Answer(headers, _closing(file, stack.pop_all()), is_lazy=True)
+
+
+def _closing(file: MadeFile, stack: ExitStack) -> Iterator[bytes | memoryview]:
+    with stack:
+        yield from file.pieces()
+
+
+def _parts(services: Services, instances: Sequence[StoredInstance], offer: Offer, base: str) -> Iterator[Part]:
+    for instance in instances:
+        with _file(services, instance, offer, is_one=len(instances) == 1) as file:
+            yield _part(instance, base, file.transfer_syntax_uid, file.pieces())
+
+
+def _part(
+    instance: StoredInstance, base: str, transfer_syntax_uid: str, pieces: Iterable[bytes | memoryview] = ()
+) -> Part:
     key = instance.key
     path = ResourceKey(key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid).path
-    syntax = offer.transfer_syntax_uid if offer.is_only_if_named else instance.transfer_syntax_uid
-    return Part(f"{DICOM}; transfer-syntax={syntax}", (file,), base + path)
+    return Part(f"{DICOM}; transfer-syntax={transfer_syntax_uid}", pieces, base + path)
+
+
+def _zipped(
+    services: Services,
+    instances: Sequence[StoredInstance],
+    offer: Offer,
+    headers: dict[str, str],
+    key: ResourceKey,
+) -> Answer:
+    """One file after the other; the second pass over each, for its checksum, reads what the first left in memory."""
+    uid = key.sop_instance_uid or key.series_instance_uid or key.study_instance_uid
+    headers |= {"content-type": offer.content_type(), "content-disposition": f'attachment; filename="{uid}.zip"'}
+    if not offer.is_only_if_named:
+        entries = (_entry(instance, instance.location.length, 0) for instance in instances)
+        headers["content-length"] = str(zip_length(entries))
+
+    def pieces() -> Iterator[bytes | memoryview]:
+        writer = ZipWriter()
+        for instance in instances:
+            with _file(services, instance, offer, is_one=len(instances) == 1) as file:
+                check = 0
+                for piece in file.pieces():
+                    check = zlib.crc32(piece, check)
+                yield from writer.entry(_entry(instance, file.length, check), file.pieces())
+        yield b"".join(writer.end())
+
+    return Answer(headers, pieces(), is_lazy=True)
+
+
+def _entry(instance: StoredInstance, length: int, crc32: int) -> ZipEntry:
+    key = instance.key
+    name = f"{key.study_instance_uid}/{key.series_instance_uid}/{key.sop_instance_uid}.dcm"
+    return ZipEntry(name, length, crc32, instance.stored_at)

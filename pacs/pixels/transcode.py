@@ -1,4 +1,4 @@
-"""Stored pixels to native encodings, for peers that do not know the stored transfer syntax (PS3.5 Annex A)."""
+"""Stored pixels to other transfer syntaxes, for who does not know the stored one or wants another (PS3.5 Annex A)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from pacs.part10.frame_table import FrameTable, frame_table
 from pacs.part10.header import Header, scan
 from pacs.part10.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from pacs.part10.value_writer import element_head
-from pacs.pixels.decode import LOSSY, Fragment, decode
+from pacs.pixels.decode import DECODABLE, JPEG, JPEG_XL, LOSSY, Fragment, decode
 from pacs.pixels.description import PixelDescription, describe
+from pacs.pixels.encode import EncodedFrame, encode, obstacle
 from pacs.pixels.native import little_endian
+from pacs.pixels.recoded import has_encapsulated_icon
 from pacs.pixels.reencode import reencoded, swapped
 
 _PHOTOMETRIC_INTERPRETATION = 0x00280004
 _PLANAR_CONFIGURATION = 0x00280006
 _LOSSY_IMAGE_COMPRESSION = 0x00282110
+_ICON_IMAGE_SEQUENCE = 0x00880200
 _OFFSET_TABLES = {0x7FE00001, 0x7FE00002, 0x7FE00003}
 """Extended Offset Table, its lengths, Encapsulated Pixel Data Value Total Length."""
 _FLOAT_BYTES = {0x7FE00008: 4, 0x7FE00009: 8}
@@ -42,11 +45,53 @@ def native_frame(description: PixelDescription, fragments: Sequence[Fragment]) -
     return _packed(pixels.tobytes()) if description.bits_allocated == 1 else pixels.tobytes()
 
 
+def transcoding_obstacle(description: PixelDescription, target_uid: str) -> str:
+    """Why frames like these cannot be had in `target_uid`, as far as can be told without decoding them; else empty."""
+    if description.is_encapsulated and description.transfer_syntax_uid not in DECODABLE:
+        return f"there is no decoder for the stored transfer syntax {description.transfer_syntax_uid}"
+    if target_uid == EXPLICIT_VR_LITTLE_ENDIAN:
+        return ""
+    return obstacle(description, _decoded_name(description), target_uid)
+
+
+def transcoded_frame(description: PixelDescription, fragments: Sequence[Fragment], target_uid: str) -> EncodedFrame:
+    """One stored frame in `target_uid`: Explicit VR Little Endian or one of `pacs.pixels.encode.ENCODABLE`.
+
+    Lossless unless `target_uid` is lossy. A native frame in Explicit VR Little Endian keeps its photometric
+    interpretation and planar configuration; everything else has the samples of a pixel together.
+
+    Raises:
+        UndecodablePixels: it can't be decoded, or has no place in `target_uid`.
+    """
+    if target_uid == EXPLICIT_VR_LITTLE_ENDIAN:
+        if not description.is_encapsulated:
+            return EncodedFrame(native_frame(description, fragments), description.photometric_interpretation)
+        decoded = decode(description, fragments)
+        pixels = decoded.pixels.tobytes()
+        native = _packed(pixels) if description.bits_allocated == 1 else pixels
+        return EncodedFrame(native, decoded.photometric_interpretation)
+    reason = transcoding_obstacle(description, target_uid)
+    if reason:
+        raise UndecodablePixels(f"the frame can't be made into {target_uid}: {reason}")
+    decoded = decode(description, fragments)
+    return encode(decoded.pixels, description, decoded.photometric_interpretation, target_uid)
+
+
+def _decoded_name(description: PixelDescription) -> str:
+    """The photometric interpretation that `decode` gives, as far as the data set tells it."""
+    name, uid = description.photometric_interpretation, description.transfer_syntax_uid
+    is_from_codec = description.samples_per_pixel == 3 and description.is_encapsulated
+    if is_from_codec and (uid in JPEG_XL or uid in JPEG & LOSSY or name in {"YBR_RCT", "YBR_ICT"}):
+        return "RGB"
+    return "YBR_FULL" if name == "YBR_FULL_422" else name
+
+
 def to_native(data_set: bytes | memoryview, transfer_syntax_uid: str, target_uid: str) -> bytes:
     """A whole data set, as stored in `transfer_syntax_uid`, in Explicit or Implicit VR Little Endian.
 
     Decompressed colour gets its right Photometric Interpretation and Planar Configuration 0, decompressed lossy frames
-    are marked as such. All other values keep their bytes; group lengths and offset tables, which would be wrong, go.
+    are marked as such. All other values keep their bytes; what would be wrong goes: group lengths, offset tables and
+    an icon that is compressed itself.
 
     Raises:
         UndecodablePixels: pixels that can't be decoded, more than `MAX_NATIVE_BYTES` of them, or another target.
@@ -55,23 +100,29 @@ def to_native(data_set: bytes | memoryview, transfer_syntax_uid: str, target_uid
     if target_uid not in {EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN}:
         raise UndecodablePixels(f"data sets are made only in Explicit and Implicit VR Little Endian, not {target_uid}")
     header = scan(data_set, transfer_syntax_uid)
-    is_implicit_vr = target_uid == IMPLICIT_VR_LITTLE_ENDIAN
+    return b"".join(native_data_set(header, is_implicit_vr=target_uid == IMPLICIT_VR_LITTLE_ENDIAN))
+
+
+def native_data_set(header: Header, *, is_implicit_vr: bool = False) -> Iterator[bytes | memoryview]:
+    """What `to_native` makes, as pieces; values that keep their encoding are handed out as they lie."""
     changed: dict[int, tuple[str, bytes]] = {}
-    pixel_data = header.pixel_data
-    if pixel_data is not None:
+    if header.pixel_data is not None:
         changed = _decompressed(header) if header.is_encapsulated else _reordered(header)
-    return b"".join(_elements(header, changed, is_implicit_vr))
+    return _elements(header, changed, is_implicit_vr)
 
 
 def _elements(
     header: Header, changed: dict[int, tuple[str, bytes]], is_implicit_vr: bool
 ) -> Iterator[bytes | memoryview]:
+    left_out = _OFFSET_TABLES if header.is_encapsulated else set()
+    if has_encapsulated_icon(header):
+        left_out = left_out | {_ICON_IMAGE_SEQUENCE}
     for tag in sorted(header.elements.keys() | changed.keys()):
         if tag in changed:
             vr, value = changed[tag]
             yield element_head(tag, vr, len(value), is_implicit_vr=is_implicit_vr)
             yield value
-        elif tag & 0xFFFF and not (header.is_encapsulated and tag in _OFFSET_TABLES):
+        elif tag & 0xFFFF and tag not in left_out:
             yield from reencoded(header, header.elements[tag], is_implicit_vr=is_implicit_vr)
 
 

@@ -112,9 +112,10 @@ def test_big_endian_frames_come_as_little_endian(door: DoorInMemory) -> None:
 
 
 def test_what_cannot_be_made_says_what_can(door: DoorInMemory, compressed: ResourceKey) -> None:
-    answer = door.get(f"{compressed.path}/frames/1", accept="image/jpeg, multipart/related; type=image/jp2")
+    answer = door.get(f"{compressed.path}/frames/1", accept="image/gif, multipart/related; type=image/jpx")
     assert answer.status_code == 406
     assert "image/jls" in answer.json()["error"]
+    assert "image/jphc; transfer-syntax=1.2.840.10008.1.2.4.201" in answer.json()["error"]
 
 
 @pytest.mark.parametrize(
