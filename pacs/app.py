@@ -34,6 +34,7 @@ from pacs.retrieve import Retrieve
 from pacs.settings import Settings
 from pacs.storage.derived import DerivedStore
 from pacs.storage.segments import SegmentStore
+from pacs.worklist.service import Worklist
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -54,6 +55,7 @@ class Archive:
     commitment: Commitment
     lifecycle: Lifecycle
     attributes: Attributes
+    worklist: Worklist
 
     def close(self) -> None:
         """Finish what was accepted, then let go of files and connections, in that order."""
@@ -108,6 +110,7 @@ def open_archive(settings: Settings, *, is_prepared: bool = False) -> Archive:
         commitment=Commitment(index, store, settings.commitment),
         lifecycle=Lifecycle(index, store, derived, settings.lifecycle, decoding=decoding),
         attributes=Attributes(index, store),
+        worklist=Worklist(index, settings.worklist, settings.search),
     )
 
 
@@ -140,6 +143,7 @@ def web_app(archive: Archive, is_ready: Callable[[], bool]) -> ASGIApp:
 
     from pacs.access.web_origins import WebOrigins  # noqa: PLC0415
     from pacs.dicomweb.app import dicomweb_app  # noqa: PLC0415
+    from pacs.dicomweb.ups_app import add_worklist  # noqa: PLC0415
     from pacs.portal.front import Front  # noqa: PLC0415
     from pacs.portal.gate import Gate  # noqa: PLC0415
     from pacs.portal.health import health_router  # noqa: PLC0415
@@ -151,6 +155,7 @@ def web_app(archive: Archive, is_ready: Callable[[], bool]) -> ASGIApp:
     transcoding = Transcoding(archive.retrieve, settings.data.resolve() / "transcoded", settings.transcoding)
     portal = FastAPI(title="pacs", docs_url=None, redoc_url=None, openapi_url=None)
     door = dicomweb_app(archive.ingest, archive.search, archive.retrieve, http=settings.http, transcoding=transcoding)
+    add_worklist(door, archive.worklist, http=archive.settings.http)
     portal.mount("/dicomweb", door)
     portal.include_router(health_router(is_ready))
     portal.include_router(portal_router())

@@ -148,7 +148,7 @@ def _methods_of(request: Request) -> str:
     """Every method of the resource: the router tells those of one route only, and search and store share a path."""
     return ", ".join(
         method
-        for method in ("GET", "HEAD", "POST")
+        for method in ("GET", "HEAD", "POST", "PUT", "DELETE")
         if any(
             route.matches({**request.scope, "method": "GET" if method == "HEAD" else method})[0] is Match.FULL
             for route in request.app.routes

@@ -16,7 +16,7 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         root_path = scope.get("root_path", "")
-        if scope["type"] == "http" and scope["path"].startswith(f"{root_path}{self._prefix}/"):
+        if scope["type"] in ("http", "websocket") and scope["path"].startswith(f"{root_path}{self._prefix}/"):
             scope = {**scope, "root_path": root_path + self._prefix, "app_root_path": root_path}
             await self._door(scope, receive, send)
         else:

@@ -19,6 +19,17 @@ _NAMES = frozenset(name for name, _ in _ON_EVERY_ANSWER)
 _ASKED = frozenset({b"host", b"origin", b"sec-fetch-site", b"x-forwarded-host"})
 
 
+def _asked(scope: Scope) -> tuple[dict[bytes, bytes], bool]:
+    """The header fields that decide, and whether there are several Host fields."""
+    fields: dict[bytes, bytes] = {}
+    is_ambiguous = False
+    for name, value in scope["headers"]:
+        if name in _ASKED:
+            is_ambiguous = is_ambiguous or (name == b"host" and name in fields)
+            fields[name] = value
+    return fields, is_ambiguous
+
+
 class Gate:
     """ASGI middleware; see `pacs.access.web_origins` for what it lets in."""
 
@@ -27,15 +38,13 @@ class Gate:
         self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        fields: dict[bytes, bytes] = {}
-        is_ambiguous = False
-        for name, value in scope["headers"]:
-            if name in _ASKED:
-                is_ambiguous = is_ambiguous or (name == b"host" and name in fields)
-                fields[name] = value
+        fields, is_ambiguous = _asked(scope)
 
         async def with_fields(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -65,3 +74,21 @@ class Gate:
             }
         )
         await send({"type": "http.response.body", "body": body})
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let in whom a request that changes something would be let in from: a browser opens a WebSocket to anywhere
+        for any page, sends what it knows of the user, and leaves the origin to the server to check (RFC 6455 §10.2).
+        """
+        fields, is_ambiguous = _asked(scope)
+        refusal = self._origins.refusal("WEBSOCKET", fields)
+        if is_ambiguous:
+            refusal = Forbidden(400, "The request has several Host fields", "Send one (RFC 9112 §3.2).")
+        if refusal is None:
+            await self._app(scope, receive, send)
+            return
+        log.warning("request refused", method="WEBSOCKET", why=refusal.message, status=refusal.status)
+        body = json.dumps({"error": refusal.message, "hint": refusal.hint}).encode("ascii")
+        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store"), *_ON_EVERY_ANSWER]
+        await receive()
+        await send({"type": "websocket.http.response.start", "status": refusal.status, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": body})

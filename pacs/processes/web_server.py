@@ -12,7 +12,9 @@ from typing import Any
 import uvicorn
 
 from pacs.app import Archive, web_app
+from pacs.dicomweb.ups_events import MAX_MESSAGE_BYTES, PING_INTERVAL_S, PING_TIMEOUT_S
 from pacs.processes.http_protocol import BoundedHttpProtocol
+from pacs.processes.websocket_protocol import BoundedWebSocketProtocol
 
 
 def run(
@@ -27,7 +29,11 @@ def run(
     config = uvicorn.Config(
         web_app(archive, is_ready),
         http=BoundedHttpProtocol,
-        ws="none",
+        ws=BoundedWebSocketProtocol,
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_ping_interval=PING_INTERVAL_S,
+        ws_ping_timeout=PING_TIMEOUT_S,
+        ws_per_message_deflate=False,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -99,6 +99,7 @@ def _run_background(archive: Archive, _state: State, _inherited: list[int]) -> N
     stop = _stop_event()
     reports, commitment = commitment_reports(archive), archive.commitment
     commitment.resume()
+    archive.worklist.announce_restart()
     # A thread each: bytes are read while a requester that does not answer is waited for.
     others = [
         threading.Thread(target=_repeat, args=(stop, pause_s, work), name=name, daemon=True)
@@ -115,6 +116,7 @@ def _run_background(archive: Archive, _state: State, _inherited: list[int]) -> N
     def settle() -> bool:
         archive.lifecycle.settle_once()
         commitment.forget()
+        archive.worklist.forget()
         return False
 
     _repeat(stop, min(5.0, max(0.2, archive.settings.lifecycle.settle_after_s / 4)), settle)
