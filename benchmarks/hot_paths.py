@@ -3,9 +3,9 @@
     python -m benchmarks.hot_paths [--rounds 3] [--seconds 3] [--ingest]
 
 Every program runs the whole time and is stopped (SIGSTOP) when it is not its turn; the figures are medians of rounds
-that alternate. This archive has one web worker. nginx sends the same bytes as files with sendfile, by one worker process
-and by two, and answers 304 to the same conditional requests. With ``--ingest`` this archive and Orthanc also receive
-images over one association meanwhile. Load comes from `wrk`, one thread; see `http_load`.
+that alternate. This archive has one web worker. nginx sends the same bytes as files with sendfile, by one worker
+process and by two, and answers 304 to the same conditional requests. With ``--ingest`` this archive and Orthanc also
+receive images over one association meanwhile. Load comes from `wrk`, one thread; see `http_load`.
 """
 
 from __future__ import annotations

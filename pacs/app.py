@@ -88,7 +88,7 @@ def open_archive(settings: Settings, *, is_prepared: bool = False) -> Archive:
     """
     data: Path = settings.data.resolve()
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    index = Index.open(settings.index_url)
+    index = Index.open(settings.index_url, changes=data / "changes")
     if not is_prepared:
         index.migrate()
     store = SegmentStore(data / "objects")
@@ -96,6 +96,7 @@ def open_archive(settings: Settings, *, is_prepared: bool = False) -> Archive:
     decoding = Workers(settings.decoding)
     ingest = Ingest(store, index, settings.ingest, system=settings.dicom.aet)
     ingest.recover()
+    index.changes.all_changed()  # whoever ran here before may have ended right after a commit
     return Archive(
         settings=settings,
         index=index,

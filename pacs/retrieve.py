@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pacs import log
 from pacs.decoding.workers import Decoding, workers_of_this_process
 from pacs.errors import NotFound, PacsError, StorageError, StoredBytesDamaged
-from pacs.index import Index
+from pacs.index import ChangeMark, Index
 from pacs.index.contents import SeriesRow
 from pacs.measured.stages import INDEX, STORAGE
 from pacs.metadata import Metadata, SeriesMetadata
@@ -26,6 +26,8 @@ from pacs.storage.derived import DerivedStore, thumbnail_name
 from pacs.storage.segments import SegmentStore
 from pacs.storage.soundness import Soundness
 
+__all__ = ["ChangeMark", "Retrieve", "Version"]
+
 _MAX_KEPT = 2048
 """Rows and frame tables kept in memory, about 10 KB each: the instances that viewers scroll through now."""
 _MAX_CHECKED_FOR_A_FRAME = 8 << 20
@@ -36,10 +38,15 @@ _CHECKED_AT_INGEST = 1 << 40
 """``ingest.max_inflated_bytes`` was kept to when the data set came; what is stored stays readable when it shrinks."""
 
 
+_NO_MARK = ChangeMark(0, b"")
+
+
 @dataclass(frozen=True, slots=True)
 class _Kept:
     instance: StoredInstance
     frames: FrameTable
+    mark: ChangeMark
+    """Of the study, read before the row was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +127,22 @@ class Retrieve:
         """One instance by its three UIDs. Raises `NotFound`."""
         key = InstanceKey(principal.hospital, study, series, sop)
         kept = self._kept.get(key)
-        if kept is not None and (not self._instances_change or self._is_served(kept.instance)):
+        if kept is not None and self._index.changes.is_current(kept.mark):
             return kept.instance
+        mark = self.change_mark(principal, study)
         with INDEX:
             found = self._index.instance(principal.hospital, study, series, sop)
         if found is None:
             raise NotFound(f"no instance {sop} is kept in series {series} of study {study}")
-        return self._keep(found).instance
+        return self._keep(found, mark).instance
+
+    def change_mark(self, principal: Principal, study: str) -> ChangeMark:
+        """Read before what is to be remembered of a study; see `is_current`. Raises `IndexUnavailable`."""
+        return self._index.changes.mark(principal.hospital, study)
+
+    def is_current(self, mark: ChangeMark) -> bool:
+        """Whether what was looked up after `mark` was read is still right. Raises `IndexUnavailable`."""
+        return self._index.changes.is_current(mark)
 
     def file(self, instance: StoredInstance) -> memoryview:
         """The whole Part 10 file (PS3.10 §7): our preamble and file meta, the data set as it came.
@@ -268,12 +284,6 @@ class Retrieve:
         """The value that `metadata` gave the URI ``<bulk_data_base>/<path>``. Raises `NotFound`, `StorageError`."""
         return value_bytes(self.header(instance), path)
 
-    def _is_served(self, instance: StoredInstance) -> bool:
-        """Another process may have stored a new version since."""
-        key = instance.key
-        found = self._index.existing(key.hospital, key.sop_instance_uid)
-        return found is not None and (found.key, found.digest) == (key, instance.digest)
-
     def _unchecked(self, instance: StoredInstance) -> memoryview:
         return self._view(instance)[instance.location.data_set_offset :]
 
@@ -296,11 +306,11 @@ class Retrieve:
     def _frame_table(self, instance: StoredInstance) -> FrameTable:
         kept = self._kept.get(instance.key)
         if kept is None or kept.instance.digest != instance.digest:
-            kept = self._keep(instance)
+            kept = self._keep(instance, _NO_MARK)
         return kept.frames
 
-    def _keep(self, instance: StoredInstance) -> _Kept:
-        kept = _Kept(instance, FrameTable.decode(instance.frame_table))
+    def _keep(self, instance: StoredInstance, mark: ChangeMark) -> _Kept:
+        kept = _Kept(instance, FrameTable.decode(instance.frame_table), mark)
         with self._lock:
             self._kept[instance.key] = kept
             self._kept.move_to_end(instance.key)

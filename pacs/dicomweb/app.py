@@ -13,7 +13,8 @@ from starlette.types import Receive, Scope, Send
 from pacs.dicomweb.admission import Admission
 from pacs.dicomweb.door import Door
 from pacs.dicomweb.frames import frames_of
-from pacs.dicomweb.hot import HotRoute, HotRoutes
+from pacs.dicomweb.hot import HotRoute, HotRoutes, Keeping
+from pacs.dicomweb.kept_answers import KeptAnswers
 from pacs.dicomweb.metadata import bulk_data_of, metadata_of
 from pacs.dicomweb.openapi import DICOM_XML, MULTIPART, Described, binary, data_sets, describe
 from pacs.dicomweb.qido import search_routes
@@ -29,6 +30,7 @@ from pacs.ingest import Ingest
 from pacs.measured.counts import Counts
 from pacs.part10.transfer_syntax import OCTET_STREAM
 from pacs.query import Search
+from pacs.ready_answer import ReadyAnswer
 from pacs.retrieve import Retrieve
 from pacs.settings import HttpSettings, TranscodingSettings
 from pacs.transcoding import Transcoding
@@ -38,6 +40,11 @@ class DicomwebApp(FastAPI):
     """FastAPI for most routes; hot ones are found before its middleware and routing, which cost more than they do."""
 
     hot: HotRoutes
+    keeping: Keeping
+
+    def at_once(self, scope: Scope, root_path: str) -> ReadyAnswer | None:
+        """See `pacs.ready_answer`; `root_path` is where this door stands."""
+        return self.keeping.at_once(scope, root_path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -50,6 +57,8 @@ class DicomwebApp(FastAPI):
         await super().__call__(scope, receive, send)
 
 
+_MOST_METADATA_BYTES = 8 << 20
+"""What is remembered of the plain metadata of one series or study: some 2,000 images."""
 _STUDY = "/studies/{study}"
 _SERIES = _STUDY + "/series/{series}"
 _INSTANCE = _SERIES + "/instances/{instance}"
@@ -85,9 +94,10 @@ def dicomweb_app(
     app.add_middleware(Door, counts=measured, admission=admission)
     app.add_exception_handler(HTTPException, _routing_problem)
     whole = HotRoute(instances_of(services))
-    metadata = HotRoute(metadata_of(services))
+    app.keeping = keeping = Keeping(identify, retrieve.change_mark, KeptAnswers(retrieve.is_current), measured)
+    metadata = HotRoute(metadata_of(services), keeping=keeping, most_bytes=_MOST_METADATA_BYTES)
     hot = {
-        _INSTANCE + "/frames/{frames}": HotRoute(frames_of(services), identify=identify),
+        _INSTANCE + "/frames/{frames}": HotRoute(frames_of(services), keeping=keeping),
         _INSTANCE: whole,
         _SERIES: whole,
         _INSTANCE + "/bulkdata/{path}": HotRoute(bulk_data_of(services)),

@@ -6,16 +6,25 @@ FastAPI's request, dependency and response objects cost more than finding a fram
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from time import perf_counter
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pacs.dicomweb.byte_ranges import asked_range, cut
 from pacs.dicomweb.http_errors import body as error_body
 from pacs.dicomweb.http_errors import hint_for
-from pacs.dicomweb.kept_answers import KeptAnswers, request_key
+from pacs.dicomweb.kept_answers import KeptAnswers, fields_of_304, request_key
+from pacs.dicomweb.request_kinds import kind_of, refined
 from pacs.dicomweb.responses import header_of, in_thread, is_known_to_client, problem, send_pieces
+from pacs.errors import PacsError
+from pacs.measured import stages
+from pacs.measured.counts import Counts
+from pacs.measured.kinds import Kind
+from pacs.model import Principal
+from pacs.ready_answer import ReadyAnswer
+from pacs.retrieve import ChangeMark
 
 _METHODS = ("GET", "HEAD")
 _END = object()
@@ -52,19 +61,47 @@ def _pattern(template: str) -> str:
     return re.sub(r"\{(\w+)\}", lambda name: f"(?P<{name[1]}>{'.+' if name[1] == 'path' else '[^/]+'})", template)
 
 
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How routes remember what they answered, and who it was for."""
+
+    identify: Callable[[Scope], Principal]
+    mark: Callable[[Principal, str], ChangeMark]
+    """Of a study, for a principal."""
+    kept: KeptAnswers
+    counts: Counts
+
+    def at_once(self, scope: Scope, root_path: str) -> ReadyAnswer | None:
+        """What is remembered for this request, a GET or HEAD without a range; see `pacs.ready_answer`."""
+        begun = perf_counter()
+        try:
+            principal = self.identify(scope)
+            kept = self.kept.get(request_key(scope, principal, root_path))
+        except PacsError:
+            return None  # the ordinary way says why
+        if kept is None:
+            return None
+        names = header_of(scope, b"if-none-match")
+        is_known = names is not None and is_known_to_client(names, kept.answer.headers["etag"])
+        answer = kept.not_modified if is_known else kept.whole
+        timing = self.counts.finished(kept.kind, perf_counter() - begun, answer.status, principal.hospital)
+        return answer.with_fields(b"server-timing: %s\r\n" % timing)
+
+
 class HotRoute:
     """An ASGI application around a function that looks up and reads; it runs in a thread of its own pool.
 
-    With `identify` what the function answered is remembered, as far as it is immutable, and given again to the same
-    principal without a thread; who asks is still found out each time.
+    With `keeping` what the function answered is remembered and given again to the same principal without a thread, as
+    long as nothing of the study has changed; who asks is still found out each time.
     """
 
     def __init__(
-        self, prepare: Callable[[Scope], Answer], *, identify: Callable[[Scope], Hashable] | None = None
+        self, prepare: Callable[[Scope], Answer], *, keeping: Keeping | None = None, most_bytes: int = 4096
     ) -> None:
+        """`most_bytes`: of an answer that is remembered, besides what lies in mapped files."""
         self._prepare = prepare
-        self._identify = identify
-        self._kept = KeptAnswers()
+        self._keeping = keeping
+        self._most_bytes = most_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in _METHODS:
@@ -79,16 +116,25 @@ class HotRoute:
             await send_pieces(send, answer.headers, answer.pieces, status=answer.status)
 
     async def _answer(self, scope: Scope) -> Answer:
-        if self._identify is None:
+        if self._keeping is None:
             return await in_thread(self._prepare, scope)
-        key = request_key(scope, self._identify(scope))
-        answer = self._kept.get(key)
-        if answer is None:
-            return self._kept.keep(key, await in_thread(self._prepare, scope))
-        if (tag := answer.headers.get("etag")) and is_known_to_client(header_of(scope, b"if-none-match"), tag):
-            fields = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
-            return Answer(fields, status=304)
-        return answer
+        principal = self._keeping.identify(scope)
+        key = request_key(scope, principal, scope.get("root_path", ""))
+        kept = self._keeping.kept.get(key)
+        if kept is None:
+            # Before anything is looked up: a change that comes after it must be seen.
+            mark = self._keeping.mark(principal, scope["path_params"]["study"])
+            answer = await in_thread(self._prepare, scope)
+            return self._keeping.kept.keep(key, mark, answer, _kind(scope), most_bytes=self._most_bytes)
+        if is_known_to_client(header_of(scope, b"if-none-match"), kept.answer.headers["etag"]):
+            return Answer(fields_of_304(kept.answer), status=304)
+        return kept.answer
+
+
+def _kind(scope: Scope) -> Kind:
+    account = stages.current()
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    return refined(kind_of("GET", path, scope["query_string"]), account.kind if account is not None else None)
 
 
 def _ranged(answer: Answer, scope: Scope) -> Answer:

@@ -1,65 +1,122 @@
-"""Answers that are given again as they are: frames of images that viewers scroll through, again and again.
+"""Answers that are given again as they are: frames, thumbnails and metadata that viewers ask for again and again.
 
-An answer whose bytes lie in a mapping costs nothing to keep, and everything that decides it stands in the request: who
-asks, how the archive is addressed, the URL and what is accepted. Only for what never changes; see `HotRoute`.
+Everything that decides such an answer stands in the request (who asks, how the archive is addressed, the URL, what is
+accepted) and in the study; whether something of that has changed is told by its mark, see `pacs.index.change_marks`.
 """
 
 from __future__ import annotations
 
 import mmap
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from starlette.types import Scope
 
+from pacs.measured.kinds import Kind
+from pacs.ready_answer import ReadyAnswer
+from pacs.storage.mapped_file import FilePiece, piece_of_file
+
 if TYPE_CHECKING:
     from pacs.dicomweb.hot import Answer
+    from pacs.retrieve import ChangeMark
 
-_MOST: Final = 4096
-"""Some 2 KB each."""
+_MOST: Final = 8192
+"""Some 3 KB each, with what they hold besides bytes."""
 _MOST_PIECES: Final = 64
-_MOST_COPIED_BYTES: Final = 4096
-"""Of pieces that are no mappings: heads of parts, not decoded frames."""
-_DECIDE: Final = frozenset({b"host", b"accept"})
+_MOST_BYTES: Final = 64 << 20
+"""Of pieces that are no mappings, of all answers: thumbnails, metadata, heads of parts."""
+_LEAST_SENT_FROM_FILE: Final = 16 << 10
+"""Smaller pieces cost less when they are copied behind the header."""
+_DECIDE: Final = frozenset({b"host", b"accept", b"accept-encoding"})
 
 
-def request_key(scope: Scope, principal: Hashable) -> Hashable:
+def request_key(scope: Scope, principal: Hashable, root_path: str) -> Hashable:
     """All of a GET request that decides a kept answer."""
     fields = tuple([field for field in scope["headers"] if field[0] in _DECIDE])
-    return principal, scope["path"], scope["query_string"], fields, scope.get("scheme"), scope.get("root_path")
+    return principal, scope["path"], scope["query_string"], fields, scope.get("scheme"), root_path
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One answer, in the form of the ordinary way and ready to be sent."""
+
+    answer: Answer
+    """Its pieces can be sent more than once."""
+    mark: ChangeMark
+    kind: Kind
+    """As which requests for it are counted."""
+    copied: int
+    whole: ReadyAnswer
+    not_modified: ReadyAnswer
 
 
 class KeptAnswers:
-    """The answers given last. Used by one thread, that of the event loop."""
+    """The answers given last, of all hot routes. Used by one thread, that of the event loop."""
 
-    def __init__(self) -> None:
-        self._kept: OrderedDict[Hashable, Answer] = OrderedDict()
+    def __init__(self, is_current: Callable[[ChangeMark], bool]) -> None:
+        """`is_current` tells whether nothing has changed since a mark was read."""
+        self._is_current = is_current
+        self._copied = 0
+        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
 
-    def get(self, key: Hashable) -> Answer | None:
-        """The answer to a request like this one, if its bytes are still there."""
-        answer = self._kept.get(key)
-        if answer is None:
+    def get(self, key: Hashable) -> Kept | None:
+        """The answer to a request like this one, if nothing has changed and its bytes are still there."""
+        kept = self._kept.get(key)
+        if kept is None:
             return None
-        if not _are_whole(answer.pieces):
-            del self._kept[key]
+        if not self._is_current(kept.mark) or not _are_whole(kept.answer.pieces):
+            self._forget(key)
             return None
         self._kept.move_to_end(key)
-        return answer
+        return kept
 
-    def keep(self, key: Hashable, answer: Answer) -> Answer:
-        """Remember `answer` if it may be kept; returns it, with pieces that can be sent more than once then."""
-        if answer.status != 200 or answer.is_lazy or "immutable" not in answer.headers.get("cache-control", ""):
+    def keep(self, key: Hashable, mark: ChangeMark, answer: Answer, kind: Kind, *, most_bytes: int) -> Answer:
+        """Remember `answer` if it may be kept; returns it, with pieces that can be sent more than once then.
+
+        `mark` is that of its study, read before anything was looked up; `most_bytes` what it may hold besides mappings.
+        """
+        if answer.status != 200 or answer.is_lazy or "etag" not in answer.headers or not mark.value:
             return answer
         pieces = tuple(answer.pieces)
         answer = replace(answer, pieces=pieces)
         copied = sum(len(piece) for piece in pieces if not _is_mapped(piece))
-        if len(pieces) <= _MOST_PIECES and copied <= _MOST_COPIED_BYTES:
-            self._kept[key] = answer
-            while len(self._kept) > _MOST:
-                self._kept.popitem(last=False)
+        if len(pieces) <= _MOST_PIECES and copied <= most_bytes:
+            self._forget(key)
+            self._kept[key] = _kept(answer, mark, kind, copied, pieces)
+            self._copied += copied
+            while len(self._kept) > _MOST or self._copied > _MOST_BYTES:
+                self._forget(next(iter(self._kept)))
         return answer
+
+    def _forget(self, key: Hashable) -> None:
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            self._copied -= kept.copied
+
+
+def fields_of_304(answer: Answer) -> dict[str, str]:
+    """Of the header fields of a 200 answer those that a 304 one has (RFC 9110 §15.4.5)."""
+    return {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
+
+
+def _kept(answer: Answer, mark: ChangeMark, kind: Kind, copied: int, pieces: Sequence[bytes | memoryview]) -> Kept:
+    fields = {**answer.headers, "accept-ranges": "bytes"} if "content-length" in answer.headers else answer.headers
+    whole = ReadyAnswer(200, _lines(fields.items()), _sendable(pieces))
+    return Kept(answer, mark, kind, copied, whole, ReadyAnswer(304, _lines(fields_of_304(answer).items())))
+
+
+def _lines(fields: Iterable[tuple[str, str]]) -> bytes:
+    return b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in fields)
+
+
+def _sendable(pieces: Sequence[bytes | memoryview]) -> tuple[bytes | memoryview | FilePiece, ...]:
+    found: list[bytes | memoryview | FilePiece] = []
+    for piece in pieces:
+        large = isinstance(piece, memoryview) and len(piece) >= _LEAST_SENT_FROM_FILE
+        found.append((piece_of_file(piece) if large and isinstance(piece, memoryview) else None) or piece)
+    return tuple(found)
 
 
 def _is_mapped(piece: bytes | memoryview) -> bool:

@@ -6,6 +6,7 @@
 - `driver`, `kept_connections`: statements of the receive path, run without SQLAlchemy's part
 - `add`, `rows_above`, `counters`: the write path, one transaction per batch
 - `versions`: the few instances that are kept in more than one version
+- `change_marks`: by what processes see that what they hold in memory is no longer right
 - `read`: look-ups by key, sums, series to settle
 - `commitments`: storage commitment transactions
 - `search`, `columns`, `results`: a `pacs.model.Query` as SQL, and its answers
@@ -19,7 +20,8 @@
 """
 
 from pacs.index.add import AddResult, Existing
+from pacs.index.change_marks import ChangeMark
 from pacs.index.database import Index
 from pacs.index.read import UnsettledSeries
 
-__all__ = ["AddResult", "Existing", "Index", "UnsettledSeries"]
+__all__ = ["AddResult", "ChangeMark", "Existing", "Index", "UnsettledSeries"]

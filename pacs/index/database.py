@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 from sqlalchemy import Engine, select, update
 
@@ -13,6 +15,7 @@ from pacs.index import read, search, versions
 from pacs.index.add import AddResult, Existing
 from pacs.index.add import existing as existing_rows
 from pacs.index.allowance import Allowance
+from pacs.index.change_marks import ChangeMarks
 from pacs.index.commitments import Commitments
 from pacs.index.contents import Contents
 from pacs.index.engine import open_engine, reading, writing
@@ -36,7 +39,7 @@ class Index:
     refuses; a write has then left nothing behind. Hospitals never see each other's rows.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, changes: Path | None = None) -> None:
         self._engine = engine
         self._writers = KeptConnections(engine, most=1)
         self._readers = KeptConnections(engine, most=8)
@@ -50,11 +53,16 @@ class Index:
         """Storage commitment transactions."""
         self.contents = Contents(self._readers)
         """What series consist of."""
+        self.changes = ChangeMarks(changes or _beside(engine))
+        """By what processes see that what they hold of a study is no longer right."""
 
     @classmethod
-    def open(cls, url: str) -> Index:
-        """The index at a SQLAlchemy URL, ``sqlite:///FILE`` or ``postgresql+psycopg://...``; connects on first use."""
-        return cls(open_engine(url))
+    def open(cls, url: str, *, changes: Path | None = None) -> Index:
+        """The index at a SQLAlchemy URL, ``sqlite:///FILE`` or ``postgresql+psycopg://...``; connects on first use.
+
+        `changes` is the file of its change marks, for PostgreSQL; with SQLite it lies beside the index.
+        """
+        return cls(open_engine(url), changes)
 
     def migrate(self) -> None:
         """Bring the tables to this version's form. Repeatable; processes that start together take turns."""
@@ -67,6 +75,7 @@ class Index:
         self._writers.close()
         self._readers.close()
         self._marks.close()
+        self.changes.close()
         self._engine.dispose()
 
     def add(self, batch: Sequence[NewInstance]) -> list[AddResult]:
@@ -80,11 +89,17 @@ class Index:
             return []
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return self._add_once(batch)
+                with self._changing(batch):
+                    return self._add_once(batch)
             except IndexUnavailable as error:
                 if attempt == _ATTEMPTS or not _is_race(error.__cause__):
                     raise
         raise AssertionError("unreachable")
+
+    def _changing(self, batch: Sequence[NewInstance]) -> AbstractContextManager[None]:
+        if any(new.succession is not None for new in batch):
+            return self.changes.of_all()  # what it succeeds may lie in another study
+        return self.changes.of((new.key.hospital, new.key.study_instance_uid) for new in batch)
 
     def _add_once(self, batch: Sequence[NewInstance]) -> list[AddResult]:
         if self._write_lock is None:
@@ -235,6 +250,12 @@ class Index:
         )
         with writing(self._engine, "mark a series") as connection:
             return connection.execute(statement).rowcount > 0
+
+
+def _beside(engine: Engine) -> Path | None:
+    database = engine.url.database
+    is_file = engine.dialect.name == "sqlite" and database not in (None, "", ":memory:")
+    return Path(f"{database}-changes") if is_file else None
 
 
 def _is_race(cause: BaseException | None) -> bool:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pacs.ready_answer import ReadyAnswer
 
 
 class Front:
@@ -13,6 +17,14 @@ class Front:
         self._portal = portal
         self._prefix = prefix
         self._door = door
+        self._door_at_once: Callable[[Scope, str], ReadyAnswer | None] | None = getattr(door, "at_once", None)
+
+    def at_once(self, scope: Scope) -> ReadyAnswer | None:
+        """See `pacs.ready_answer`."""
+        root_path = scope.get("root_path", "")
+        if self._door_at_once is None or not scope["path"].startswith(f"{root_path}{self._prefix}/"):
+            return None
+        return self._door_at_once(scope, root_path + self._prefix)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         root_path = scope.get("root_path", "")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pacs import log
 from pacs.access.web_origins import Forbidden, WebOrigins
+from pacs.ready_answer import ReadyAnswer
 
 _ON_EVERY_ANSWER = (
     # No browser guesses a type: what a peer stored must never run as a page.
@@ -16,6 +18,7 @@ _ON_EVERY_ANSWER = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 _NAMES = frozenset(name for name, _ in _ON_EVERY_ANSWER)
+_LINES = b"".join(b"%s: %s\r\n" % field for field in _ON_EVERY_ANSWER)
 _ASKED = frozenset({b"host", b"origin", b"sec-fetch-site", b"x-forwarded-host"})
 
 
@@ -36,6 +39,17 @@ class Gate:
     def __init__(self, app: ASGIApp, origins: WebOrigins) -> None:
         self._app = app
         self._origins = origins
+        self._app_at_once: Callable[[Scope], ReadyAnswer | None] | None = getattr(app, "at_once", None)
+
+    def at_once(self, scope: Scope) -> ReadyAnswer | None:
+        """See `pacs.ready_answer`."""
+        if self._app_at_once is None:
+            return None
+        fields, is_ambiguous = _asked(scope)
+        if is_ambiguous or self._origins.refusal(scope["method"], fields) is not None:
+            return None
+        answer = self._app_at_once(scope)
+        return None if answer is None else answer.with_fields(_LINES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":

@@ -37,10 +37,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
-            self._await_head()
         self._bytes_without_progress += len(data)
         super().data_received(data)
+        # Most heads come whole; a timer for each would cost as much as reading it.
+        is_idle = self.cycle is None or self.cycle.response_complete
+        if self._head_timer is None and self._bytes_without_progress and is_idle and not self.transport.is_closing():
+            self._await_head()
         if self._bytes_without_progress > MAX_HEAD_BYTES and not self.transport.is_closing():
             log.warning("request refused", why=f"its head is larger than {MAX_HEAD_BYTES} bytes", status=431)
             self._refuse(431, "Request Header Fields Too Large", f"The head is larger than {MAX_HEAD_BYTES} bytes")
@@ -50,7 +52,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-        super().on_headers_complete()
+        if not self.answered_at_once():
+            super().on_headers_complete()
+
+    def answered_at_once(self) -> bool:
+        """For a subclass: whether the request whose header fields were read last has been answered already."""
+        return False
 
     def on_body(self, body: bytes) -> None:
         self._bytes_without_progress = 0

@@ -13,7 +13,7 @@ import uvicorn
 
 from pacs.app import Archive, web_app
 from pacs.dicomweb.ups_events import MAX_MESSAGE_BYTES, PING_INTERVAL_S, PING_TIMEOUT_S
-from pacs.processes.http_protocol import BoundedHttpProtocol
+from pacs.processes.direct_protocol import DirectHttpProtocol
 from pacs.processes.websocket_protocol import BoundedWebSocketProtocol
 
 
@@ -28,7 +28,7 @@ def run(
     """Serve until SIGTERM; requests that are being answered then have `grace_s` seconds to end."""
     config = uvicorn.Config(
         web_app(archive, is_ready),
-        http=BoundedHttpProtocol,
+        http=DirectHttpProtocol,
         ws=BoundedWebSocketProtocol,
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_ping_interval=PING_INTERVAL_S,

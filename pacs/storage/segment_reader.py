@@ -14,7 +14,7 @@ from pacs.storage.mapped_file import MappedFile
 from pacs.storage.segment_name import segment_path
 
 _MAX_MAPPINGS = 256
-"""Each holds two open files (one is mmap's own) and address space; 256 segments are 64 GB of the newest and most read."""
+"""Each holds two open files (one is mmap's) and address space; 256 segments are 64 GB of the newest and most read."""
 
 _PIECE_BYTES = 1 << 20
 
