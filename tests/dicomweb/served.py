@@ -20,6 +20,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from starlette.types import ASGIApp
 
 from pacs.dicomweb.app import dicomweb_app
 from pacs.dicomweb.resources import ResourceKey
@@ -107,11 +108,11 @@ def served_door(folder: Path, settings: IngestSettings | None = None) -> Iterato
     """The door on a free port of the loopback interface."""
     with (
         archive_under(folder, settings) as (ingest, search, retrieve),
-        _serving(mounted(dicomweb_app(ingest, search, retrieve))) as base,
-        httpx.Client(base_url=base) as client,
+        serving(mounted(dicomweb_app(ingest, search, retrieve))) as origin,
+        httpx.Client(base_url=f"{origin}/dicomweb") as client,
     ):
         door = ServedDoor(ingest, search, retrieve)
-        door.base, door.client = base, client
+        door.base, door.client = f"{origin}/dicomweb", client
         yield door
 
 
@@ -121,7 +122,8 @@ def mounted(door: Any) -> Starlette:
 
 
 @contextlib.contextmanager
-def _serving(application: Starlette) -> Iterator[str]:
+def serving(application: ASGIApp) -> Iterator[str]:
+    """The application on a free port of the loopback interface; its address."""
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     port = listening.getsockname()[1]
@@ -138,7 +140,7 @@ def _serving(application: Starlette) -> Iterator[str]:
     thread.start()
     try:
         assert is_started.wait(20), "uvicorn did not start"
-        yield f"http://127.0.0.1:{port}/dicomweb"
+        yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
         thread.join(20)
