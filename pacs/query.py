@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pacs.index import Index
 from pacs.index.allowance import Allowance
-from pacs.model import DicomJson, Principal, Query
+from pacs.index.results import is_answered
+from pacs.model import DicomJson, Level, Principal, Query
 from pacs.settings import SearchSettings
 from pacs.turns import Turns
 
@@ -51,6 +52,11 @@ class Search:
             InvalidRequest: as `find`.
         """
         return self._index.unsupported_keys(query)
+
+    def unanswered_fields(self, tags: Iterable[int], level: Level) -> frozenset[int]:
+        """Those of the attributes that answers at `level` never hold, because nothing is kept of them; the door warns
+        of them."""
+        return frozenset(tag for tag in tags if not is_answered(tag, level))
 
     def incomplete_keys(self, query: Query) -> frozenset[int]:
         """Tags of keys by which `find` cannot find all yet, because an operator made them searchable a short while ago.

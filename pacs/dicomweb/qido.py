@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
@@ -17,7 +18,7 @@ from pacs.dicomweb.multipart import encoded as multipart
 from pacs.dicomweb.openapi import ACCEPT_PARAMETER, data_sets
 from pacs.dicomweb.resources import ResourceKey, service_base
 from pacs.dicomweb.responses import VARY, accepts_gzip, compressed, json_array
-from pacs.dicomweb.search_parameters import MAX_RESULTS, study_query
+from pacs.dicomweb.search_parameters import MAX_RESULTS, asked_fields, study_query
 from pacs.dicomweb.services import Services
 from pacs.measured.stages import INDEX
 from pacs.model import DicomJson, Level, Query
@@ -27,6 +28,9 @@ DICOM_XML = "application/dicom+xml"
 JSON_OFFERS = (Offer("application/dicom+json"), Offer("application/json"))
 _XML_OFFER = Offer(DICOM_XML, is_multipart=True)
 _COMPRESS_FROM_BYTES = 2048
+_MAX_WARNING = 1000
+_COMPUTED = frozenset({0x00081190})
+"""Retrieve URL, which this door adds."""
 
 _PARAMETERS: list[dict[str, Any]] = [
     {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": kind}}
@@ -105,20 +109,32 @@ def _search(services: Services, request: Request, level: Level, parents: Resourc
         rows = list(islice(found, most + 1))
     results = [_shown(row, query, base) for row in rows]
     headers = {"cache-control": "no-store", "vary": VARY}
-    warnings = []
-    if ignored := services.search.unsupported_keys(query):
-        names = ", ".join(keyword_for_tag(tag) or f"{tag:08X}" for tag in sorted(ignored))
-        warnings.append(f'299 {base} "Not kept for searching, so ignored: {names}"')
-    if incomplete := services.search.incomplete_keys(query):
-        names = ", ".join(keyword_for_tag(tag) or f"{tag:08X}" for tag in sorted(incomplete))
-        warnings.append(f'299 {base} "Older instances are still being indexed, so there may be more: {names}"')
+    fields, unknown = asked_fields(request.scope["query_string"])
+    search = services.search
+    said = (
+        ("Not kept for searching, so ignored", _names(search.unsupported_keys(query))),
+        ("Older instances are still being indexed, so there may be more", _names(search.incomplete_keys(query))),
+        ("Not kept for answers, so left out", _names(search.unanswered_fields(fields - _COMPUTED, level))),
+        ("Not known as attributes, so left out", unknown),
+    )
+    warnings = [_warning(base, f"{text}: {', '.join(names)}") for text, names in said if names]
     if len(results) > most:
         del results[most:]
         if query.limit is None or query.limit > MAX_RESULTS:
-            warnings.append(f'299 {base} "There are additional results that can be requested"')
+            warnings.append(_warning(base, "There are additional results that can be requested"))
     if warnings:
         headers["warning"] = ", ".join(warnings)
     return _answer(results, offer, headers, request.headers.get("accept-encoding"))
+
+
+def _names(tags: Iterable[int]) -> list[str]:
+    return [keyword_for_tag(tag) or f"{tag:08X}" for tag in sorted(tags)]
+
+
+def _warning(base: str, text: str) -> str:
+    """A Warning header's value (PS3.18 §8.3.4), of bounded length: servers and proxies take 8 KB of header."""
+    text = text if len(text) <= _MAX_WARNING else text[:_MAX_WARNING] + " ..."
+    return f'299 {base} "{text}"'
 
 
 def _answer(results: list[DicomJson], offer: Offer, headers: dict[str, str], accept_encoding: str | None) -> Response:

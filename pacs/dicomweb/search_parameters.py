@@ -29,6 +29,7 @@ _LISTED = ("UI", "CS")
 """VRs of which a list can be asked for; in texts a comma is a character."""
 
 _TAG = re.compile(r"[0-9A-Fa-f]{8}\Z")
+_KEYWORD = re.compile(r"[A-Za-z][0-9A-Za-z]{0,63}\Z")
 _NUMBER = re.compile(r"[0-9]{1,10}\Z")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -90,12 +91,28 @@ def study_query(query_string: bytes, level: Level, parents: ResourceKey | None =
     )
 
 
+def asked_fields(query_string: bytes) -> tuple[frozenset[int], tuple[str, ...]]:
+    """What ``includefield`` names: tags of attributes, and keywords that nobody knows.
+
+    The latter change no answer, only make it poorer; newer clients name attributes of newer editions.
+
+    Raises:
+        InvalidRequest: as `study_query`.
+    """
+    reader = _Reader()
+    for name, value in query_fields(query_string):
+        if name == "includefield":
+            reader.take(name, value)
+    return frozenset(path[0] for path in reader.included), tuple(dict.fromkeys(reader.unknown_fields))
+
+
 class _Reader:
     """The parameters of one query string."""
 
     def __init__(self) -> None:
         self.matches: list[Match] = []
         self.included: set[tuple[int, ...]] = set()
+        self.unknown_fields: list[str] = []
         self.is_everything = False
         self.numbers: dict[str, int] = {}
         self.truths: dict[str, bool] = {}
@@ -123,7 +140,11 @@ class _Reader:
             if item.strip().lower() == "all":
                 self.is_everything = True
             elif item.strip():
-                self.included.add(attribute_path(item.strip(), "includefield: "))
+                path = _known_path(item.strip())
+                if path is None:
+                    self.unknown_fields.append(item.strip())
+                else:
+                    self.included.add(path)
 
     def _take_zone(self, name: str, value: str) -> None:
         """Of the request's dates and times (PS3.18 §8.3.4.1.1); a plus sign that nobody escaped came as a space."""
@@ -169,6 +190,15 @@ def attribute_path(name: str, said_by: str = "") -> tuple[int, ...]:
             )
         path.append(int(tag))
     return tuple(path)
+
+
+def _known_path(name: str) -> tuple[int, ...] | None:
+    """As `attribute_path`; None when every part has the form of a keyword or tag, but a keyword is not known."""
+    parts = name.split(".")
+    if len(parts) <= _MAX_DEPTH and all(_TAG.match(part) or _KEYWORD.match(part) for part in parts):
+        known = (_TAG.match(part) or tag_for_keyword(part) is not None for part in parts)
+        return attribute_path(name) if all(known) else None
+    return attribute_path(name, "includefield: ")
 
 
 def query_fields(query_string: bytes) -> Iterator[tuple[str, str]]:

@@ -21,6 +21,14 @@ ANSWERED: dict[Level, frozenset[int]] = {
     Level.IMAGE: frozenset((*INSTANCE_TAGS, 0x00083002)),
 }
 """Attributes that each level adds to an answer, kept and computed (PS3.4 C.3.4, PS3.18 §10.6.3.3)."""
+_LEVELS = (*ANSWERED,)
+
+
+def is_answered(tag: int, level: Level) -> bool:
+    """Whether answers at `level` can hold the attribute."""
+    if tag in PATIENT_COUNTERS and level is not Level.PATIENT:
+        return False  # below the patient, the counters are not at hand
+    return f"{tag:08X}" in _ALWAYS or any(tag in ANSWERED[one] for one in _LEVELS[: _LEVELS.index(level) + 1])
 
 
 def patient_result(row: Any) -> DicomJson:

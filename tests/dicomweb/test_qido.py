@@ -223,3 +223,18 @@ def test_a_key_that_is_not_kept_is_ignored_with_a_warning(door: DoorInMemory) ->
     assert answer.headers["warning"].startswith("299 ")
     assert "PatientTelephoneNumbers" in answer.headers["warning"]
     assert "warning" not in door.get(f"/studies?StudyInstanceUID={kept.study_instance_uid}").headers
+
+
+def test_fields_that_cannot_be_given_are_named_in_a_warning(door: DoorInMemory) -> None:
+    kept = door.keep(image())
+    study = f"/studies?StudyInstanceUID={kept.study_instance_uid}&includefield="
+    answer = door.get(study + "Newer,Rows,PatientName,00091001,NumberOfPatientRelatedStudies")
+    assert len(answer.json()) == 1
+    unknown, unanswered = "Not known as attributes, so left out: Newer", "Not kept for answers, so left out: "
+    assert f'299 {door.base} "{unknown}"' in answer.headers["warning"]
+    assert f'"{unanswered}00091001, NumberOfPatientRelatedStudies, Rows"' in answer.headers["warning"]
+    assert "PatientName" not in answer.headers["warning"]
+    assert "warning" not in door.get(study + "all,PatientName,RetrieveURL,ModalitiesInStudy,00080005").headers
+    assert "warning" not in door.get(f"/studies/{kept.study_instance_uid}/instances?includefield=Rows").headers
+    long = ",".join(f"Unknown{number}" for number in range(1000))
+    assert len(door.get(study + long).headers["warning"]) < 1200

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacs.dicomweb.resources import ResourceKey
-from pacs.dicomweb.search_parameters import DEFAULT_TAGS, attribute_path, study_query
+from pacs.dicomweb.search_parameters import DEFAULT_TAGS, asked_fields, attribute_path, study_query
 from pacs.errors import InvalidRequest
 from pacs.model import Level, Match
 
@@ -78,7 +78,8 @@ def test_text_may_come_as_it_is() -> None:
         (b"limit=1&limit=2", "limit"),
         (b"fuzzymatching=true&fuzzymatching=false", "fuzzymatching"),
         (b"emptyvaluematching=1", "emptyvaluematching"),
-        (b"includefield=PatientName,PatientNmae", "includefield: 'PatientNmae'"),
+        (b"includefield=PatientName,Patient Name", "includefield: 'Patient Name'"),
+        (b"includefield=PatientName,0010001", "includefield: '0010001'"),
         (b"00080201=%2B0900&TimezoneOffsetFromUTC=%2B0100", "TimezoneOffsetFromUTC"),
         (b"PatientID=1&PatientName=%ED%A0%80", "PatientName"),
         (b"PatientName=%C3", "PatientName"),
@@ -106,6 +107,13 @@ def test_includefield_inside_sequences() -> None:
     deep = (b"includefield=00400275.00400008", b"includefield=00400275.00400008.00080100")
     assert study_query(b"&".join(deep), Level.STUDY).include_members == {(0x00400275, 0x00400008)}
     assert study_query(b"includefield=00400275.00400009", Level.SERIES).include_members == set(), "there by default"
+
+
+def test_fields_that_are_asked_for_are_told_apart_from_those_nobody_knows() -> None:
+    assert asked_fields(b"PatientID=1") == (frozenset(), ())
+    query_string = b"includefield=PatientName,Newer,00400275.00400009&includefield=Newer,OtherPatientIDs.Unknown,all"
+    assert asked_fields(query_string) == ({0x00100010, 0x00400275}, ("Newer", "OtherPatientIDs.Unknown"))
+    assert study_query(b"includefield=Newer", Level.STUDY).include == DEFAULT_TAGS[Level.STUDY]
 
 
 def test_includefield() -> None:
@@ -136,7 +144,7 @@ def test_parents_become_keys_and_spare_their_attributes() -> None:
         (b"limit=ten", "limit"),
         (b"offset=99999999999", "offset"),
         (b"fuzzymatching=maybe", "fuzzymatching"),
-        (b"includefield=Nothing", "Nothing"),
+        (b"includefield=No'thing", "No'thing"),
         (b"PatientID=a%00b", "PatientID"),
         (b"PatientID=%ff", "UTF-8"),
         (b"PatientID=\xff", "UTF-8"),
