@@ -53,6 +53,7 @@ def add(driver: Driver, batch: Sequence[NewInstance]) -> list[AddResult]:
     Raises:
         The driver's error for a unique key: another process was first with one of them, between our look and our
             insert; roll back and do it again.
+        RowsGone: a row above was deleted; so, too.
     """
     by_hospital: dict[str, dict[str, NewInstance]] = {}
     for new in batch:
@@ -80,7 +81,7 @@ def _add_to_hospital(driver: Driver, hospital: str, news: dict[str, NewInstance]
     above = ensure_series(driver, hospital, fresh)
     segment_rows = ensure_segments(driver, hospital, (new.location.segment for new in fresh))
     now_us = time.time_ns() // 1000
-    counters = Counters()
+    counters = Counters(hospital)
     rows = []
     for new in fresh:
         above_new, segment_row = above[series_key(new)], segment_rows[new.location.segment]

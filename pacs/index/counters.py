@@ -14,7 +14,12 @@ from pacs.index import row_values
 from pacs.index.driver import Driver
 from pacs.index.rows_above import Above
 from pacs.index.tables import patients, segments, series, studies, study_days, study_months
+from pacs.index.trash_hospital import is_trash
 from pacs.model import NewInstance
+
+
+class RowsGone(Exception):
+    """A row above was deleted between our look and our write; do it again."""
 
 
 @dataclass(slots=True)
@@ -38,7 +43,8 @@ class _Growth:
 class Counters:
     """Sums up a batch, then writes each row above once, rows in order so that no two transactions block each other."""
 
-    def __init__(self) -> None:
+    def __init__(self, hospital: str) -> None:
+        self._hospital = hospital
         self._series: dict[int, _SeriesGrowth] = {}
         self._segment_ends: dict[int, int] = {}
         self._days: dict[int, tuple[str, str]] = {}
@@ -50,7 +56,7 @@ class Counters:
         if growth is None:
             modality = row_values.modality_in_study(new.series) if above.is_new_series else ""
             growth = self._series[above.series_row] = _SeriesGrowth(above, modality)
-            if above.is_new_study:
+            if above.is_new_study and not is_trash(self._hospital):
                 day = row_values.study_columns(new.study)["study_date"]
                 self._days.setdefault(above.study_row, (new.key.hospital, day))
         growth.instances += 1
@@ -60,7 +66,11 @@ class Counters:
         self._segment_ends[segment_row] = max(end, self._segment_ends.get(segment_row, 0))
 
     def write(self, driver: Driver, now_us: int) -> None:
-        """Bring the rows up to date; the series are as of `now_us`, microseconds since 1970."""
+        """Bring the rows up to date; the series are as of `now_us`, microseconds since 1970.
+
+        Raises:
+            RowsGone: one of them went into the trash; nothing may be committed.
+        """
         patient_growth: defaultdict[int, _Growth] = defaultdict(_Growth)
         study_growth: defaultdict[int, _Growth] = defaultdict(_Growth)
         new_studies: dict[int, int] = {}
@@ -73,10 +83,11 @@ class Counters:
                 new_studies[above.study_row] = above.patient_row
         for patient_row in new_studies.values():
             patient_growth[patient_row].studies += 1
-        driver.run(_GROW_PATIENT, _values(patient_growth.items()))
-        driver.run(_GROW_STUDY, _values(study_growth.items()))
+        self._run(driver, _GROW_PATIENT, _values(patient_growth.items()))
+        self._run(driver, _GROW_STUDY, _values(study_growth.items()))
         in_order = sorted(self._series.items())
-        driver.run(
+        self._run(
+            driver,
             _GROW_SERIES,
             [
                 {"row": row, "more_instances": growth.instances, "more_bytes": growth.stored_bytes, "now": now_us}
@@ -86,6 +97,11 @@ class Counters:
         self._write_words(driver)
         grow_days(driver, self._days.values())
         driver.run(_EXTEND_SEGMENT, [{"row": row, "end": end} for row, end in sorted(self._segment_ends.items())])
+
+    def _run(self, driver: Driver, statement: Executable, several: list[dict[str, int]]) -> None:
+        """A row that is deleted meanwhile is at another hospital."""
+        if driver.run(statement, [{**values, "in_hospital": self._hospital} for values in several]) != len(several):
+            raise RowsGone
 
     def _write_words(self, driver: Driver) -> None:
         words: set[tuple[int, str, str]] = set()
@@ -137,7 +153,7 @@ _EXTEND_SEGMENT = (
 )
 _GROW_PATIENT = (
     update(patients)
-    .where(patients.c.id == bindparam("row"))
+    .where(patients.c.id == bindparam("row"), patients.c.hospital == bindparam("in_hospital"))
     .values(
         studies=patients.c.studies + bindparam("more_studies"),
         series=patients.c.series + bindparam("more_series"),
@@ -146,14 +162,14 @@ _GROW_PATIENT = (
 )
 _GROW_STUDY = (
     update(studies)
-    .where(studies.c.id == bindparam("row"))
+    .where(studies.c.id == bindparam("row"), studies.c.hospital == bindparam("in_hospital"))
     .values(
         series=studies.c.series + bindparam("more_series"), instances=studies.c.instances + bindparam("more_instances")
     )
 )
 _GROW_SERIES = (
     update(series)
-    .where(series.c.id == bindparam("row"))
+    .where(series.c.id == bindparam("row"), series.c.hospital == bindparam("in_hospital"))
     .values(
         instances=series.c.instances + bindparam("more_instances"),
         stored_bytes=series.c.stored_bytes + bindparam("more_bytes"),

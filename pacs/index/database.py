@@ -18,12 +18,14 @@ from pacs.index.allowance import Allowance
 from pacs.index.change_marks import ChangeMarks
 from pacs.index.commitments import Commitments
 from pacs.index.contents import Contents
+from pacs.index.counters import RowsGone
 from pacs.index.engine import open_engine, reading, writing
 from pacs.index.kept_connections import KeptConnections
 from pacs.index.page_marks import PageMarks
 from pacs.index.read import UidChoice, UnsettledSeries
 from pacs.index.searchable import Searchable
 from pacs.index.tables import series, studies
+from pacs.index.trash import Trash
 from pacs.index.workitems import Workitems
 from pacs.model import DicomJson, EarlierVersion, Holdings, NewInstance, Query, StoredInstance
 
@@ -55,6 +57,9 @@ class Index:
         """What series consist of."""
         self.changes = ChangeMarks(changes or _beside(engine))
         """By what processes see that what they hold of a study is no longer right."""
+
+        self.trash = Trash(engine, self._write_lock, self.changes.of)
+        """What was deleted and can be restored."""
 
     @classmethod
     def open(cls, url: str, *, changes: Path | None = None) -> Index:
@@ -94,6 +99,9 @@ class Index:
             except IndexUnavailable as error:
                 if attempt == _ATTEMPTS or not _is_race(error.__cause__):
                     raise
+            except RowsGone as error:
+                if attempt == _ATTEMPTS:
+                    raise IndexUnavailable("others delete what this belongs to again and again; send again") from error
         raise AssertionError("unreachable")
 
     def _changing(self, batch: Sequence[NewInstance]) -> AbstractContextManager[None]:

@@ -43,10 +43,11 @@ class Driver:
         self._cursor.execute(compiled.text, compiled.arguments(values))
         return self._cursor.fetchall()  # type: ignore[return-value]
 
-    def run(self, statement: Executable, several: Sequence[Mapping[str, Any]]) -> None:
-        """Execute the statement once for each of `several`; all name the same values."""
+    def run(self, statement: Executable, several: Sequence[Mapping[str, Any]]) -> int:
+        """Execute the statement once for each of `several`; all name the same values. How many rows it concerned."""
         compiled = self._compile(statement, several[0], 0)
         self._cursor.executemany(compiled.text, [compiled.arguments(values) for values in several])
+        return int(self._cursor.rowcount)
 
     def close(self) -> None:
         """The transaction is over."""

@@ -1,6 +1,7 @@
 """The tables that lead from grams to places: a full-text index on SQLite, an array with GIN on PostgreSQL.
 
-Written in the transaction that makes the study or patient, and never changed. They can be made again from the rows.
+Written in the transaction that makes the study or patient, and never changed until the one that drops it: also while it
+is in the trash. They can be made again from the rows.
 On SQLite places come out in order, so the first page of a frequent word costs as little as of a rare one. On
 PostgreSQL all that have the grams are found first; so the newest are looked through before.
 """
@@ -16,6 +17,7 @@ from sqlalchemy import Connection, inspect, text
 from pacs.index import grams
 from pacs.index.driver import Driver
 from pacs.index.grams import Alternatives
+from pacs.index.trash_hospital import owner_of
 from pacs.model import Level
 
 TABLES = {Level.STUDY: "study_grams", Level.PATIENT: "patient_grams"}
@@ -34,6 +36,15 @@ _INSERT = {
     )
     for level, table in TABLES.items()
 }
+# A table that keeps no text is told what it is to forget.
+_FORGET = {
+    ("sqlite", level): text(f"INSERT INTO {table} ({table}, rowid, grams) VALUES ('delete', :place, :grams)")
+    for level, table in TABLES.items()
+} | {
+    ("postgresql", level): text(f"DELETE FROM {table} WHERE hospital = :hospital AND place = :place")
+    for level, table in TABLES.items()
+}
+_FORGOTTEN_BY = {"sqlite": ("place", "grams"), "postgresql": ("hospital", "place")}
 _ROWS = {
     Level.STUDY: "SELECT id, hospital, patient_name, patient_name_ideographic, patient_name_phonetic, patient_id,"
     " patient_birth_date, accession_number, study_description, study_date, study_time FROM studies"
@@ -93,7 +104,21 @@ def write(driver: Driver, level: Level, hospital: str, rows: Iterable[tuple[int,
     driver.run(_INSERT[name, level], [_values(name, level, hospital, row, columns) for row, columns in rows])
 
 
+def note(connection: Connection, level: Level, hospital: str, row: int, columns: Any) -> None:
+    """Note one new row with its columns."""
+    name = connection.dialect.name
+    connection.execute(_INSERT[name, level], _values(name, level, hospital, row, columns))
+
+
+def forget(connection: Connection, level: Level, hospital: str, row: int, columns: Any) -> None:
+    """Take out a row that is deleted, with the columns that it had when it was noted."""
+    name = connection.dialect.name
+    values = _values(name, level, hospital, row, columns)
+    connection.execute(_FORGET[name, level], {key: values[key] for key in _FORGOTTEN_BY[name]})
+
+
 def _values(dialect: str, level: Level, hospital: str, row: int, columns: Any) -> dict[str, Any]:
+    hospital = owner_of(hospital)
     place = row if level is Level.PATIENT else grams.study_place(columns["study_date"], columns["study_time"], row)
     numbers = sorted(grams.of_values(hospital, columns))
     if dialect == "sqlite":

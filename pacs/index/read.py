@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, selec
 
 from pacs.index.row_values import NO_MODALITY, moment, stored_instance
 from pacs.index.tables import instances, patients, segments, series, studies, versions
+from pacs.index.trash_hospital import is_live
 from pacs.model import Holdings, StoredInstance
 
 UidChoice = str | Sequence[str] | None
@@ -124,7 +125,7 @@ def holdings(connection: Connection, hospital: str | None) -> Holdings:
     """Sums of the counters kept on write; no instance row is counted."""
 
     def of(statement: Select[Any], column: ColumnElement[str]) -> Select[Any]:
-        return statement if hospital is None else statement.where(column == hospital)
+        return statement.where(is_live(column) if hospital is None else column == hospital)
 
     people = connection.execute(
         of(
@@ -173,7 +174,7 @@ def unsettled(connection: Connection, quiet_since_us: int, limit: int) -> list[U
             series.c.stored_bytes,
         )
         .join(studies, studies.c.id == series.c.study_row)
-        .where(~series.c.is_settled, series.c.last_stored_at_us <= quiet_since_us)
+        .where(~series.c.is_settled, series.c.last_stored_at_us <= quiet_since_us, is_live(series.c.hospital))
         .order_by(series.c.last_stored_at_us, series.c.id)
         .limit(limit)
     )

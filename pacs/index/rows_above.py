@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from pacs.index import gram_tables, row_values
 from pacs.index.driver import Driver
 from pacs.index.tables import patients, segments, series, studies
+from pacs.index.trash_hospital import owner_of
 from pacs.model import Level, NewInstance
 
 
@@ -114,6 +115,7 @@ def _ensure_study(driver: Driver, new: NewInstance) -> tuple[int, int, bool]:
 
 def ensure_segments(driver: Driver, hospital: str, names: Iterable[str]) -> dict[str, int]:
     """Rows of the segments, by name."""
+    hospital = owner_of(hospital)
     wanted = sorted(set(names))
     rows: dict[str, int] = dict(driver.rows(_KNOWN_SEGMENTS, {"hospital": hospital, "names": wanted}))
     for name in wanted:

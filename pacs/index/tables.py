@@ -337,3 +337,29 @@ workitem_events = Table(
     Index("ix_workitem_events_waiting", "hospital", "subscriber", "id"),
     sqlite_autoincrement=True,
 )
+
+# What was deleted and when it is erased; the notes beside the segments say the same.
+deletions = Table(
+    "deletions",
+    metadata,
+    _row(),
+    _hospital(),
+    _word("name"),
+    _word("study_instance_uid"),
+    # Empty: the whole study, the whole series.
+    _word("series_instance_uid"),
+    _word("sop_instance_uid"),
+    Column("reason", Text, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    _count("deleted_at_us"),
+    _count("erase_at_us"),
+    _word("state"),
+    _count("instances"),
+    _count("stored_bytes"),
+    # The lists of words that studies had, in their order: JSON by row.
+    Column("words", Text, nullable=False),
+    UniqueConstraint("hospital", "name"),
+    Index("ix_deletions_of_study", "hospital", "study_instance_uid"),
+    Index("ix_deletions_due", "state", "erase_at_us"),
+)
