@@ -9,11 +9,13 @@ from unittest.mock import create_autospec
 from pydicom.charset import python_encoding
 
 from pacs.commitment import FailureReason
+from pacs.dicomweb import ups, ups_body, ups_events
 from pacs.dicomweb.app import dicomweb_app
 from pacs.dicomweb.multipart import MAX_PARTS
 from pacs.dicomweb.search_parameters import MAX_RESULTS, study_query
 from pacs.dicomweb.store_metadata import MAX_METADATA_BYTES
 from pacs.dicomweb.store_response import COERCED, ELEMENTS_DISCARDED, FAILURE_REASON
+from pacs.dicomweb.ups_app import add_worklist
 from pacs.dicomweb.wado_uri_parameters import NOT_OFFERED, PARAMETERS
 from pacs.dimse.messages.status import TABLE, Status
 from pacs.dimse.negotiation import MAX_OPERATIONS
@@ -27,13 +29,18 @@ from pacs.part10.character_sets import encodings
 from pacs.part10.elements import MAX_DEPTH, MAX_KEPT_ELEMENTS
 from pacs.query import Search
 from pacs.retrieve import Retrieve
-from pacs.settings import CommitmentSettings, DicomSettings
+from pacs.settings import CommitmentSettings, DicomSettings, WorklistSettings
+from pacs.worklist.service import Worklist
+from pacs.worklist.states import State
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text(encoding="utf-8")
 
 
 def test_the_routes_are_those_served() -> None:
     app = dicomweb_app(create_autospec(Ingest), create_autospec(Search), create_autospec(Retrieve))
+    worklist = create_autospec(Worklist)
+    worklist.settings = WorklistSettings()
+    add_worklist(app, worklist)
     served = {f"{method.upper()} {path}" for path, methods in app.openapi()["paths"].items() for method in methods}
     assert set(re.findall(r"^\| `((?:GET|POST|DELETE|PUT) [^`]+)` \|", _PAGE, re.MULTILINE)) == served
 
@@ -144,3 +151,30 @@ def test_the_figures_are_the_defaults() -> None:
     timeouts = (defaults.acse_timeout_s, defaults.data_timeout_s, defaults.idle_timeout_s)
     expected = "association request {:.0f} s, silence inside a message {:.0f} s, silence between messages {:.0f} s"
     assert expected.format(*timeouts) in _PAGE
+
+
+def test_the_worklist_is_that_of_the_code() -> None:
+    section = _PAGE.partition("### Worklist service")[2]
+    warnings = [
+        ups.CREATED_WITH_MODIFICATIONS,
+        ups.UPDATED_WITH_MODIFICATIONS,
+        ups.NOT_CLAIMED,
+        ups.INCONSISTENT_UPDATE,
+    ]
+    warnings += [ups.UID_MISSING, ups.UID_INCORRECT, ups.INCONSISTENT_STATE, ups.MORE_RESULTS]
+    warnings += [ups.ALREADY[state] for state in (State.COMPLETED, State.CANCELED)]
+    assert [warning for warning in warnings if warning not in section] == []
+    defaults = WorklistSettings()
+    for name, value in (
+        ("max_subscribers", f"{defaults.max_subscribers}"),
+        ("keep_ended_s", f"{defaults.keep_ended_s / 86400:.0f} days"),
+        ("max_waiting_events", f"{defaults.max_waiting_events:,}"),
+        ("keep_events_s", f"{defaults.keep_events_s / 86400:.0f} days"),
+        ("max_connections", f"{defaults.max_connections}"),
+        ("max_connections_per_subscriber", f"{defaults.max_connections_per_subscriber}"),
+    ):
+        assert f"`worklist.{name}` ({value})" in section
+    assert f"{ups.MAX_RESULTS:,} results at most in one answer" in section
+    assert f"more than {ups_body.MAX_BODY_BYTES:,} bytes" in section
+    assert f"at most {ups_events.CERTAIN_AFTER_S:.0f} s on" in section
+    assert f"{ups_events.MAX_MESSAGE_BYTES:,} bytes" in " ".join(section.split())
