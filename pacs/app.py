@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from pacs.index import Index
 from pacs.ingest import Ingest
 from pacs.ingest.coercion_rules import rules
 from pacs.lifecycle import Lifecycle
+from pacs.measured.counts import Counts
 from pacs.query import Search
 from pacs.retrieve import Retrieve
 from pacs.settings import Settings
@@ -56,6 +57,7 @@ class Archive:
     lifecycle: Lifecycle
     attributes: Attributes
     worklist: Worklist
+    counts: Counts
 
     def close(self) -> None:
         """Finish what was accepted, then let go of files and connections, in that order."""
@@ -78,10 +80,11 @@ def check(settings: Settings) -> None:
     rules(settings.ingest)
 
 
-def open_archive(settings: Settings, *, is_prepared: bool = False) -> Archive:
+def open_archive(settings: Settings, *, is_prepared: bool = False, counts: Counts | None = None) -> Archive:
     """Open everything under `settings.data`; brings the index up to date and replays what a crash left behind.
 
-    `is_prepared` says that the index was brought up to date by whoever started this process.
+    `is_prepared` says that the index was brought up to date by whoever started this process. In `counts` it is told
+    what everything takes; without, nobody reads it.
 
     Raises:
         pacs.errors.StorageError: folder or database cannot be used.
@@ -112,6 +115,7 @@ def open_archive(settings: Settings, *, is_prepared: bool = False) -> Archive:
         lifecycle=Lifecycle(index, store, derived, settings.lifecycle, decoding=decoding),
         attributes=Attributes(index, store),
         worklist=Worklist(index, settings.worklist, settings.search),
+        counts=counts or Counts.alone(),
     )
 
 
@@ -128,7 +132,7 @@ def dimse_server(archive: Archive, listening: socket.socket) -> DimseServer:
         **dict.fromkeys(GET_MODELS, get),
     }
     identify = ApplicationEntities(settings).identify
-    return DimseServer(listening, settings, identify, services, Storage(archive.ingest))
+    return DimseServer(listening, settings, identify, services, Storage(archive.ingest), archive.counts)
 
 
 def commitment_reports(archive: Archive) -> CommitmentReports:
@@ -142,22 +146,44 @@ def web_app(archive: Archive, is_ready: Callable[[], bool]) -> ASGIApp:
     # The other processes must not carry the web stack and the codecs: 60 MB each.
     from fastapi import FastAPI  # noqa: PLC0415
 
+    from pacs.access.operators import Operators  # noqa: PLC0415
     from pacs.access.web_origins import WebOrigins  # noqa: PLC0415
+    from pacs.dicomweb.admission import Admission  # noqa: PLC0415
     from pacs.dicomweb.app import dicomweb_app  # noqa: PLC0415
     from pacs.dicomweb.ups_app import add_worklist  # noqa: PLC0415
+    from pacs.measured.pulse import Pulse  # noqa: PLC0415
     from pacs.portal.front import Front  # noqa: PLC0415
     from pacs.portal.gate import Gate  # noqa: PLC0415
     from pacs.portal.health import health_router  # noqa: PLC0415
+    from pacs.portal.metrics import metrics_router  # noqa: PLC0415
     from pacs.portal.routes import portal_router  # noqa: PLC0415
+    from pacs.portal.timed import Timed  # noqa: PLC0415
     from pacs.transcoding import Transcoding  # noqa: PLC0415
 
     archive.decoding.start()
-    settings = archive.settings
+    settings, counts = archive.settings, archive.counts
     transcoding = Transcoding(archive.retrieve, settings.data.resolve() / "transcoded", settings.transcoding)
-    portal = FastAPI(title="pacs", docs_url=None, redoc_url=None, openapi_url=None)
-    door = dicomweb_app(archive.ingest, archive.search, archive.retrieve, http=settings.http, transcoding=transcoding)
-    add_worklist(door, archive.worklist, http=archive.settings.http)
+    admission = Admission(counts, settings.budgets)
+
+    @contextlib.asynccontextmanager
+    async def beating(_app: FastAPI) -> AsyncIterator[None]:
+        Pulse(counts, admission.look).start()
+        yield
+
+    portal = FastAPI(title="pacs", docs_url=None, redoc_url=None, openapi_url=None, lifespan=beating)
+    door = dicomweb_app(
+        archive.ingest,
+        archive.search,
+        archive.retrieve,
+        http=settings.http,
+        transcoding=transcoding,
+        counts=counts,
+        admission=admission,
+    )
+    add_worklist(door, archive.worklist, http=settings.http)
+    operators = Operators(settings.metrics, is_behind_proxy=settings.http.behind_authenticating_proxy)
     portal.mount("/dicomweb", door)
     portal.include_router(health_router(is_ready))
+    portal.include_router(metrics_router(counts.board, settings.budgets, operators))
     portal.include_router(portal_router())
-    return Gate(Front(portal, "/dicomweb", door), origins=WebOrigins(archive.settings.http))
+    return Gate(Front(Timed(portal, counts), "/dicomweb", door), origins=WebOrigins(settings.http), counts=counts)

@@ -42,7 +42,7 @@ _AT_ONCE: dict[KindThatGivesWay, int] = {
 class BudgetSettings(BaseModel):
     """How long each kind of request may take, in milliseconds: from the last byte of the request to the first byte of
     the answer, for 99 of 100. Measured, shown at ``/metrics``, and defended: while one that matters burns, kinds of
-    `give_way` are refused for a while. 0: no budget."""
+    `give_way` are answered one at a time. 0: no budget."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -76,17 +76,18 @@ class BudgetSettings(BaseModel):
     defended: tuple[str, ...] = ("frame", "thumbnail", "metadata", "event_loop", "c_store")
     """Kinds whose burning makes others give way. They never do so themselves, nor does storing."""
     give_way: tuple[KindThatGivesWay, ...] = ("export", "rendered", "study_metadata", "search_infix", "bulk_data")
-    """Which kinds are refused (503, Retry-After) while a defended budget burns: the first one first, each further one
-    when that was not enough. Empty: none ever is."""
+    """Which kinds give way while a defended budget burns: each web process answers one of a kind at a time, others are
+    refused (503, Retry-After). The first kind first, each further one when that was not enough. Empty: none does."""
     burning_share: Annotated[float, Field(gt=0, le=1)] = 0.05
     """Of the last `window_s` seconds' answers of a kind that were over its budget, from which on it burns. A budget is
     for 99 of 100, so it is calm again below a hundredth."""
     least_answers: Annotated[int, Field(ge=1)] = 20
-    """In the window: fewer say nothing."""
+    """In the window: fewer say nothing. While nobody asks for what is defended, an `event_loop` that is late harms
+    nobody."""
     window_s: Annotated[float, Field(ge=0.5, le=600)] = 5.0
     calm_s: Annotated[float, Field(ge=0.5, le=600)] = 5.0
-    """So long all must be calm until the kind refused last is let in again; if that burns soon, twice as long the next
-    time, at most `longest_calm_s`."""
+    """So long all must be calm until the kind that gave way last is let in again; if that burns soon, twice as long
+    the next time, at most `longest_calm_s`."""
     longest_calm_s: Annotated[float, Field(ge=0.5, le=3600)] = 60.0
     at_once: dict[KindThatGivesWay, Annotated[int, Field(ge=1)]] = _AT_ONCE
     """Requests of a kind that are answered at a time in each web process, whether or not a budget burns."""

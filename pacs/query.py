@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pacs.index import Index
 from pacs.index.allowance import Allowance
 from pacs.index.results import is_answered
+from pacs.measured import stages
 from pacs.model import DicomJson, Level, Principal, Query
 from pacs.settings import SearchSettings
 from pacs.turns import Turns
@@ -42,6 +43,8 @@ class Search:
             Busy: too many searches of this hospital wait already (also while iterating).
             IndexUnavailable: the database does not answer (also while iterating).
         """
+        if _is_wide(query):
+            stages.turned_out("wide")
         allowance = Allowance(self._deadline_s, lambda: self._turns.of(principal.hospital))
         return self._index.search(principal.hospital, query, reader=principal.name, allowance=allowance)
 
@@ -69,3 +72,10 @@ class Search:
     def searchable_keys(self, query: Query) -> frozenset[int]:
         """Tags of keys, with values or without, on attributes that an operator made searchable."""
         return self._index.searchable_keys(query)
+
+
+def _is_wide(query: Query) -> bool:
+    """Whether the beginning of values does not narrow it: a wild card in front of more, or names that sound alike."""
+    return query.is_fuzzy or any(
+        value[:1] in ("*", "?") and value != "*" for match in query.matches for value in match.values
+    )

@@ -16,6 +16,7 @@ from pacs.measured.counts import Counts
 from pacs.measured.kinds import KINDS, Kind, kind
 
 _MOST_RETRY_AFTER_S: Final = 30
+_ANY_NUMBER: Final = 1 << 30
 
 
 class Admission:
@@ -28,10 +29,12 @@ class Admission:
         self._counts = counts
         self._settings = settings
         self._burn = Burn(settings, time.monotonic())
-        self._turns = {kind(name).number: _Turns(most) for name, most in settings.at_once.items()}
+        self._turns = {
+            kind(name).number: _Turns(settings.at_once.get(name, _ANY_NUMBER))
+            for name in (*settings.at_once, *settings.give_way)
+        }
         self._give_way = [kind(name).number for name in settings.give_way]
-        self._refused: frozenset[int] = frozenset()
-        self.limited = frozenset(self._turns) | frozenset(self._give_way)
+        self.limited = frozenset(self._turns)
         """Numbers of the kinds that `enter` must be asked for."""
 
     def look(self, now: float) -> None:
@@ -44,7 +47,8 @@ class Admission:
         level = self._burn.look(now, answers, board.totals(layout.over, kinds))
         if level == before:
             return
-        self._refused = frozenset(self._give_way[:level])
+        for place, number in enumerate(self._give_way):
+            self._turns[number].narrow(is_narrow=place < level)
         self._counts.set("give_way_level", level)
         names = ", ".join(self._settings.give_way[:level])
         if level > before:
@@ -54,16 +58,15 @@ class Admission:
 
     async def enter(self, kind: Kind) -> Busy | None:
         """Wait until the request may be answered: then None, and `leave` must be called. Else why it is refused."""
-        number = kind.number
-        if number in self._refused:
+        turns = self._turns.get(kind.number)
+        if turns is None or turns.take():
+            return None
+        if turns.is_narrow:
             self._counts.gave_way(kind)
             return Busy(
                 f"Answers that cannot wait take too long, so these give way for a while: {kind.what}",
                 retry_after_s=min(_MOST_RETRY_AFTER_S, math.ceil(self._burn.calm_s)),
             )
-        turns = self._turns.get(number)
-        if turns is None or turns.take():
-            return None
         if len(turns.waiting) >= self._settings.waiting:
             self._counts.gave_way(kind)
             return Busy(f"Too many requests of one kind wait already: {kind.what}", retry_after_s=2)
@@ -88,13 +91,20 @@ class _Turns:
     """Places for one kind of request, taken in the order asked."""
 
     def __init__(self, most: int) -> None:
-        self._free = most
+        self._most = most
+        self._taken = 0
+        self.is_narrow = False
         self.waiting: deque[asyncio.Future[None]] = deque()
 
+    def narrow(self, *, is_narrow: bool) -> None:
+        """One place alone, so that nobody who asks for one thing after the other is shut out; or all of them again."""
+        self.is_narrow = is_narrow
+        self._call_next()
+
     def take(self) -> bool:
-        if not self._free:
+        if self._taken >= (1 if self.is_narrow else self._most):
             return False
-        self._free -= 1
+        self._taken += 1
         return True
 
     async def wait(self, seconds: float) -> bool:
@@ -117,7 +127,9 @@ class _Turns:
         return True
 
     def give_back(self) -> None:
-        if self.waiting:
+        self._taken -= 1
+        self._call_next()
+
+    def _call_next(self) -> None:
+        while self.waiting and self.take():
             self.waiting.popleft().set_result(None)
-        else:
-            self._free += 1

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from pacs import log
 from pacs.access.application_entities import UnknownApplicationEntity
@@ -27,6 +27,10 @@ from pacs.dimse.upper_layer.association import Association
 from pacs.dimse.upper_layer.events import AssociationRequested, DataReceived, Event, ReleaseRequested
 from pacs.dimse.upper_layer.outgoing_data import LEAST_MAX_PDU_LENGTH
 from pacs.errors import PacsError, ProtocolViolation
+from pacs.measured import stages
+from pacs.measured.counts import Counts
+from pacs.measured.kinds import kind
+from pacs.measured.stages import Stages
 from pacs.model import Principal
 from pacs.pace import Pace
 from pacs.settings import DicomSettings
@@ -34,6 +38,13 @@ from pacs.settings import DicomSettings
 Identify = Callable[[str, str, str], Principal]
 """(calling AE title, called AE title, IP address) -> principal, or raises `UnknownApplicationEntity`."""
 
+_KINDS: Final[dict[int, str]] = {
+    CommandField.C_STORE_RQ: "c_store",
+    CommandField.C_FIND_RQ: "c_find",
+    CommandField.C_MOVE_RQ: "c_move",
+    CommandField.C_GET_RQ: "c_get",
+    CommandField.N_ACTION_RQ: "commitment",
+}
 _ABORT_LINGER_S = 5.0
 """How long a peer that was aborted may take to close; an honest one does at once."""
 
@@ -62,6 +73,7 @@ class Door:
     priority: Callable[[str, str], Priority]
     """Of (calling AE title, IP address)."""
     tls: ssl.SSLContext | None = None
+    counts: Counts = field(default_factory=Counts.alone)
 
 
 @dataclass
@@ -71,6 +83,15 @@ class _Tally:
     opened: float = field(default_factory=time.monotonic)
     requests: int = 0
     failed: int = 0
+
+
+def _as_http(status: int) -> int:
+    """The HTTP status that counts the same: success, warning or pending, refused by us, the peer's fault."""
+    if status in (Status.SUCCESS, Status.CANCEL) or status >> 8 == 0xFF:
+        return 200
+    if status >> 12 == 0xB or status in (0x0001, 0x0107, 0x0111, 0x0116):
+        return 300
+    return 500 if status >> 8 == 0xA7 or status == Status.PROCESSING_FAILURE else 400
 
 
 class Conversation:
@@ -280,6 +301,8 @@ class Conversation:
         )
         self._tally.requests += 1
         command = request.command
+        account = Stages()
+        stages.begin(account)
         try:
             if is_storage:
                 with self._door.priorities.message(self._priority):
@@ -296,9 +319,21 @@ class Conversation:
         except Exception as problem:  # noqa: BLE001 -- answered and logged; the association goes on
             log.failure("request failed", problem, **self._names)
             self._fail(exchange, Status.PROCESSING_FAILURE, "internal error; the archive's log says more")
+        finally:
+            self._count(exchange, account)
         for follow_up in exchange.follow_ups:
             self._follow_ups.add(follow_up)
         self._waiting += exchange.next_requests
+
+    def _count(self, exchange: LiveExchange, account: Stages) -> None:
+        """One request, unless the peer was gone before it was answered."""
+        if exchange.answered_after_s is None:
+            return
+        name = _KINDS.get(exchange.command.command_field, "c_echo")
+        if name == "c_find" and account.kind == "wide":
+            name = "c_find_infix"
+        hospital = exchange.peer.principal.hospital
+        self._door.counts.count(kind(name), exchange.answered_after_s, _as_http(exchange.status), hospital)
 
     def _give_way(self) -> None:
         self._door.priorities.give_way(self._priority)

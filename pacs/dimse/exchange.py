@@ -47,6 +47,11 @@ class LiveExchange:
         """The final response has been sent."""
         self.next_requests: deque[CommandReceived] = deque()
         """Requests that came while this one was being answered; the last one's data set has not been read."""
+        self.answered_after_s: float | None = None
+        """From the last byte of the request to the first response; None while there is none."""
+        self.status = 0
+        """Of the last response."""
+        self._whole_at = time.perf_counter()
         self.follow_ups: list[FollowUp] = []
         """What the service still has to tell."""
         self._connection = connection
@@ -70,6 +75,8 @@ class LiveExchange:
                 raise self._violation("command set in the middle of a data set")
             data, is_last = piece
             self._is_data_set_unread = not is_last
+            if is_last:
+                self._whole_at = time.perf_counter()
             read_bytes += len(data)
             yield data
 
@@ -98,7 +105,10 @@ class LiveExchange:
 
     def respond(self, response: CommandSet, data_set: bytes | None = None) -> None:
         self.read_over()
-        self.is_answered = not is_pending(response.status)
+        self.status = response.status
+        self.is_answered = not is_pending(self.status)
+        if self.answered_after_s is None:
+            self.answered_after_s = time.perf_counter() - self._whole_at
         self._connection.send_message(
             self.context.context_id, response.encode(), None if data_set is None else [data_set]
         )

@@ -35,6 +35,12 @@ class Priorities:
         """While a message of this priority is received and answered; begins when those above leave room."""
         return _Message(self, priority)
 
+    @property
+    def messages(self) -> int:
+        """How many are in hand."""
+        with self._lock:
+            return sum(self._in_hand.values())
+
     def begin(self, priority: Priority) -> None:
         self.give_way(priority)
         with self._lock:

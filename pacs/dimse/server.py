@@ -15,6 +15,7 @@ from pacs.dimse.conversation import Conversation, Door, Identify
 from pacs.dimse.priorities import Priorities, Priority
 from pacs.dimse.scp.service import Service
 from pacs.dimse.tls import server_context
+from pacs.measured.counts import Counts
 from pacs.settings import DicomSettings
 
 MAX_UNASSOCIATED = 1024
@@ -31,6 +32,7 @@ class DimseServer:
         identify: (calling, called AE title, IP address) -> principal; raises `UnknownApplicationEntity`.
         services: by abstract syntax, everything but storage.
         storage: answers on every storage SOP class.
+        counts: what each request took is counted there.
 
     Raises:
         pacs.settings.InvalidSettings: a file of `settings.tls` cannot be used.
@@ -43,12 +45,15 @@ class DimseServer:
         identify: Identify,
         services: Mapping[str, Service],
         storage: Service,
+        counts: Counts | None = None,
     ) -> None:
         self._listening = listening
         self._settings = settings
         self._entities = ApplicationEntities(settings)
         tls = server_context(settings)
-        self._door = Door(settings, identify, services, storage, self, Priorities(), self._priority_of, tls)
+        self._door = Door(
+            settings, identify, services, storage, self, Priorities(), self._priority_of, tls, counts or Counts.alone()
+        )
         self._lock = threading.Lock()
         self._all_over = threading.Condition(self._lock)
         self._unassociated: dict[Conversation, None] = {}
@@ -64,6 +69,15 @@ class DimseServer:
         """Where it listens."""
         host, port = self._listening.getsockname()[:2]
         return str(host), int(port)
+
+    def figures(self) -> dict[str, int]:
+        """Gauges of `pacs.measured.board`."""
+        with self._lock:
+            return {
+                "associations": len(self._associated),
+                "connections_without_association": len(self._unassociated),
+                "storing_in_progress": self._door.priorities.messages,
+            }
 
     def start(self) -> None:
         self._accepting.start()

@@ -232,6 +232,11 @@ class Index:
         with reading(self._engine, "sum up its holdings") as connection:
             return read.holdings(connection, hospital)
 
+    def waiting_work(self) -> dict[str, int]:
+        """How many series wait to be settled, and storage commitments to be checked and told."""
+        with reading(self._engine, "count what is to be done") as connection:
+            return read.waiting_work(connection)
+
     def series_to_settle(self, quiet_for_s: float, *, limit: int = 100) -> list[UnsettledSeries]:
         """Series that got instances since last settled and none for `quiet_for_s` seconds; longest quiet first."""
         quiet_since_us = int((time.time() - quiet_for_s) * 1_000_000)

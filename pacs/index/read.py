@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select, union_all
 
 from pacs.index.row_values import NO_MODALITY, moment, stored_instance
-from pacs.index.tables import instances, patients, segments, series, studies, versions
+from pacs.index.tables import commitments, instances, patients, segments, series, studies, versions
 from pacs.index.trash_hospital import is_live
 from pacs.model import Holdings, StoredInstance
 
@@ -161,6 +161,22 @@ def holdings(connection: Connection, hospital: str | None) -> Holdings:
         last_stored_at=moment(max(row[3] for row in by_modality)) if by_modality else None,
         by_modality=counts,
     )
+
+
+def waiting_work(connection: Connection) -> dict[str, int]:
+    """How much there is to do in the background; counts rows of open work alone, of which an index has a list."""
+    unsettled_series = connection.execute(select(func.count()).select_from(series).where(~series.c.is_settled))
+    by_state = connection.execute(
+        select(commitments.c.state, func.count())
+        .where(commitments.c.state.in_(("requested", "verified")))
+        .group_by(commitments.c.state)
+    )
+    open_states = {str(state): int(count) for state, count in by_state}
+    return {
+        "series_unsettled": int(unsettled_series.scalar_one()),
+        "commitments_requested": open_states.get("requested", 0),
+        "commitments_verified": open_states.get("verified", 0),
+    }
 
 
 def unsettled(connection: Connection, quiet_since_us: int, limit: int) -> list[UnsettledSeries]:

@@ -27,7 +27,7 @@ GAUGES: Final = (
     ("requests_in_progress", "HTTP requests being answered"),
     ("requests_waiting", "HTTP requests that wait for their turn"),
     ("storing_in_progress", "instances being received over DIMSE"),
-    ("give_way_level", "how many kinds of budgets.give_way are refused now"),
+    ("give_way_level", "how many kinds of budgets.give_way give way now"),
     ("disk_free_bytes", "room left where the archive is kept"),
     ("disk_total_bytes", "size of that file system"),
     ("series_unsettled", "series that wait for their thumbnails and metadata"),

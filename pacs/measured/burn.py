@@ -11,6 +11,7 @@ from pacs.measured.kinds import KINDS, kind
 
 _CALM_SHARE: Final = 0.01
 """A budget is for 99 of 100."""
+_LOOP: Final = kind("event_loop").number
 _BETWEEN_STEPS_S: Final = 1.0
 """What was refused last must have had time to help before more is."""
 
@@ -18,7 +19,7 @@ _BETWEEN_STEPS_S: Final = 1.0
 class Burn:
     """Goes up one level when a defended kind burns, and down again, more slowly, when all are calm.
 
-    At level n the first n kinds of ``budgets.give_way`` are refused.
+    At level n the first n kinds of ``budgets.give_way`` give way.
     """
 
     def __init__(self, settings: BudgetSettings, now: float) -> None:
@@ -43,6 +44,9 @@ class Burn:
         while len(self._seen) > 2 and self._seen[1][0] <= now - self._settings.window_s:
             self._seen.popleft()
         shares = {number: self._share(number) for number in self._defended}
+        asked_for = [number for number in self._defended if number != _LOOP]
+        if not any(self._answers(number) >= self._settings.least_answers for number in asked_for):
+            shares.pop(_LOOP, None)
         self.burning = tuple(
             KINDS[number].name for number, share in shares.items() if share >= self._settings.burning_share
         )
@@ -57,11 +61,13 @@ class Burn:
             self.calm_s = self._settings.calm_s
         return self.level
 
+    def _answers(self, number: int) -> int:
+        return self._seen[-1][1][number] - self._seen[0][1][number]
+
     def _share(self, number: int) -> float:
         """Of the answers in the window that were over budget; 0 when there are too few to say."""
-        (_, first, first_over), (_, last, last_over) = self._seen[0], self._seen[-1]
-        answers = last[number] - first[number]
-        return (last_over[number] - first_over[number]) / answers if answers >= self._settings.least_answers else 0.0
+        answers, over = self._answers(number), self._seen[-1][2][number] - self._seen[0][2][number]
+        return over / answers if answers >= self._settings.least_answers else 0.0
 
     def _raise(self, now: float) -> None:
         if now - self._let_in_at <= 2 * self.calm_s:

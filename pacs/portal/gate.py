@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pacs import log
 from pacs.access.web_origins import Forbidden, WebOrigins
+from pacs.measured.counts import Counts
+from pacs.measured.kinds import kind
 from pacs.ready_answer import ReadyAnswer
 
 _ON_EVERY_ANSWER = (
@@ -17,6 +20,7 @@ _ON_EVERY_ANSWER = (
     # Another site's page may not show images of this archive.
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+_OTHER = kind("other")
 _NAMES = frozenset(name for name, _ in _ON_EVERY_ANSWER)
 _LINES = b"".join(b"%s: %s\r\n" % field for field in _ON_EVERY_ANSWER)
 _ASKED = frozenset({b"host", b"origin", b"sec-fetch-site", b"x-forwarded-host"})
@@ -36,9 +40,10 @@ def _asked(scope: Scope) -> tuple[dict[bytes, bytes], bool]:
 class Gate:
     """ASGI middleware; see `pacs.access.web_origins` for what it lets in."""
 
-    def __init__(self, app: ASGIApp, origins: WebOrigins) -> None:
+    def __init__(self, app: ASGIApp, origins: WebOrigins, counts: Counts | None = None) -> None:
         self._app = app
         self._origins = origins
+        self._counts = counts or Counts.alone()
         self._app_at_once: Callable[[Scope], ReadyAnswer | None] | None = getattr(app, "at_once", None)
 
     def at_once(self, scope: Scope) -> ReadyAnswer | None:
@@ -58,6 +63,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        begun = perf_counter()
         fields, is_ambiguous = _asked(scope)
 
         async def with_fields(message: Message) -> None:
@@ -73,6 +79,7 @@ class Gate:
             await self._app(scope, receive, with_fields)
             return
         log.warning("request refused", method=scope["method"], why=refusal.message, status=refusal.status)
+        timing = self._counts.finished(_OTHER, perf_counter() - begun, refusal.status)
         body = json.dumps({"error": refusal.message, "hint": refusal.hint}).encode("ascii")
         await with_fields(
             {
@@ -81,6 +88,7 @@ class Gate:
                 "headers": [
                     (b"content-type", b"application/json"),
                     (b"cache-control", b"no-store"),
+                    (b"server-timing", timing),
                     (b"content-length", str(len(body)).encode("ascii")),
                     # What is left of its body is not read.
                     (b"connection", b"close"),

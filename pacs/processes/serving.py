@@ -9,6 +9,8 @@ from typing import Any
 
 from pacs import log
 from pacs.errors import PacsError
+from pacs.measured.board import new_memory
+from pacs.processes.figures_board import layout_of
 from pacs.processes.preparing import prepare
 from pacs.processes.supervisor import CannotStart, Child, Supervisor, listen, lock_folder
 from pacs.settings import Settings
@@ -27,14 +29,15 @@ def serve(settings: Settings) -> int:
         http = listen(settings.http.host, settings.http.port, "http.port")
         dicom = listen(settings.dicom.host, settings.dicom.port, "dicom.port")
         prepare(settings)
+        figures = new_memory(layout_of(settings))
     except (CannotStart, PacsError) as problem:
         sys.stderr.write(f"pacs: {problem}\n")
         return 1
     kept = lock.fileno()
     children = [
-        Child("dimse", (kept, dicom.fileno())),
-        *(Child(f"web-{number}", (kept, http.fileno())) for number in range(1, settings.http.workers + 1)),
-        Child("background", (kept,)),
+        Child("dimse", (kept, dicom.fileno(), figures)),
+        *(Child(f"web-{number}", (kept, http.fileno(), figures)) for number in range(1, settings.http.workers + 1)),
+        Child("background", (kept, figures)),
     ]
     supervisor = Supervisor(settings, children, lambda: _greet(settings, http, dicom))
 

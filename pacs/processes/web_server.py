@@ -13,6 +13,7 @@ import uvicorn
 
 from pacs.app import Archive, web_app
 from pacs.dicomweb.ups_events import MAX_MESSAGE_BYTES, PING_INTERVAL_S, PING_TIMEOUT_S
+from pacs.measured.counts import Counts
 from pacs.processes.direct_protocol import DirectHttpProtocol
 from pacs.processes.websocket_protocol import BoundedWebSocketProtocol
 
@@ -41,15 +42,20 @@ def run(
         timeout_keep_alive=75,
         limit_concurrency=1000,
     )
-    server = _ReadyServer(config, on_ready)
+    server = _ReadyServer(config, on_ready, archive.counts)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(server.serve([listening]))
 
 
 class _ReadyServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], counts: Counts) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._counts = counts
+
+    async def on_tick(self, counter: int) -> bool:
+        self._counts.set("http_connections", len(self.server_state.connections))
+        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

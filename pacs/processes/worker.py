@@ -12,10 +12,15 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pacs import log
+from pacs.measured.board import Board
+from pacs.measured.counts import Counts
+from pacs.measured.kinds import kind
+from pacs.processes.figures_board import layout_of, room, tell_again_and_again
 from pacs.processes.lean_imports import without_pixel_libraries
 from pacs.settings import Settings
 
@@ -28,6 +33,10 @@ _COMMITMENT_PAUSE_S = 0.3
 
 _ATTRIBUTES_PAUSE_S = 1.0
 """Between looks for instances whose attributes were made searchable: so long a new one is not found by them."""
+
+
+_WAITING_WORK_PAUSE_S = 10.0
+"""Between looks at what waits; they count rows of work to be done, not of what is kept."""
 
 
 class State:
@@ -60,7 +69,8 @@ def main() -> None:
         with without_pixel_libraries():
             from pacs.app import open_archive  # noqa: PLC0415
 
-        archive = open_archive(settings, is_prepared=True)
+        counts = Counts(Board(inherited[-1], layout_of(settings)), role, settings.budgets)
+        archive = open_archive(settings, is_prepared=True, counts=counts)
         try:
             _ROLES[kind](archive, state, inherited)
         finally:
@@ -87,6 +97,7 @@ def _run_dimse(archive: Archive, _state: State, inherited: list[int]) -> None:
     stop = _stop_event()
     server = dimse_server(archive, socket.socket(fileno=inherited[1]))
     server.start()
+    tell_again_and_again(archive.counts, server.figures)
     _say_ready()
     stop.wait()
     server.stop(_GRACE_S)
@@ -102,19 +113,23 @@ def _run_background(archive: Archive, _state: State, _inherited: list[int]) -> N
     archive.worklist.announce_restart()
     # A thread each: bytes are read while a requester that does not answer is waited for.
     others = [
-        threading.Thread(target=_repeat, args=(stop, pause_s, work), name=name, daemon=True)
+        threading.Thread(target=_repeat, args=(stop, pause_s, _counted(archive, name, work)), name=name, daemon=True)
         for name, pause_s, work in (
-            ("commitment check", _COMMITMENT_PAUSE_S, lambda: commitment.verify_next(stop.is_set)),
-            ("commitment reports", _COMMITMENT_PAUSE_S, lambda: reports.tell_next(stop.is_set)),
-            ("searchable attributes", _ATTRIBUTES_PAUSE_S, archive.attributes.work_once),
+            ("commitment_check", _COMMITMENT_PAUSE_S, lambda: commitment.verify_next(stop.is_set)),
+            ("commitment_report", _COMMITMENT_PAUSE_S, lambda: reports.tell_next(stop.is_set)),
+            ("searchable_attributes", _ATTRIBUTES_PAUSE_S, archive.attributes.work_once),
         )
     ]
     for thread in others:
         thread.start()
+    tell_again_and_again(
+        archive.counts, lambda: {**room(archive.settings.data), **archive.index.waiting_work()}, _WAITING_WORK_PAUSE_S
+    )
     _say_ready()
+    settle_once = _counted(archive, "settle", lambda: archive.lifecycle.settle_once() > 0)
 
     def settle() -> bool:
-        archive.lifecycle.settle_once()
+        settle_once()
         commitment.forget()
         archive.worklist.forget()
         return False
@@ -122,6 +137,24 @@ def _run_background(archive: Archive, _state: State, _inherited: list[int]) -> N
     _repeat(stop, min(5.0, max(0.2, archive.settings.lifecycle.settle_after_s / 4)), settle)
     for thread in others:
         thread.join(_GRACE_S)
+
+
+def _counted(archive: Archive, name: str, work: Callable[[], bool]) -> Callable[[], bool]:
+    """`work`, and how long it took when there was any."""
+    counts, kind_of_work = archive.counts, kind(name)
+
+    def counted() -> bool:
+        started = time.perf_counter()
+        try:
+            was_any = work()
+        except Exception:
+            counts.count(kind_of_work, time.perf_counter() - started, 500)
+            raise
+        if was_any:
+            counts.count(kind_of_work, time.perf_counter() - started)
+        return was_any
+
+    return counted
 
 
 def _repeat(stop: threading.Event, pause_s: float, work: Callable[[], bool]) -> None:
@@ -139,6 +172,7 @@ def _repeat(stop: threading.Event, pause_s: float, work: Callable[[], bool]) -> 
 def _run_web(archive: Archive, state: State, inherited: list[int]) -> None:
     from pacs.processes.web_server import run  # noqa: PLC0415 -- the other processes must not carry the web stack
 
+    tell_again_and_again(archive.counts, dict)
     run(archive, state.is_ready, socket.socket(fileno=inherited[1]), _say_ready, grace_s=_GRACE_S)
 
 

@@ -103,6 +103,7 @@ def test_what_burns_makes_the_first_kinds_give_way_and_no_defended_one() -> None
     async def ask(each: object) -> Busy | None:
         return await gate.enter(each)  # type: ignore[arg-type]
 
+    assert asyncio.run(ask(EXPORT)) is None, "one at a time goes on"
     answer = asyncio.run(ask(EXPORT))
     assert answer is not None
     assert 1 <= answer.retry_after_s <= 30
@@ -111,6 +112,8 @@ def test_what_burns_makes_the_first_kinds_give_way_and_no_defended_one() -> None
     burn(gate, counts, 5, start=now)
     assert asyncio.run(ask(RENDERED)) is not None
     assert asyncio.run(ask(FRAME)) is None
+    gate.leave(EXPORT)
+    assert asyncio.run(ask(EXPORT)) is None
     assert refused(counts, "export") == 1
 
 

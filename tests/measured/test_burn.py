@@ -84,6 +84,16 @@ def test_a_few_slow_answers_say_nothing() -> None:
     assert set(few.for_s(30, answers=1, over=1)) == {0}
 
 
+def test_a_late_event_loop_harms_nobody_while_nobody_asks() -> None:
+    loop = kind("event_loop").number
+    played = Played(number=loop)
+    assert set(played.for_s(30, over=100)) == {0}
+    for _ in range(100):
+        played.answers[FRAME] += 100
+        played.for_s(TICK_S, over=100)
+    assert played.burn.level > 0
+
+
 def test_kinds_that_are_not_defended_may_burn() -> None:
     assert set(Played(number=kind("rendered").number).for_s(30, over=100)) == {0}
 
