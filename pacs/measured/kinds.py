@@ -45,6 +45,7 @@ _ROWS: Final = (
     ("commitment_check", "background", "reading back for storage commitment"),
     ("commitment_report", "background", "telling results of storage commitment"),
     ("searchable_attributes", "background", "looking through instances for attributes made searchable"),
+    ("erasing", "background", "erasing of what was deleted"),
 )
 
 KINDS: Final = tuple(Kind(number, *row) for number, row in enumerate(_ROWS))
