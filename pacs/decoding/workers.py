@@ -85,6 +85,10 @@ class Workers:
         except BaseException:
             self._replaced(decoder, "was broken off")
             raise
+        finally:
+            # An error's traceback would hold these views: Python 3.11 may crash when its collector clears a circle
+            # with memoryviews that others look through.
+            work.clear()
         with self._free:
             self._idle.append(decoder)
             self._free.notify()
