@@ -132,6 +132,9 @@ class HttpSettings(_Section):
     """Further names, without port, under which browsers reach the archive. Loopback addresses, ``localhost`` and this
     machine's own name are always right; others are refused, so that no web page can point a name of its own at the
     archive. Empty behind an authenticating proxy: any."""
+    annotation_font: Path | None = None
+    """TrueType or OpenType font for text on pictures in other letters than Latin ones; without it those that systems
+    usually have are looked for, and without any Hangul is written in Latin letters."""
 
 
 class IndexSettings(_Section):

@@ -1,65 +1,92 @@
-"""Rendered resources and thumbnails (PS3.18 §10.4.1.1.3, §10.4.1.1.5, §10.4.1.1.8)."""
+"""Rendered resources and thumbnails (PS3.18 §10.4.1.1.3, §10.4.1.1.4)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response
+from starlette.concurrency import iterate_in_threadpool
+from starlette.responses import Response, StreamingResponse
 
-from pacs.dicomweb.accept import Offer, choose
+from pacs.dicomweb.accept import MediaRange, Offer, choose
+from pacs.dicomweb.documents import document, is_document
+from pacs.dicomweb.http_errors import answer_to
+from pacs.dicomweb.multipart import Part, derived_boundary, encoded
 from pacs.dicomweb.openapi import binary
-from pacs.dicomweb.rendering_parameters import RenderingParameters, rendering_parameters
+from pacs.dicomweb.rendered_subjects import Subject, subjects_of
+from pacs.dicomweb.rendering_parameters import PARAMETERS, RenderingParameters, rendering_parameters
 from pacs.dicomweb.requests import accepted_by, is_not_modified
-from pacs.dicomweb.resources import ResourceKey, frame_numbers
+from pacs.dicomweb.resources import ResourceKey, frame_numbers, service_base
 from pacs.dicomweb.responses import REVALIDATE, entity_tag, not_modified
 from pacs.dicomweb.services import Services
+from pacs.dicomweb.text_fonts import font_for
 from pacs.dicomweb.wado import find
-from pacs.errors import InvalidRequest, NotAcceptable, UndecodablePixels
-from pacs.model import StoredInstance
-from pacs.pixels.render import JPEG_MEDIA_TYPE, PNG_MEDIA_TYPE, rendered
+from pacs.errors import InvalidRequest, NotAcceptable, PacsError, UndecodablePixels
+from pacs.model import Principal, StoredInstance
+from pacs.part10.header import Header
+from pacs.pixels.animation import MOVING_MEDIA_TYPES, MP4_MEDIA_TYPE, can_make_mp4, durations_ms
+from pacs.pixels.annotation import patient_lines, technique_lines
+from pacs.pixels.picture_formats import GIF_MEDIA_TYPE, STILL_MEDIA_TYPES, WITH_PROFILE
+from pacs.pixels.render import JPEG_MEDIA_TYPE, PNG_MEDIA_TYPE
+from pacs.pixels.rendering import (
+    Frame,
+    Rendering,
+    check_length,
+    film_of,
+    picture_for_film,
+    rendered_as,
+    window_of_film,
+)
 from pacs.pixels.thumbnail import THUMBNAIL_SIDE, middle, thumbnail
 
-_OFFERS = (Offer(JPEG_MEDIA_TYPE), Offer(PNG_MEDIA_TYPE))
+_STILLS = tuple(Offer(media_type) for media_type in STILL_MEDIA_TYPES)
+_PARTS = tuple(Offer(media_type, is_multipart=True) for media_type in STILL_MEDIA_TYPES)
+_FILMS = (Offer(MP4_MEDIA_TYPE),)
+_THUMBNAILS = (Offer(JPEG_MEDIA_TYPE), Offer(PNG_MEDIA_TYPE))
 _MAX_TRIED = 3
 """Instances tried when the middle one cannot be decoded; more would make one request expensive."""
 
-_PARAMETERS: list[dict[str, Any]] = [
-    {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": "string"}}
-    for name, text in (
-        ("window", "center,width[,linear|linear-exact|sigmoid] on rescaled values"),
-        ("viewport", "columns,rows[,left,top,width,height]"),
-        ("quality", "JPEG quality, 1 to 100"),
-    )
-]
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The picture", "content": binary(*(offer.media_type for offer in _OFFERS))},
-    304: {"description": "The client has it already"},
-}
+_OF_THUMBNAILS = ("accept", "viewport")
+_PICTURES = [*STILL_MEDIA_TYPES, MP4_MEDIA_TYPE]
+_DOCUMENTS = ["text/html", "text/plain", "application/pdf", "text/xml", "model/stl", "model/obj", "model/mtl"]
 _SERIES = "/studies/{study}/series/{series}"
 _INSTANCE = _SERIES + "/instances/{instance}"
-_FRAME = _INSTANCE + "/frames/{frame}"
+_FRAMES = _INSTANCE + "/frames/{frame}"
 
 
 def rendered_routes(services: Services) -> APIRouter:
-    """Pictures for people: of a study and series their middle image, of an instance its first frame."""
+    """Pictures and documents for people: of a study and series their middle image, or all of them in parts."""
     router = APIRouter(tags=["Rendered"], default_response_class=Response)
     pictures = Pictures(services)
 
-    def add(path: str, summary: str, make: Callable[[Request], Response]) -> None:
-        extra = {"parameters": _PARAMETERS + _path_parameters(path)}
-        router.add_api_route(path, make, methods=["GET"], summary=summary, responses=_RESPONSES, openapi_extra=extra)
+    def add(path: str, summary: str, make: Callable[[Request], Response], names: Sequence[str], *types: str) -> None:
+        extra = {"parameters": _query_parameters(names) + _path_parameters(path)}
+        responses: dict[int | str, dict[str, Any]] = {
+            200: {"description": "The picture", "content": binary(*types)},
+            304: {"description": "The client has it already"},
+        }
+        router.add_api_route(path, make, methods=["GET"], summary=summary, responses=responses, openapi_extra=extra)
 
     for path, what in (
         ("/studies/{study}", "study"),
         (_SERIES, "series"),
         (_INSTANCE, "instance"),
-        (_FRAME, "frame"),
+        (_FRAMES, "frame"),
     ):
-        add(f"{path}/rendered", f"Picture of a {what}", pictures.rendered)
-        add(f"{path}/thumbnail", f"Small picture of a {what}", pictures.thumbnail)
+        types = [*_PICTURES, "multipart/related", *(_DOCUMENTS if path is _INSTANCE else ())]
+        add(f"{path}/rendered", f"Picture of a {what}", pictures.rendered, list(PARAMETERS), *types)
+        thumbnails = [offer.media_type for offer in _THUMBNAILS]
+        add(f"{path}/thumbnail", f"Small picture of a {what}", pictures.thumbnail, _OF_THUMBNAILS, *thumbnails)
     return router
+
+
+def _query_parameters(names: Sequence[str]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "query", "required": False, "description": PARAMETERS[name], "schema": {"type": "string"}}
+        for name in names
+    ]
 
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:
@@ -74,92 +101,253 @@ class Pictures:
         self._services = services
 
     def rendered(self, request: Request) -> Response:
-        """The image at full size, or scaled to ``viewport``."""
+        """What Accept asks for of the resource: one picture, a film, pictures in parts, or a document."""
         parameters = rendering_parameters(request.query_params)
-
-        def make(instance: StoredInstance, frame: int, offer: Offer) -> bytes:
-            header = self._services.retrieve.header(instance)
-            (fragments,) = self._services.retrieve.frames(instance, (frame,))
-            return rendered(
-                header,
-                fragments,
-                frame_number=frame,
-                media_type=offer.media_type,
-                window=parameters.window,
-                viewport=parameters.viewport,
-                quality=parameters.quality,
-            )
-
-        return self._answer(request, parameters, "rendered", make)
+        accepted = accepted_by(request.scope)
+        principal = self._services.identify(request.scope)
+        key = ResourceKey.of(request.path_params)
+        frames = frame_numbers(request.path_params["frame"]) if "frame" in request.path_params else ()
+        instances = find(self._services, principal, key)
+        if key.sop_instance_uid is None:
+            return self._of_many(request, principal, instances, accepted, parameters)
+        if is_document(instances[0].sop_class_uid) and not frames:
+            return document(self._services, request.scope, instances[0], accepted)
+        subjects = subjects_of(self._services, principal, instances[0], frames, parameters)
+        offers = _offers(subjects)
+        offer = _chosen(accepted, offers, parameters)
+        if offer.is_multipart:
+            return self._in_parts(request, subjects, offer, parameters)
+        return self._one(request, subjects[:1], offer, parameters, self._services.caching_of_instances)
 
     def thumbnail(self, request: Request) -> Response:
-        """A small picture; ``viewport`` gives another size."""
+        """A small picture; ``viewport`` gives another size. Nothing of the patient is drawn on it."""
         parameters = rendering_parameters(request.query_params)
+        if parameters.has_region:
+            raise InvalidRequest("viewport takes columns,rows only for a thumbnail (PS3.18 §8.3.5.1.3)")
+        offer = choose(accepted_by(request.scope), _THUMBNAILS)
+        principal = self._services.identify(request.scope)
+        key = ResourceKey.of(request.path_params)
+        frames = frame_numbers(request.path_params["frame"]) if "frame" in request.path_params else ()
+        if len(frames) > 1:
+            raise InvalidRequest("One thumbnail shows one frame; ask for each frame by itself")
+        candidates = _candidates(find(self._services, principal, key))
+        subjects = [Subject(each, frames or (middle(each.number_of_frames),)) for each in candidates[:_MAX_TRIED]]
         viewport = parameters.viewport
         side = THUMBNAIL_SIDE if viewport is None else max(viewport.columns, viewport.rows)
 
-        def make(instance: StoredInstance, frame: int, offer: Offer) -> bytes:
+        def make(subject: Subject) -> bytes:
+            instance, frame = subject.instance, subject.frames[0]
             if side == THUMBNAIL_SIDE and offer.media_type == JPEG_MEDIA_TYPE:
                 return self._services.retrieve.thumbnail(instance, frame)
-            header = self._services.retrieve.header(instance)
-            (fragments,) = self._services.retrieve.frames(instance, (frame,))
-            return thumbnail(header, fragments, frame_number=frame, side=side, media_type=offer.media_type)
+            header, (_, fragments) = self._services.retrieve.header(instance), self._frame(subject)
+            return self._services.retrieve.decoding.run(
+                thumbnail, header, fragments, frame_number=frame, side=side, media_type=offer.media_type
+            )
 
-        return self._answer(request, parameters, "thumbnail", make)
+        caching = self._services.caching_of_instances if key.sop_instance_uid else REVALIDATE
+        return self._answer(request, subjects, make, offer, ("thumbnail", str(side)), caching)
+
+    def _of_many(
+        self,
+        request: Request,
+        principal: Principal,
+        instances: Sequence[StoredInstance],
+        accepted: Sequence[MediaRange],
+        parameters: RenderingParameters,
+    ) -> Response:
+        candidates = _candidates(instances)
+        offer = _chosen(accepted, (*_STILLS, *_PARTS), parameters)
+        if offer.is_multipart:
+            shown = [instance for instance in instances if instance.number_of_frames > 0]
+            subjects = [
+                subject
+                for instance in shown
+                for subject in subjects_of(self._services, principal, instance, (), parameters)
+            ]
+            return self._in_parts(request, subjects, offer, parameters, len(instances) - len(shown))
+        tried = [
+            replace(subject, frames=(middle(candidate.number_of_frames),))
+            for candidate in candidates[:_MAX_TRIED]
+            for subject in subjects_of(self._services, principal, candidate, (), parameters)[:1]
+        ]
+        return self._one(request, tried, offer, parameters, REVALIDATE)
+
+    def _one(
+        self,
+        request: Request,
+        subjects: Sequence[Subject],
+        offer: Offer,
+        parameters: RenderingParameters,
+        cache_control: str,
+    ) -> Response:
+        """A still or a film of the first of `subjects` that can be decoded."""
+        if offer.media_type not in MOVING_MEDIA_TYPES:
+            subjects = [replace(subject, frames=subject.frames[:1]) for subject in subjects]
+
+        def make(subject: Subject) -> bytes:
+            return self._picture(subject, offer.media_type, parameters)
+
+        return self._answer(
+            request, subjects, make, offer, ("rendered", parameters.identity), cache_control, _warnings(parameters)
+        )
 
     def _answer(
         self,
         request: Request,
-        parameters: RenderingParameters,
-        kind: str,
-        make: Callable[[StoredInstance, int, Offer], bytes],
+        subjects: Sequence[Subject],
+        make: Callable[[Subject], bytes],
+        offer: Offer,
+        kind: Sequence[str],
+        cache_control: str,
+        warnings: Mapping[str, str] | None = None,
     ) -> Response:
-        principal = self._services.identify(request.scope)
-        key = ResourceKey.of(request.path_params)
-        asked_frame = _frame_of(request.path_params)
-        offer = choose(accepted_by(request.scope), _OFFERS)
-        instances = find(self._services, principal, key)
-        candidates = _candidates(instances)
-        if not candidates:
-            raise NotAcceptable("There is no image in it, so no picture can be made; retrieve it as application/dicom")
-        is_one = key.sop_instance_uid is not None
-        cache_control = self._services.caching_of_instances if is_one else REVALIDATE
         problem: UndecodablePixels | None = None
-        for instance in candidates[:_MAX_TRIED]:
-            is_first = is_one and kind == "rendered"
-            frame = asked_frame or (1 if is_first else middle(instance.number_of_frames))
-            tag = entity_tag(instance.digest, kind, str(frame), offer.media_type, parameters.identity)
+        for subject in subjects:
+            tag = entity_tag(*subject.identity, offer.media_type, *kind)
             if is_not_modified(request.scope, tag):
                 return not_modified(tag, cache_control)
             try:
-                picture = make(instance, frame, offer)
+                picture = make(subject)
             except UndecodablePixels as error:
                 problem = problem or error
                 continue
-            headers = {
-                "content-type": offer.content_type(),
-                "etag": tag,
-                "cache-control": cache_control,
-                "vary": "Accept",
-            }
-            return Response(picture, headers=headers)
+            return Response(picture, headers={**_headers(offer.content_type(), tag, cache_control), **(warnings or {})})
         assert problem is not None  # noqa: S101 -- for the type checker: the loop ran at least once
-        raise problem
+        try:
+            raise problem
+        finally:
+            # Its traceback holds this frame: Python 3.11 may crash when it clears such a circle with memoryviews in it.
+            del problem
+
+    def _in_parts(
+        self,
+        request: Request,
+        subjects: Sequence[Subject],
+        offer: Offer,
+        parameters: RenderingParameters,
+        left_out: int = 0,
+    ) -> Response:
+        """Every frame as a part of its own, each made when the one before is sent."""
+        base = service_base(request.scope)
+        identity = [base, str(offer), parameters.identity, *(part for subject in subjects for part in subject.identity)]
+        tag, boundary = entity_tag(*identity), derived_boundary(*identity)
+        if is_not_modified(request.scope, tag):
+            return not_modified(tag, REVALIDATE)
+        headers = {
+            **_headers(offer.content_type(boundary), tag, REVALIDATE),
+            **_warnings(parameters, f"{left_out} instances hold no image and are left out" if left_out else ""),
+        }
+
+        def parts() -> Iterator[Part]:
+            for subject in subjects:
+                for number in subject.frames:
+                    yield self._part(replace(subject, frames=(number,)), offer.media_type, parameters, base)
+
+        pieces = (bytes(piece) for piece in encoded(boundary, parts()))
+        return StreamingResponse(iterate_in_threadpool(pieces), headers=headers)
+
+    def _part(self, subject: Subject, media_type: str, parameters: RenderingParameters, base: str) -> Part:
+        """A frame, or why it cannot be shown: the status is sent already, and the others can be."""
+        location = f"{base}{subject.path}/frames/{subject.frames[0]}/rendered"
+        try:
+            return Part(media_type, (self._picture(subject, media_type, parameters),), location)
+        except PacsError as problem:
+            _, headers, body = answer_to(problem)
+            return Part(headers["content-type"], (body,), location)
+
+    def _picture(self, subject: Subject, media_type: str, parameters: RenderingParameters) -> bytes:
+        header = self._services.retrieve.header(subject.instance)
+        rendering = Rendering(
+            media_type=media_type,
+            window=parameters.window,
+            viewport=parameters.viewport,
+            quality=parameters.quality,
+            annotations=parameters.annotations,
+            icc_profile=parameters.icc_profile,
+            presentation=subject.state,
+            sop_instance_uid=subject.instance.key.sop_instance_uid,
+            font=font_for(self._services.http.annotation_font, _texts(header, subject, parameters)),
+        )
+        if len(subject.frames) > 1:
+            return self._film(header, subject, rendering)
+        return self._services.retrieve.decoding.run(rendered_as, header, self._frame(subject), rendering)
+
+    def _film(self, header: Header, subject: Subject, rendering: Rendering) -> bytes:
+        """Frames are decoded one by one, so that a long film keeps nobody else waiting for long."""
+        check_length(header, len(subject.frames), rendering)
+        run = self._services.retrieve.decoding.run
+        if rendering.window is None and rendering.presentation is None:
+            among = replace(subject, frames=(subject.frames[len(subject.frames) // 2],))
+            rendering = replace(rendering, window=run(window_of_film, header, self._frame(among)))
+        pictures = [
+            run(picture_for_film, header, self._frame(replace(subject, frames=(number,))), rendering)
+            for number in subject.frames
+        ]
+        shown_ms = durations_ms(header, subject.frames)
+        return run(film_of, pictures, shown_ms, rendering.media_type, rendering.quality)
+
+    def _frame(self, subject: Subject) -> Frame:
+        """The first of its frames."""
+        (fragments,) = self._services.retrieve.frames(subject.instance, subject.frames[:1])
+        return subject.frames[0], fragments
 
 
-def _frame_of(path_parameters: Mapping[str, Any]) -> int | None:
-    if "frame" not in path_parameters:
-        return None
-    numbers = frame_numbers(path_parameters["frame"])
-    if len(numbers) != 1:
-        raise InvalidRequest("One picture shows one frame; ask for each frame by itself")
-    return numbers[0]
+def _offers(subjects: Sequence[Subject]) -> tuple[Offer, ...]:
+    """One frame as a picture, or in a part; several as a film too. A list of frames is a list of parts first."""
+    if sum(len(subject.frames) for subject in subjects) == 1:
+        return (*_STILLS, *_PARTS)
+    films = _FILMS if can_make_mp4() else ()
+    if subjects[0].is_list:
+        return (*_PARTS, Offer(GIF_MEDIA_TYPE), *films)
+    return (*_STILLS, *films, *_PARTS)
 
 
-def _candidates(instances: list[StoredInstance]) -> list[StoredInstance]:
+def _chosen(accepted: Sequence[MediaRange], offers: Sequence[Offer], parameters: RenderingParameters) -> Offer:
+    try:
+        offer = choose(accepted, offers)
+    except NotAcceptable as problem:
+        if not can_make_mp4() and any(each.media_type == MP4_MEDIA_TYPE for each in accepted):
+            why = "video/mp4 needs the package pacs[video], which is not installed here"
+            raise NotAcceptable(f"{problem}; {why}") from None
+        raise
+    if parameters.icc_profile not in {"", "no"} and offer.media_type not in WITH_PROFILE:
+        raise InvalidRequest(f"iccprofile={parameters.icc_profile}: {offer.media_type} holds no colour profile")
+    return offer
+
+
+def _headers(content_type: str, tag: str, cache_control: str) -> dict[str, str]:
+    return {
+        "content-type": content_type,
+        "etag": tag,
+        "cache-control": cache_control,
+        "vary": "Accept",
+        "x-content-type-options": "nosniff",
+    }
+
+
+def _warnings(parameters: RenderingParameters, left_out: str = "") -> dict[str, str]:
+    """What is told beside the picture (PS3.18 §8.3.5.1.1); the values are keywords, checked."""
+    unknown = ", ".join(parameters.unknown_annotations)
+    said = [f"The following annotation values are not supported: {unknown}"] if unknown else []
+    said += [left_out] if left_out else []
+    return {"warning": ", ".join(f'299 pacs "{text}"' for text in said)} if said else {}
+
+
+def _texts(header: Header, subject: Subject, parameters: RenderingParameters) -> Iterator[str]:
+    """What will be written on the picture, to see which letters are needed."""
+    if "patient" in parameters.annotations:
+        yield from patient_lines(header)
+    if "technique" in parameters.annotations:
+        yield from technique_lines(header, 1, 1)
+    for layer in subject.state.layers if subject.state is not None else ():
+        for text in layer.texts:
+            yield from text.lines
+
+
+def _candidates(instances: Sequence[StoredInstance]) -> list[StoredInstance]:
     """Those with frames, the middle one first: the first slice of a series is often empty."""
     images = [instance for instance in instances if instance.number_of_frames > 0]
     if not images:
-        return []
+        raise NotAcceptable("There is no image in it, so no picture can be made; retrieve it as application/dicom")
     chosen = middle(len(images)) - 1
     return [images[chosen], *images[chosen + 1 :], *reversed(images[:chosen])]

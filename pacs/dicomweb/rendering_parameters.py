@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from pacs.errors import InvalidRequest
+from pacs.model import checked_uid
+from pacs.pixels.annotation import ANNOTATIONS
+from pacs.pixels.colour_profile import ICC_PROFILES
 from pacs.pixels.display import Window, WindowFunction
 from pacs.pixels.render import DEFAULT_QUALITY, MAX_VIEWPORT, Viewport
 
 _FUNCTIONS = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}
+_KEYWORDS = re.compile(r"[a-z][a-z0-9-]{0,30}(?:,[a-z][a-z0-9-]{0,30}){0,15}\Z")
+PARAMETERS = {
+    "accept": "media types, instead of the Accept header",
+    "window": "center,width[,linear|linear-exact|sigmoid] on rescaled values",
+    "viewport": "columns,rows[,left,top,width,height]; a negative width or height mirrors",
+    "quality": "of lossy formats, 1 to 100",
+    "annotation": "patient, technique: burned into the picture",
+    "iccprofile": ", ".join(ICC_PROFILES),
+    "presentationinstance": "SOP Instance UID of a presentation state of the study, to show the image with",
+    "presentationseries": "Series Instance UID of that presentation state",
+}
+"""Query parameters of rendered resources, with what they take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,24 +37,62 @@ class RenderingParameters:
     window: Window | None = None
     viewport: Viewport | None = None
     quality: int = DEFAULT_QUALITY
+    annotations: tuple[str, ...] = ()
+    unknown_annotations: tuple[str, ...] = ()
+    """Keywords that the standard lets an archive ignore with a warning."""
+    icc_profile: str = ""
+    presentation_instance: str | None = None
+    presentation_series: str | None = None
 
     @property
     def identity(self) -> str:
         """Differs when a picture could."""
-        return repr((self.window, self.viewport, self.quality))
+        return repr(
+            (self.window, self.viewport, self.quality, self.annotations, self.icc_profile, self.presentation_instance)
+        )
+
+    @property
+    def has_region(self) -> bool:
+        """Whether `viewport` names a part of the image."""
+        whole = Viewport(1, 1)
+        viewport = self.viewport or whole
+        return (viewport.left, viewport.top, viewport.width, viewport.height) != (0, 0, None, None)
 
 
 def rendering_parameters(parameters: Mapping[str, str]) -> RenderingParameters:
-    """From the parameters ``window``, ``viewport`` and ``quality``; others are left alone.
+    """From the parameters of `PARAMETERS`; others are left alone.
 
     Raises:
-        InvalidRequest: names the parameter that cannot be understood.
+        InvalidRequest, InvalidIdentity: names the parameter that cannot be understood.
     """
-    return RenderingParameters(
+    annotations = _annotations(parameters["annotation"]) if "annotation" in parameters else ()
+    found = RenderingParameters(
         window=_window(parameters["window"]) if "window" in parameters else None,
         viewport=viewport_of(parameters["viewport"]) if "viewport" in parameters else None,
         quality=_quality(parameters["quality"]) if "quality" in parameters else DEFAULT_QUALITY,
+        annotations=tuple(keyword for keyword in ANNOTATIONS if keyword in annotations),
+        unknown_annotations=tuple(keyword for keyword in annotations if keyword not in ANNOTATIONS),
+        icc_profile=_icc_profile(parameters["iccprofile"]) if "iccprofile" in parameters else "",
+        presentation_instance=_uid(parameters, "presentationinstance"),
+        presentation_series=_uid(parameters, "presentationseries"),
     )
+    if found.presentation_series is not None and found.presentation_instance is None:
+        raise InvalidRequest("presentationseries without presentationinstance names no presentation state")
+    if found.presentation_instance is not None:
+        require_no_transformation(found)
+    return found
+
+
+def require_no_transformation(parameters: RenderingParameters) -> None:
+    """A presentation state says itself which window and which part of the image is shown (PS3.18 §8.3.5.1.3-4).
+
+    Raises:
+        InvalidRequest: `window`, or a region in `viewport`.
+    """
+    if parameters.window is not None:
+        raise InvalidRequest("window cannot be used with a presentation state, which brings its own")
+    if parameters.has_region:
+        raise InvalidRequest("viewport takes columns,rows only with a presentation state, which has its own region")
 
 
 def viewport_of(text: str) -> Viewport:
@@ -76,6 +130,23 @@ def _quality(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= 100):
         raise InvalidRequest(f"quality={text[:20]!r} is no number from 1 to 100 (PS3.18 §8.3.5.1.2)")
     return int(text)
+
+
+def _annotations(text: str) -> tuple[str, ...]:
+    """Keywords in the order given, each once."""
+    if not _KEYWORDS.match(text):
+        raise InvalidRequest(f"annotation={text[:60]!r} is not keywords separated by commas, such as patient,technique")
+    return tuple(dict.fromkeys(text.split(",")))
+
+
+def _icc_profile(text: str) -> str:
+    if text not in ICC_PROFILES:
+        raise InvalidRequest(f"iccprofile={text[:30]!r} is none of {', '.join(ICC_PROFILES)}")
+    return text
+
+
+def _uid(parameters: Mapping[str, str], name: str) -> str | None:
+    return checked_uid(parameters[name], name) if name in parameters else None
 
 
 def _finite(name: str, text: str) -> float:

@@ -59,7 +59,10 @@ def test_accept(door: DoorInMemory, slices: list[ResourceKey]) -> None:
     assert picture(door.get(url, accept="image/png").content).format == "PNG"
     assert picture(door.get(f"{url}?accept=image/png").content).format == "PNG"
     assert picture(door.get(url, accept="image/avif,image/webp,image/*,*/*;q=0.8").content).format == "JPEG"
-    assert door.get(url, accept="image/gif").status_code == 406
+    assert picture(door.get(url, accept="image/gif;q=0.9,image/png;q=0.8").content).format == "GIF"
+    assert picture(door.get(url, accept="image/jp2").content).format == "JPEG2000"
+    assert door.get(url, accept="image/webp").status_code == 406
+    assert door.get(url, accept="video/mp4").status_code == 406
 
 
 def test_window_viewport_and_quality(door: DoorInMemory) -> None:
@@ -102,7 +105,8 @@ def test_what_is_no_image_says_so(door: DoorInMemory) -> None:
 
 def test_frames_that_are_not_there(door: DoorInMemory, slices: list[ResourceKey]) -> None:
     assert door.get(f"{slices[0].path}/frames/2/rendered").status_code == 404
-    assert door.get(f"{slices[0].path}/frames/1,1/rendered").status_code == 400
+    assert door.get(f"{slices[0].path}/frames/1,2/rendered", accept="image/gif").status_code == 404
+    assert door.get(f"{slices[0].path}/frames/1,1/thumbnail").status_code == 400
     assert door.get(f"/studies/{generate_uid()}/thumbnail").status_code == 404
 
 

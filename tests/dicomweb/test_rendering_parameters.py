@@ -15,7 +15,7 @@ from pacs.pixels.render import Viewport
 
 
 def test_absent_is_the_default() -> None:
-    assert rendering_parameters({"annotation": "patient"}) == RenderingParameters()
+    assert rendering_parameters({"other": "patient"}) == RenderingParameters()
 
 
 def test_what_they_mean() -> None:
