@@ -50,13 +50,16 @@ class Decoder:
             messages.send(self._connection, work)
             self._connection.settimeout(max(0.001, end - time.monotonic()))
             kind, pickled, buffers = messages.receive(self._connection)
-            if kind is Kind.WORK or time.monotonic() > end + deadline_s:
-                raise Lost("was answered with nonsense")
-            return kind, messages.untrusted(pickled, buffers)
         except TimeoutError as problem:
             raise Lost(f"took longer than {deadline_s:g} s (setting decoding.deadline_s)") from problem
         except (messages.Ended, OSError) as problem:
             raise Lost("") from problem
+        if time.monotonic() > end + deadline_s:
+            raise Lost(f"took longer than {deadline_s:g} s (setting decoding.deadline_s)")
+        try:
+            return kind, messages.untrusted(pickled, buffers)
+        except messages.Ended as problem:
+            raise Lost(f"was answered with nonsense: {problem}") from problem
 
     def close(self) -> None:
         self._connection.close()
@@ -65,14 +68,14 @@ class Decoder:
 class Nursery:
     """The process of `pacs.decoding.nursery`. Thread-safe."""
 
-    def __init__(self, memory_bytes: int, processor_s: float) -> None:
+    def __init__(self, memory_bytes: int, processor_s: float, modules: Sequence[str] = ()) -> None:
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.settimeout(_START_S)
         kept = {name: os.environ[name] for name in _KEPT_OF_THE_ENVIRONMENT if name in os.environ}
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pacs.decoding.nursery", str(memory_bytes), str(processor_s)],
+                [sys.executable, "-m", "pacs.decoding.nursery", str(memory_bytes), str(processor_s), *modules],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=kept | _ONE_THREAD,

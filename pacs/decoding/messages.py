@@ -14,9 +14,8 @@ import pickle
 import socket
 import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
-from types import UnionType
 from typing import Any
 
 Piece = bytes | bytearray | memoryview
@@ -60,8 +59,8 @@ def message(kind: Kind, value: object) -> list[Piece]:
     stream = io.BytesIO()
     buffers: list[pickle.PickleBuffer] = []
     pickler = pickle.Pickler(stream, 5, buffer_callback=buffers.append)
-    pickler.dispatch_table = _TRAVELLING
-    pickler.dump(_with_buffers(value) if kind is Kind.RESULT else value)
+    pickler.dispatch_table = _DISPATCH
+    pickler.dump(_travelling(value))
     views = [buffer.raw() for buffer in buffers]
     head = _HEAD.pack(kind, stream.tell(), len(views)) + struct.pack(f"<{len(views)}Q", *map(len, views))
     return [head, stream.getbuffer(), *views]
@@ -109,13 +108,15 @@ def untrusted(pickled: Piece, buffers: list[bytearray]) -> Any:
         Ended: anything else.
     """
     try:
-        return _without_buffers(_Data(io.BytesIO(pickled), buffers=buffers).load())
+        return _Data(io.BytesIO(pickled), buffers=buffers).load()
     except Exception as problem:
         raise Ended(f"an answer that can't be read: {type(problem).__name__}") from problem
 
 
 class _Data(pickle.Unpickler):
     def find_class(self, module_name: str, global_name: str, /) -> Any:
+        if (module_name, global_name) == (__name__, _bytes_of.__name__):
+            return _bytes_of
         found = vars(sys.modules[module_name]).get(global_name) if module_name.startswith(_VALUES_OF) else None
         if not (isinstance(found, type) and dataclasses.is_dataclass(found) and found.__module__ == module_name):
             raise pickle.UnpicklingError(f"{module_name}.{global_name} is no plain value")
@@ -133,40 +134,44 @@ def _exactly(connection: socket.socket, length: int) -> bytearray:
     return found
 
 
-def _with_buffers(value: object) -> object:
+class _Large:
+    """Bytes that travel beside the message and arrive as bytes."""
+
+    __slots__ = ("_content",)
+
+    def __init__(self, content: Piece) -> None:
+        self._content = content
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _bytes_of, (pickle.PickleBuffer(self._content),)
+
+
+def _bytes_of(buffer: object) -> bytes:
+    # bytes() of a number would be as many zeros.
+    if not isinstance(buffer, memoryview | bytearray):
+        raise pickle.UnpicklingError("no buffer")
+    return bytes(buffer)
+
+
+def _travelling(value: Any) -> Any:
     """`value` with its larger byte strings marked to travel beside the message."""
-    if isinstance(value, bytes | bytearray | memoryview):
-        is_large = len(value) >= _OUT_OF_BAND_BYTES
-        return pickle.PickleBuffer(memoryview(value).toreadonly()) if is_large else bytes(value)
-    if isinstance(value, tuple):
-        return tuple(map(_with_buffers, value))
-    if isinstance(value, list):
-        return list(map(_with_buffers, value))
-    return _of_fields(value, _with_buffers, bytes)
+    kind = type(value)
+    if kind is bytes or kind is bytearray:
+        return _Large(value) if len(value) >= _OUT_OF_BAND_BYTES else bytes(value)
+    if kind is tuple or kind is list:
+        return kind(map(_travelling, value))
+    if names := getattr(kind, "__dataclass_fields__", ()):
+        large = {name: field for name in names if _is_large(field := getattr(value, name))}
+        return dataclasses.replace(value, **{name: _Large(field) for name, field in large.items()}) if large else value
+    return value
 
 
-def _without_buffers(value: object) -> object:
-    """As `_with_buffers` found it, except that all byte strings are bytes."""
-    if isinstance(value, memoryview | bytearray):
-        return bytes(value)
-    if isinstance(value, tuple):
-        return tuple(map(_without_buffers, value))
-    if isinstance(value, list):
-        return list(map(_without_buffers, value))
-    return _of_fields(value, _without_buffers, memoryview | bytearray)
-
-
-def _of_fields(value: object, changed: Callable[[object], object], kind: type | UnionType) -> object:
-    """A dataclass with its fields of one kind changed."""
-    if not dataclasses.is_dataclass(value) or isinstance(value, type):
-        return value
-    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    found = {name: changed(field) for name, field in fields.items() if isinstance(field, kind)}
-    return dataclasses.replace(value, **found) if found else value
+def _is_large(value: object) -> bool:
+    return type(value) is bytes and len(value) >= _OUT_OF_BAND_BYTES
 
 
 def _travelling_view(view: memoryview) -> tuple[Any, ...]:
     return memoryview, (pickle.PickleBuffer(view),)
 
 
-_TRAVELLING = {**copyreg.dispatch_table, memoryview: _travelling_view}
+_DISPATCH = {**copyreg.dispatch_table, memoryview: _travelling_view}

@@ -1,8 +1,9 @@
 """The process that has numpy and all codecs loaded, and of which decoders are forked: a new one costs milliseconds.
 
-``python -m pacs.decoding.nursery MEMORY_BYTES PROCESSOR_S``; started by `pacs.decoding.workers`, never by hand. It has
-one thread, no file of the archive, and never sees a pixel. On standard input, a socket, it is asked to fork a decoder
-on a connection that comes with the request, or to end one; when that socket ends, so do it and all of its decoders.
+``python -m pacs.decoding.nursery MEMORY_BYTES PROCESSOR_S [MODULE ...]``; started by `pacs.decoding.workers`, never by
+hand. It has one thread, no file of the archive, and never sees a pixel. On standard input, a socket, it is asked to
+fork a decoder on a connection that comes with the request, or to end one; when that socket ends, so do it and all of
+its decoders.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import struct
 import sys
 
 from pacs.decoding.confinement import confine, end_with, outlive_signals
+from pacs.lean_imports import without_pixel_libraries
 
 FORK, END = b"F", b"E"
 REQUEST = struct.Struct("<cq")
@@ -25,12 +27,15 @@ ANSWER = struct.Struct("<q")
 
 
 def main() -> None:
-    memory_bytes, processor_s = int(sys.argv[1]), float(sys.argv[2])
+    memory_bytes, processor_s, modules = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
     outlive_signals()
     control = socket.socket(fileno=0)
-    from pacs.decoding.warming import warm  # noqa: PLC0415 -- after signals are taken care of: it takes a while
+    # After signals are taken care of: it takes a while.
+    with without_pixel_libraries():
+        import pacs.part10.header  # noqa: F401, PLC0415 -- it loads pydicom
+    from pacs.decoding.warming import warm  # noqa: PLC0415
 
-    warm()
+    warm(modules)
     gc.collect()
     gc.freeze()
     while True:
@@ -64,11 +69,11 @@ def _fork(connection: int, memory_bytes: int, processor_s: float) -> int:
         return process
     status = 1
     try:
-        end_with(nursery)
-        confine(connection, memory_bytes)
         from pacs.decoding.serving import serve  # noqa: PLC0415 -- loaded by `warm`
 
-        serve(socket.socket(fileno=3), processor_s)
+        confined = confine(connection, memory_bytes)
+        end_with(nursery)
+        serve(confined, processor_s)
         status = 0
     finally:
         os._exit(status)

@@ -6,7 +6,7 @@ import builtins
 import functools
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from pacs import errors, log
@@ -44,14 +44,16 @@ class InThisProcess:
 class Workers:
     """As many processes as the settings say, started when they are needed and replaced when they die. Thread-safe.
 
-    `function` is any function at the top level of a module that imports no more than `pacs.pixels` does. Its arguments
+    `function` is any function at the top level of a module of `pacs.pixels`, or of those named here. Its arguments
     can be pickled or are memoryviews, a `Header`, or tuples, lists and frozen values of them; it returns bytes, text,
     numbers, None, or tuples, lists and dictionaries of those. Sent is what lies between: hand over the fragments of one
     frame and take back the picture, not the array.
     """
 
-    def __init__(self, settings: DecodingSettings) -> None:
+    def __init__(self, settings: DecodingSettings, modules: Sequence[str] = ()) -> None:
+        """`modules` hold further functions to be called; decoders can't load anything themselves."""
         self._settings = settings
+        self._modules = modules
         self._free = threading.Condition()
         self._idle: list[Decoder] = []
         self._count = 0
@@ -135,7 +137,7 @@ class Workers:
 
     def _begun(self) -> Nursery:
         if not self._nurseries:
-            self._nurseries.append(Nursery(self._settings.memory_bytes, self._settings.processor_s))
+            self._nurseries.append(Nursery(self._settings.memory_bytes, self._settings.processor_s, self._modules))
         return self._nurseries[0]
 
     def _replaced(self, decoder: Decoder, why: str) -> str:

@@ -209,10 +209,13 @@ def _arrived(buffer: memoryview, syntax: TransferSyntax, pixel_data: Element | N
     """What `Header.__reduce__` sent."""
     if pixel_data is None:
         return _scanned(buffer, syntax)
-    header = _scanned(buffer[: pixel_data.offset], syntax)
-    return replace(
-        header, buffer=buffer, elements={**header.elements, pixel_data.tag: pixel_data}, pixel_data=pixel_data
-    )
+    if pixel_data.offset:
+        before = _scanned(buffer[: pixel_data.offset], syntax)
+    else:
+        is_implicit_vr = pixel_data.is_implicit_vr
+        before = Header(buffer, {}, syntax, is_implicit_vr, syntax.is_little_endian, None, 0, NestedEnds())
+    elements = {**before.elements, pixel_data.tag: pixel_data}
+    return replace(before, buffer=buffer, elements=elements, pixel_data=pixel_data)
 
 
 def _scanned(buffer: memoryview, syntax: TransferSyntax) -> Header:

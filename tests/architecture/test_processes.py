@@ -12,7 +12,7 @@ from pacs.processes.worker import _ROLES
 _LOADED = """
 import sys
 from pacs.processes import worker
-from pacs.processes.lean_imports import without_pixel_libraries
+from pacs.lean_imports import without_pixel_libraries
 with without_pixel_libraries():
     import pacs.app
 {more}

@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_series_is_settled_without_a_picture(folder: Path) -> None:
-    workers = Workers(DecodingSettings(workers=1))
+    workers = Workers(DecodingSettings(workers=1), modules=[crash.__module__])
     try:
         assert settle(folder, workers) == 1
     finally:
