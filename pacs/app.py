@@ -13,6 +13,7 @@ from pacs.access.application_entities import ApplicationEntities
 from pacs.attributes import Attributes
 from pacs.commitment import Commitment
 from pacs.decoding.workers import Workers
+from pacs.deletions import Deletions
 from pacs.dimse.commitment_reports import CommitmentReports
 from pacs.dimse.scp.commitment import STORAGE_COMMITMENT, StorageCommitment
 from pacs.dimse.scp.information_model import FIND_MODELS, GET_MODELS, MOVE_MODELS
@@ -57,6 +58,7 @@ class Archive:
     lifecycle: Lifecycle
     attributes: Attributes
     worklist: Worklist
+    deletions: Deletions
     counts: Counts
 
     def close(self) -> None:
@@ -99,6 +101,8 @@ def open_archive(settings: Settings, *, is_prepared: bool = False, counts: Count
     decoding = Workers(settings.decoding)
     ingest = Ingest(store, index, settings.ingest, system=settings.dicom.aet)
     ingest.recover()
+    deletions = Deletions(index, store, derived, settings.lifecycle)
+    deletions.follow_notes()
     index.changes.all_changed()  # whoever ran here before may have ended right after a commit
     return Archive(
         settings=settings,
@@ -115,6 +119,7 @@ def open_archive(settings: Settings, *, is_prepared: bool = False, counts: Count
         lifecycle=Lifecycle(index, store, derived, settings.lifecycle, decoding=decoding),
         attributes=Attributes(index, store),
         worklist=Worklist(index, settings.worklist, settings.search),
+        deletions=deletions,
         counts=counts or Counts.alone(),
     )
 

@@ -8,10 +8,12 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pacs.deletions import Deletions
 from pacs.errors import StorageError
 from pacs.index import Index
 from pacs.ingest.consistency import Findings, compare
 from pacs.settings import Settings
+from pacs.storage.derived import DerivedStore
 from pacs.storage.segments import SegmentStore
 
 _NAMED = 20
@@ -43,6 +45,9 @@ def run_check(
                 with_digests=with_digests,
                 told=lambda: progress.advance(task),
             )
+        if repair:
+            derived = DerivedStore(settings.data.resolve() / "derived")
+            Deletions(index, store, derived, settings.lifecycle).follow_notes()
     finally:
         store.close()
         index.close()

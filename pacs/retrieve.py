@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from pacs import log
 from pacs.decoding.workers import Decoding, workers_of_this_process
-from pacs.errors import NotFound, PacsError, StorageError, StoredBytesDamaged
+from pacs.errors import Gone, NotFound, PacsError, StorageError, StoredBytesDamaged
 from pacs.index import ChangeMark, Index
 from pacs.index.contents import SeriesRow
 from pacs.measured.stages import INDEX, STORAGE
@@ -120,7 +120,11 @@ class Retrieve:
             )
         if not found:
             asked = sop_instance_uid or series_instance_uid or study_instance_uid or "this patient"
-            raise NotFound(f"nothing is kept of {asked if isinstance(asked, str) else ', '.join(asked)}"[:300])
+            message = f"nothing is kept of {asked if isinstance(asked, str) else ', '.join(asked)}"[:300]
+            if isinstance(study_instance_uid, str) and isinstance(series_instance_uid, str | None):
+                sop = sop_instance_uid if isinstance(sop_instance_uid, str) else None
+                raise self._absent(message, principal, study_instance_uid, series_instance_uid, sop)
+            raise NotFound(message)
         return found
 
     def instance(self, principal: Principal, study: str, series: str, sop: str) -> StoredInstance:
@@ -133,7 +137,8 @@ class Retrieve:
         with INDEX:
             found = self._index.instance(principal.hospital, study, series, sop)
         if found is None:
-            raise NotFound(f"no instance {sop} is kept in series {series} of study {study}")
+            message = f"no instance {sop} is kept in series {series} of study {study}"
+            raise self._absent(message, principal, study, series, sop)
         return self._keep(found, mark).instance
 
     def change_mark(self, principal: Principal, study: str) -> ChangeMark:
@@ -164,7 +169,8 @@ class Retrieve:
         """All versions of an instance in the order received; the last one is served. Raises `NotFound`."""
         served = self._index.instance(principal.hospital, study, series, sop)
         if served is None:
-            raise NotFound(f"no instance {sop} is kept in series {series} of study {study}")
+            message = f"no instance {sop} is kept in series {series} of study {study}"
+            raise self._absent(message, principal, study, series, sop)
         found = []
         for number, each in enumerate(self._index.versions(principal.hospital, sop), start=1):
             instance = None
@@ -262,8 +268,11 @@ class Retrieve:
 
     def series(self, principal: Principal, study: str, series: str | None = None) -> list[SeriesRow]:
         """The series of a study, or one of them, in the order of `instances`. Raises `NotFound`."""
-        with INDEX:
-            return self._metadata.series(principal.hospital, study, series)
+        try:
+            with INDEX:
+                return self._metadata.series(principal.hospital, study, series)
+        except NotFound as problem:
+            raise self._absent(str(problem), principal, study, series, None) from None
 
     def series_metadata(self, principal: Principal, study: str, series: SeriesRow) -> SeriesMetadata:
         """What `metadata` gives of all instances of a series, as compressed text with slots for the archive's address;
@@ -283,6 +292,17 @@ class Retrieve:
     def bulk_data(self, instance: StoredInstance, path: str) -> memoryview:
         """The value that `metadata` gave the URI ``<bulk_data_base>/<path>``. Raises `NotFound`, `StorageError`."""
         return value_bytes(self.header(instance), path)
+
+    def _absent(
+        self, message: str, principal: Principal, study: str, series: str | None, sop: str | None
+    ) -> NotFound:
+        """What to tell of what is not there: whoever could see it learns that it waits in the trash."""
+        deletion = self._index.trash.holding(principal.hospital, study, series, sop)
+        if deletion is None:
+            return NotFound(message)
+        at, until = (when.isoformat(timespec="minutes") for when in (deletion.deleted_at, deletion.erase_at))
+        what = sop or series or study
+        return Gone(f"{what} was deleted at {at}; until {until} it can be restored (deletion {deletion.name})")
 
     def _unchecked(self, instance: StoredInstance) -> memoryview:
         return self._view(instance)[instance.location.data_set_offset :]

@@ -132,9 +132,9 @@ class HttpSettings(_Section):
     """Further names, without port, under which browsers reach the archive. Loopback addresses, ``localhost`` and this
     machine's own name are always right; others are refused, so that no web page can point a name of its own at the
     archive. Empty behind an authenticating proxy: any."""
-    annotation_font: Path | None = None
-    """TrueType or OpenType font for text on pictures in other letters than Latin ones; without it those that systems
-    usually have are looked for, and without any Hangul is written in Latin letters."""
+    delete: bool = False
+    """Whether studies, series and instances may be deleted over DICOMweb, with a reason, and restored from the trash.
+    Whoever reaches this door may then do so."""
 
 
 class IndexSettings(_Section):
@@ -272,6 +272,11 @@ class LifecycleSettings(_Section):
 
     settle_after_s: float = 20.0
     """A series quiet for this long gets its thumbnails and metadata made in the background."""
+    trash_days: Annotated[float, Field(ge=0, le=36_500)] = 30.0
+    """How long what was deleted can be restored; then its bytes are erased, an hour after the deletion at the
+    earliest."""
+    retain_days: Annotated[float, Field(ge=0, le=36_500)] = 0.0
+    """How long after its last image came nothing of a study, series or instance may be deleted, where a law keeps it."""
 
 
 class LogSettings(_Section):

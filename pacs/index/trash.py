@@ -16,13 +16,13 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, exists, func, insert, select, text, update
 
 from pacs.errors import IndexUnavailable, NotFound, Retained
-from pacs.index import trash_rows
+from pacs.index import read, trash_rows
 from pacs.index.engine import reading, writing
 from pacs.index.row_values import moment
 from pacs.index.tables import deletions, instances, segments, series, studies
 from pacs.index.trash_hospital import trash_of
 from pacs.index.trash_rows import InstanceRow, Place
-from pacs.model import Deletion, DeletionState
+from pacs.model import Deletion, DeletionState, StoredInstance
 
 T = TypeVar("T")
 Told = Callable[[Deletion, Sequence[Place]], None]
@@ -212,13 +212,15 @@ class Trash:
                     return _deletion(row)
         return None
 
-    def adopt(self, deletion: Deletion, places: Sequence[Place]) -> None:
-        """Bring the index to what a note says, whatever it knew of this deletion. Rows for records that lack one are
-        not made here."""
+    def adopt(self, deletion: Deletion, places: Sequence[Place], is_current: Callable[[], bool] = lambda: True) -> None:
+        """Bring the index to what a note says, whatever it knew of this deletion, if it still says so. Rows for records
+        that lack one are not made here."""
         hospital, study = deletion.hospital, deletion.study_instance_uid
         trash = trash_of(deletion.name, hospital)
 
         def work(connection: Connection) -> None:
+            if not is_current():
+                return
             row = _row_of(connection, hospital, deletion.name, hold=True)
             words = "" if row is None else row.words
             if deletion.state in _OPEN:
@@ -244,6 +246,11 @@ class Trash:
         with reading(self._engine, "look into the trash") as connection:
             rows = _in_trash(connection, deletion.hospital, deletion.name, None, None)
             return trash_rows.places(connection, trash_of(deletion.name, deletion.hospital), rows)
+
+    def instances(self, deletion: Deletion) -> list[StoredInstance]:
+        """What it has in the trash; their hospital is none that anybody belongs to."""
+        with reading(self._engine, "look into the trash") as connection:
+            return read.many(connection, trash_of(deletion.name, deletion.hospital), None, None, None, None)
 
     # -- inside
 

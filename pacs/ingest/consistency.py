@@ -9,8 +9,9 @@ from operator import itemgetter
 
 from pacs.errors import NotFound
 from pacs.index import Index
-from pacs.ingest.recovery import add_rows
+from pacs.ingest.recovery import add_rows, hospital_of
 from pacs.settings import IngestSettings
+from pacs.storage.deletion_notes import Fates
 from pacs.storage.segments import SegmentStore
 from pacs.storage.tar_record import Record
 
@@ -59,6 +60,7 @@ def compare(
         StorageError: the index or a segment cannot be used; what was added stays.
     """
     findings = Findings()
+    fates = store.deletions.fates()
     rows = groupby(index.places(), key=itemgetter(0))
     ahead = next(rows, None)
     for segment in store.segments():
@@ -69,7 +71,7 @@ def compare(
         if ahead is not None and ahead[0] == segment:
             known = {offset: length for _, offset, length in ahead[1]}
             ahead = next(rows, None)
-        _compare_one(store, index, settings, segment, known, findings, repair=repair, with_digests=with_digests)
+        _compare_one(store, index, settings, segment, known, fates, findings, repair=repair, with_digests=with_digests)
         told()
     while ahead is not None:
         _note_missing(findings, ahead)
@@ -88,6 +90,7 @@ def _compare_one(
     settings: IngestSettings,
     segment: str,
     known: dict[int, int],
+    fates: Fates,
     findings: Findings,
     *,
     repair: bool,
@@ -100,13 +103,18 @@ def _compare_one(
                 findings.in_use += 1
                 return
             findings.records += len(found.records)
-            findings.damaged_ranges += len(found.damaged)
+            findings.damaged_ranges += sum(not fates.is_erased(segment, *place) for place in found.damaged)
             lengths = {record.file_offset: record.file_length for record in (*found.records, *found.voided)}
-            findings.rows_without_bytes += sum(lengths.get(offset) != length for offset, length in known.items())
+            findings.rows_without_bytes += sum(
+                lengths.get(offset) != length and not fates.is_erased(segment, offset, offset + length)
+                for offset, length in known.items()
+            )
             without = [
                 record
                 for record in found.records
-                if record.file_offset not in known and not _is_elsewhere(index, segment, record)
+                if record.file_offset not in known
+                and hospital_of(segment, record, fates) is not None
+                and not _is_elsewhere(index, segment, record)
             ]
             findings.records_without_row += len(without)
             if repair:

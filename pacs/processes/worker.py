@@ -17,11 +17,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pacs import log
-from pacs.lean_imports import without_pixel_libraries
 from pacs.measured.board import Board
 from pacs.measured.counts import Counts
 from pacs.measured.kinds import kind
 from pacs.processes.figures_board import layout_of, room, tell_again_and_again
+from pacs.processes.lean_imports import without_pixel_libraries
 from pacs.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ _GRACE_S = 15
 _COMMITMENT_PAUSE_S = 0.3
 """Between looks for work: whoever asks on an open association waits for the result there."""
 
+_ERASING_PAUSE_S = 5.0
+"""Between looks for what is due to be erased."""
 _ATTRIBUTES_PAUSE_S = 1.0
 """Between looks for instances whose attributes were made searchable: so long a new one is not found by them."""
 

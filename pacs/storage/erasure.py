@@ -22,7 +22,7 @@ from pacs.storage.tar_record import NoRecord, encode_erased, padded, record_of_f
 
 
 def with_starts(reader: SegmentReader, records: Sequence[DeletedRecord]) -> tuple[DeletedRecord, ...]:
-    """`records`, each with where it begins; those of which nothing is there to erase are left out, and the log says so.
+    """`records`, each with where it begins, as far as its header can be read; the log says which cannot.
 
     Raises:
         StorageError: a segment cannot be opened.
@@ -31,33 +31,36 @@ def with_starts(reader: SegmentReader, records: Sequence[DeletedRecord]) -> tupl
     for record in records:
         whole = Location(record.segment, 0, record.offset + padded(record.length), 0)
         try:
-            head = record_of_file(reader.view(whole), record.offset, segment=record.segment)
+            start = record_of_file(reader.view(whole), record.offset, segment=record.segment).start
         except (NoRecord, NotFound, StoredBytesDamaged) as problem:
-            log.event("nothing to erase", error=problem, segment=record.segment, offset=record.offset)
-        else:
-            found.append(record._replace(start=head.start))
+            log.event("no record where one is to be erased", error=problem, segment=record.segment, at=record.offset)
+            start = -1
+        found.append(record._replace(start=start))
     return tuple(found)
 
 
 def erase(disk: Disk, root: Path, records: Sequence[DeletedRecord]) -> None:
-    """Erase `records`, all with their starts, durably. Doing it again does no harm.
+    """Erase `records`, durably; of one whose start is not known the file alone. Doing it again does no harm.
 
     Raises:
         StorageError: a segment cannot be written; some of them may be erased.
     """
-    in_order = sorted(record for record in records if record.start >= 0)
-    for segment, group in groupby(in_order, lambda record: record.segment):
+    for segment, group in groupby(sorted(records), lambda record: record.segment):
         try:
             handle = disk.open_to_erase(segment_path(root, segment))
         except FileNotFoundError:
+            log.warning("a segment to erase from is not here", segment=segment)
             continue
         except OSError as problem:
             raise storage_error(problem, f"open segment {segment} to erase") from problem
         try:
+            end = disk.length(handle)
             for record in group:
-                head = encode_erased(segment=segment, file_length=record.length, total=record.offset - record.start)
-                disk.erase(handle, record.offset, padded(record.length))
-                disk.write(handle, [head], record.start)
+                disk.erase(handle, record.offset, min(padded(record.length), end - record.offset))
+                if record.start >= 0:
+                    total = record.offset - record.start
+                    head = encode_erased(segment=segment, file_length=record.length, total=total)
+                    disk.write(handle, [head], record.start)
             disk.sync(handle)
         except OSError as problem:
             raise storage_error(problem, f"erase from segment {segment}") from problem
