@@ -33,9 +33,24 @@ def words(folded: str) -> tuple[str, ...]:
     return tuple(word[:MAX_LETTERS] for word in _BETWEEN_WORDS.split(folded) if word)[:MAX_WORDS]
 
 
+def words_of(group: str) -> list[str]:
+    """The words of a component group of a name, folded."""
+    return [word for word in _BETWEEN_WORDS.split(group) if word]
+
+
+def has_syllables(text: str) -> bool:
+    """Whether a character is a syllable of Hangul."""
+    return _SYLLABLES.search(text) is not None
+
+
+def has_ideographs(text: str) -> bool:
+    """Whether a character is a Chinese one."""
+    return _IDEOGRAPHS.search(text) is not None
+
+
 def is_close(asked: str, group: str) -> bool:
     """Whether a component group of a name, folded, has a word that `asked` may mean."""
-    return any(_is_close_word(asked, word) for word in _BETWEEN_WORDS.split(group) if word) or any(
+    return any(_is_close_word(asked, word) for word in words_of(group)) or any(
         asked == whole or (len(asked) <= _MOST_SYLLABLES and _is_one_syllable_off(asked, whole))
         for whole in _written_together(group, len(asked))
     )
@@ -49,13 +64,13 @@ def likely(asked: str) -> tuple[str, ...]:
     if not asked.isascii():
         found += _apart(asked)
     if _SYLLABLES.search(asked) or _IDEOGRAPHS.search(asked):
-        found += _swapped(asked)
+        found += swapped(asked)
         if _SYLLABLES.search(asked) and count > 1:
             mistyped = [f"{asked[:at]}?{asked[at + 1 :]}" for at in range(count)]
             found += mistyped
             if count <= _MOST_SYLLABLES:
                 # Hong^Gildong asked for as one word, with a slip in it.
-                found += [pattern for slip in (*mistyped, *_swapped(asked)) for pattern in _apart(slip)]
+                found += [pattern for slip in (*mistyped, *swapped(asked)) for pattern in _apart(slip)]
     elif count > _FEW_LETTERS:
         half = count // 2
         found += [asked[:half], asked[half:], f"{asked[: half - 1]}{asked[half]}{asked[half - 1]}{asked[half + 1 :]}"]
@@ -63,14 +78,14 @@ def likely(asked: str) -> tuple[str, ...]:
         first, second, third = asked[0], asked[1], asked[2]
         found += [f"{first}?{third}", first + second, first + third, f"{first}?{second}{third}"]
     elif count == 2:
-        found += _swapped(asked)
+        found += swapped(asked)
     return tuple(dict.fromkeys(f"*{pattern}*" for pattern in found))
 
 
 def likely_sound(asked: str) -> tuple[str, ...]:
     """Sets of letters that follow each other in every word that sounds like `asked`; empty when none does but by
     its letters."""
-    return tuple(_SPELLINGS[sound] for sound in _sound(asked))
+    return tuple(_SPELLINGS[sound] for sound in sound(asked))
 
 
 def _is_close_word(asked: str, word: str) -> bool:
@@ -79,7 +94,7 @@ def _is_close_word(asked: str, word: str) -> bool:
     if _SYLLABLES.search(asked):
         return _is_one_syllable_off(asked, word)
     if _IDEOGRAPHS.search(asked) or len(asked) < _FEW_LETTERS:
-        return word in _swapped(asked)
+        return word in swapped(asked)
     return _is_one_letter_off(asked, word) or _sounds_alike(asked, word)
 
 
@@ -89,7 +104,8 @@ def _apart(word: str) -> list[str]:
     return [f"{word[:at]}?{word[at:]}" for at in places] + [f"{word[at:]}?{word[:at]}" for at in places]
 
 
-def _swapped(word: str) -> list[str]:
+def swapped(word: str) -> list[str]:
+    """`word` with each two neighbours changed over."""
     return [f"{word[:at]}{word[at + 1]}{word[at]}{word[at + 2 :]}" for at in range(len(word) - 1)]
 
 
@@ -116,7 +132,7 @@ def _is_one_syllable_off(asked: str, word: str) -> bool:
     """One syllable with one sound wrong, missing or too many, or two syllables swapped."""
     if len(asked) != len(word) or len(asked) < 2 or not _SYLLABLES.search(asked):
         return False
-    if word in _swapped(asked):
+    if word in swapped(asked):
         return True
     different = [(one, other) for one, other in zip(asked, word, strict=True) if one != other]
     if len(different) != 1:
@@ -132,15 +148,19 @@ def _jamo(syllable: str) -> tuple[int, int, int] | None:
 
 
 def _written_together(group: str, length: int) -> set[str]:
-    """Each component, and family and given name in both orders, written as one word of `length` characters; one gap
-    is closed, no more."""
+    return {whole for whole in written_together(group) if len(whole) == length}
+
+
+def written_together(group: str) -> set[str]:
+    """Each component, and family and given name in both orders, written as one word of up to `MAX_LETTERS`; one gap is
+    closed, no more."""
     parts = [_BETWEEN_PARTS.split(component.strip()) for component in group.split("^")[:2]]
     choices = [*parts, [*parts[0], *parts[-1]], [*parts[-1], *parts[0]]] if len(parts) > 1 else parts
     together = {"".join(choice): len(choice) - 1 for choice in choices}
     return {
         word
         for word, gaps in together.items()
-        if len(word) == length and gaps == 1 and (length > _FEW_LETTERS or not word.isascii())
+        if len(word) <= MAX_LETTERS and gaps == 1 and (len(word) > _FEW_LETTERS or not word.isascii())
     }
 
 
@@ -175,7 +195,7 @@ _LETTERS = re.compile(r"[a-z]+\Z")
 
 
 @lru_cache(maxsize=4096)
-def _sound(word: str) -> str:
+def sound(word: str) -> str:
     """What is heard of a word in Latin letters: consonants that sound alike as one, vowels only at the beginning.
 
     Empty for other words, and for those of which too little is heard to compare.
@@ -192,8 +212,8 @@ def _sound(word: str) -> str:
 
 
 def _sounds_alike(asked: str, word: str) -> bool:
-    heard = _sound(asked)
-    if not heard or heard != _sound(word[:MAX_LETTERS]):
+    heard = sound(asked)
+    if not heard or heard != sound(word[:MAX_LETTERS]):
         return False
     return _edits(asked, word) <= (max(len(asked), len(word)) + 1) // 2
 

@@ -149,7 +149,7 @@ def newest(
     if connection.dialect.name == "sqlite":
         match = _expression(asked, lambda one: " AND ".join(map(_word, sorted(one))))
         return list(connection.execute(_FULL_TEXT[level], {"match": match, **bounds}).scalars())
-    condition = _expression(asked, lambda one: f"grams @> '{_array(one)}'::int[]")
+    condition = " AND ".join(map(_contained, asked))
     bounds["hospital"] = hospital
     found: list[int] = []
     # Not as `text`, whose compiling costs as much as the search: no two have the same numbers.
@@ -172,6 +172,15 @@ def newest(
 
 def _expression(asked: tuple[Alternatives, ...], of_one: Callable[[frozenset[int]], str]) -> str:
     return " AND ".join("(" + " OR ".join(f"({of_one(one)})" for one in several) + ")" for several in asked)
+
+
+def _contained(several: Alternatives) -> str:
+    """In PostgreSQL's words; alternatives of one gram each are looked up together."""
+    single = [number for one in several if len(one) == 1 for number in one]
+    found = [f"grams @> '{_array(one)}'::int[]" for one in several if len(one) > 1]
+    if single:
+        found.append(f"grams && '{_array(single)}'::int[]")
+    return f"({' OR '.join(found)})"
 
 
 _WITHIN = "hospital = %(hospital)s AND place >= %(above)s AND place < %(below)s"

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, Select, bindparam, select
 from pacs.index import gram_tables, grams, results, searchable_conditions
 from pacs.index.allowance import Allowance
 from pacs.index.columns import LEVELS, ROW_ABOVE, TABLES, condition, condition_below, level_of
-from pacs.index.criteria import Criterion, Ranges, satisfies
+from pacs.index.criteria import Criterion, FuzzyNames, Ranges, satisfies
 from pacs.index.keys import criteria
 from pacs.index.page_marks import Mark, PageMarks, question_of
 from pacs.index.pages import ORDER, Days, Key, Pages, Plan, SearchableKey
@@ -125,15 +125,17 @@ def plan(hospital: str, query: Query, dialect: str, searchable_keys: Sequence[Se
         if level is not None and LEVELS.index(level) > LEVELS.index(query.level):
             below.append((tag, criterion))
             continue
-        said = condition(tag, criterion, query.level, dialect)
+        by_grams = grams.asked(hospital, tag, criterion) if query.level in gram_tables.TABLES else ()
+        found_by += by_grams
+        # Grams lead to names that are close more surely than all the patterns that one may have.
+        is_found = bool(by_grams) and isinstance(criterion, FuzzyNames)
+        said = None if is_found else condition(tag, criterion, query.level, dialect)
         if said is not None:
             rows = rows.where(said.condition)
             highest = min(highest, level or highest, key=LEVELS.index)
         if said is None or not said.is_whole:
             residual.append((tag, criterion))
         is_keyed = is_keyed or (said is not None and said.is_key)
-        if asked := grams.asked(hospital, tag, criterion):
-            found_by.append(asked)
         if tag == _STUDY_DATE and isinstance(criterion, Ranges) and len(criterion.ranges) == 1:
             days = criterion.ranges[0]
         else:
@@ -156,7 +158,7 @@ def plan(hospital: str, query: Query, dialect: str, searchable_keys: Sequence[Se
         tags=results.chosen_tags(query.include, frozenset(match.path[0] for match in query.matches)),
         limit=query.limit,
         offset=query.offset,
-        grams=() if is_keyed or query.level not in gram_tables.TABLES else tuple(found_by),
+        grams=() if is_keyed else tuple(found_by),
         days=days if query.level is Level.STUDY else None,
         is_list=is_list,
         searchable=tuple(searchable_keys),

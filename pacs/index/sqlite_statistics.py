@@ -40,6 +40,19 @@ STATISTICS: dict[tuple[str, str], tuple[int, ...]] = {
     ("commitments", "sqlite_autoindex_commitments_1"): (20_000, 20_000, 1_000, 1),
     ("commitments", "ix_commitments_of_requester"): (20_000, 20_000, 1_000, 10),
     ("commitments", "ix_commitments_due"): (20_000, 5_000, 1),
+    ("workitems", "sqlite_autoindex_workitems_1"): (100_000, 100_000, 1),
+    ("workitems", "ix_workitems_state"): (100_000, 100_000, 25_000, 1),
+    ("workitems", "ix_workitems_patient_id"): (100_000, 100_000, 2, 1),
+    ("workitems", "ix_workitems_in_order"): (100_000, 100_000, 1),
+    ("workitems", "ix_workitems_old"): (100_000, 25_000, 1),
+    ("global_subscriptions", "sqlite_autoindex_global_subscriptions_1"): (100, 100, 2, 1),
+    ("workitem_subscriptions", "sqlite_autoindex_workitem_subscriptions_1"): (100_000, 100_000, 2, 1),
+    ("workitem_subscriptions", "ix_workitem_subscriptions_subscriber"): (100_000, 100_000, 1_000, 1),
+    ("workitem_subscriptions", "ix_workitem_subscriptions_workitem"): (100_000, 2),
+    ("workitem_events", "ix_workitem_events_waiting"): (10_000, 10_000, 100, 1),
+    ("deletions", "sqlite_autoindex_deletions_1"): (10_000, 10_000, 1),
+    ("deletions", "ix_deletions_of_study"): (10_000, 10_000, 2),
+    ("deletions", "ix_deletions_due"): (10_000, 5_000, 1),
 }
 
 

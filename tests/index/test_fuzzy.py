@@ -6,11 +6,11 @@ import re
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from pacs.index import wildcard
 from pacs.index.fuzzy import MAX_LETTERS, MAX_WORDS, is_close, likely, likely_sound, words
 from pacs.index.normal_form import name_group
+from tests.index.close_names import pairs
 
 
 @pytest.mark.parametrize(
@@ -85,34 +85,6 @@ def test_words_are_bounded() -> None:
     assert words("*?^= ") == ()
 
 
-_WORD = st.one_of(
-    st.text("abcdhiklmnoprst", min_size=1, max_size=8),
-    st.text("가나길김민동수홍", min_size=1, max_size=4),
-    st.text("山田太郎小東", min_size=1, max_size=4),
-    st.text("やまだたろう", min_size=1, max_size=4),
-    st.sampled_from(["schmidt", "smith", "meyer", "maier", "chung", "jung", "philipp", "filip", "kim", "gim"]),
-)
-_GROUP = st.lists(st.lists(_WORD, min_size=1, max_size=3).map(" ".join), min_size=1, max_size=3).map("^".join)
-
-
-@st.composite
-def _pair(draw: st.DrawFn) -> tuple[str, str]:
-    """A group, and one of its words (or words written together) with a slip or without."""
-    group = draw(_GROUP)
-    whole = draw(st.sampled_from([*re.split(r"[ ^]", group), group.replace("^", ""), group.replace(" ", "")]))
-    word = whole.split("^")[0]
-    at, other = draw(st.integers(0, len(word))), draw(_WORD)
-    slips = [
-        word,
-        word[:at] + word[at + 1 :],
-        word[:at] + other[0] + word[at:],
-        word[:at] + other[0] + word[at + 1 :],
-        word[:at] + word[at + 1 : at + 2] + word[at : at + 1] + word[at + 2 :],
-        other,
-    ]
-    return draw(st.sampled_from(slips)), group
-
-
 def _is_likely(asked: str, group: str) -> bool:
     sound = ".*".join(f"[{letters}]" for letters in likely_sound(asked))
     return any(wildcard.matches(pattern, group) for pattern in likely(asked)) or (
@@ -120,7 +92,7 @@ def _is_likely(asked: str, group: str) -> bool:
     )
 
 
-@given(_pair())
+@given(pairs())
 def test_the_patterns_leave_nothing_out(pair: tuple[str, str]) -> None:
     asked, group = map(name_group, pair)
     for word in words(asked):
@@ -128,7 +100,7 @@ def test_the_patterns_leave_nothing_out(pair: tuple[str, str]) -> None:
             assert _is_likely(word, group), (word, group, likely(word))
 
 
-@given(_pair())
+@given(pairs())
 def test_one_slip_is_found_in_words_of_letters(pair: tuple[str, str]) -> None:
     asked, group = map(name_group, pair)
     plain = [word for word in re.split(r"[ ^]", group) if word.isascii()]
