@@ -16,6 +16,8 @@ from pacs.measured.counts import Counts
 from pacs.measured.kinds import KINDS, Kind, kind
 
 _MOST_RETRY_AFTER_S: Final = 30
+_HOLD_S: Final = 0.5
+_MOST_HELD: Final = 512
 _ANY_NUMBER: Final = 1 << 30
 
 
@@ -33,6 +35,7 @@ class Admission:
             kind(name).number: _Turns(settings.at_once.get(name, _ANY_NUMBER))
             for name in (*settings.at_once, *settings.give_way)
         }
+        self._held = 0
         self._give_way = [kind(name).number for name in settings.give_way]
         self.limited = frozenset(self._turns)
         """Numbers of the kinds that `enter` must be asked for."""
@@ -63,6 +66,7 @@ class Admission:
             return None
         if turns.is_narrow:
             self._counts.gave_way(kind)
+            await self._hold()
             return Busy(
                 f"Answers that cannot wait take too long, so these give way for a while: {kind.what}",
                 retry_after_s=min(_MOST_RETRY_AFTER_S, math.ceil(self._burn.calm_s)),
@@ -79,6 +83,15 @@ class Admission:
             return None
         self._counts.gave_way(kind)
         return Busy(f"Requests of this kind have to wait too long: {kind.what}", retry_after_s=5)
+
+    async def _hold(self) -> None:
+        """A little later, so that who does not heed Retry-After and asks again at once does not add to what burns."""
+        if self._held < _MOST_HELD:
+            self._held += 1
+            try:
+                await asyncio.sleep(_HOLD_S)
+            finally:
+                self._held -= 1
 
     def leave(self, kind: Kind) -> None:
         """The request that `enter` let in has been answered whole, or its peer is gone."""
