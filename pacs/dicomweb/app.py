@@ -8,9 +8,10 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pacs.dicomweb.admission import Admission
+from pacs.dicomweb.capabilities import CONFORMANCE_PATH, Capabilities
 from pacs.dicomweb.door import Door
 from pacs.dicomweb.frames import frames_of
 from pacs.dicomweb.hot import HotRoute, HotRoutes, Keeping
@@ -41,6 +42,7 @@ class DicomwebApp(FastAPI):
 
     hot: HotRoutes
     keeping: Keeping
+    told_by_options: ASGIApp
 
     def at_once(self, scope: Scope, root_path: str) -> ReadyAnswer | None:
         """See `pacs.ready_answer`; `root_path` is where this door stands."""
@@ -49,6 +51,9 @@ class DicomwebApp(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] == "http":
+            if scope["method"] == "OPTIONS":
+                await self.told_by_options(scope, receive, send)
+                return
             found = self.hot.find(scope["path"].removeprefix(scope.get("root_path", "")))
             if found is not None:
                 door, path_parameters = found
@@ -118,6 +123,16 @@ def dicomweb_app(
     ):
         app.include_router(router)
     describe(app, _described())
+    capabilities = Capabilities(app)
+    app.add_api_route(
+        CONFORMANCE_PATH,
+        capabilities.statement,
+        methods=["GET"],
+        tags=["Capabilities"],
+        summary="What this service can, told from its routes",
+        response_class=Response,
+    )
+    app.told_by_options = Door(capabilities, measured, kind=kind_of("OPTIONS", "/"))
     return app
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -102,10 +103,12 @@ def data_sets(*, is_array: bool) -> dict[str, Any]:
 def describe(app: FastAPI, hot: Mapping[str, Described]) -> None:
     """Make `app.openapi` tell of the routes `hot`, by path, and of every route how it fails."""
     described_by_fastapi = app.openapi
+    lock = threading.Lock()
 
     def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            _complete(described_by_fastapi(), hot)
+        with lock:  # nobody reads it half done
+            if app.openapi_schema is None:
+                _complete(described_by_fastapi(), hot)
         assert app.openapi_schema is not None  # noqa: S101 -- FastAPI keeps what it has made
         return app.openapi_schema
 

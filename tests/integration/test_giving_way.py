@@ -19,7 +19,7 @@ from tests.running_archive import RunningArchive
 
 pytestmark = pytest.mark.alone
 GIVES_WAY = ["export", "rendered", "study_metadata", "search_infix", "bulk_data"]
-SETTLING_S, STORM_S = 3.0, 7.0
+SETTLING_S, STORM_S = 2.5, 5.0
 FACTOR = 2.0
 """So much longer, at least, 99 of 100 frames take when nothing gives way."""
 
