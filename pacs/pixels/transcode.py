@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -25,6 +25,9 @@ _ICON_IMAGE_SEQUENCE = 0x00880200
 _OFFSET_TABLES = {0x7FE00001, 0x7FE00002, 0x7FE00003}
 """Extended Offset Table, its lengths, Encapsulated Pixel Data Value Total Length."""
 _FLOAT_BYTES = {0x7FE00008: 4, 0x7FE00009: 8}
+
+Decoded = Callable[[PixelDescription, Sequence[Fragment]], EncodedFrame]
+"""What `decoded_frame` is."""
 
 MAX_NATIVE_BYTES = 1 << 31
 """Pixel data that would grow past this is refused: a data set is made whole in memory."""
@@ -86,12 +89,20 @@ def _decoded_name(description: PixelDescription) -> str:
     return "YBR_FULL" if name == "YBR_FULL_422" else name
 
 
-def to_native(data_set: bytes | memoryview, transfer_syntax_uid: str, target_uid: str) -> bytes:
+def decoded_frame(description: PixelDescription, fragments: Sequence[Fragment]) -> EncodedFrame:
+    """The cells of one decoded frame, a byte for each pixel of 1 bit. Raises `UndecodablePixels`."""
+    frame = decode(description, fragments)
+    return EncodedFrame(frame.pixels.tobytes(), frame.photometric_interpretation)
+
+
+def to_native(
+    data_set: bytes | memoryview, transfer_syntax_uid: str, target_uid: str, *, decoded: Decoded = decoded_frame
+) -> bytes:
     """A whole data set, as stored in `transfer_syntax_uid`, in Explicit or Implicit VR Little Endian.
 
     Decompressed colour gets its right Photometric Interpretation and Planar Configuration 0, decompressed lossy frames
     are marked as such. All other values keep their bytes; what would be wrong goes: group lengths, offset tables and
-    an icon that is compressed itself.
+    an icon that is compressed itself. `decoded` does what `decoded_frame` does, perhaps in another process.
 
     Raises:
         UndecodablePixels: pixels that can't be decoded, more than `MAX_NATIVE_BYTES` of them, or another target.
@@ -100,14 +111,17 @@ def to_native(data_set: bytes | memoryview, transfer_syntax_uid: str, target_uid
     if target_uid not in {EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN}:
         raise UndecodablePixels(f"data sets are made only in Explicit and Implicit VR Little Endian, not {target_uid}")
     header = scan(data_set, transfer_syntax_uid)
-    return b"".join(native_data_set(header, is_implicit_vr=target_uid == IMPLICIT_VR_LITTLE_ENDIAN))
+    is_implicit_vr = target_uid == IMPLICIT_VR_LITTLE_ENDIAN
+    return b"".join(native_data_set(header, is_implicit_vr=is_implicit_vr, decoded=decoded))
 
 
-def native_data_set(header: Header, *, is_implicit_vr: bool = False) -> Iterator[bytes | memoryview]:
+def native_data_set(
+    header: Header, *, is_implicit_vr: bool = False, decoded: Decoded = decoded_frame
+) -> Iterator[bytes | memoryview]:
     """What `to_native` makes, as pieces; values that keep their encoding are handed out as they lie."""
     changed: dict[int, tuple[str, bytes]] = {}
     if header.pixel_data is not None:
-        changed = _decompressed(header) if header.is_encapsulated else _reordered(header)
+        changed = _decompressed(header, decoded) if header.is_encapsulated else _reordered(header)
     return _elements(header, changed, is_implicit_vr)
 
 
@@ -142,7 +156,7 @@ def _reordered(header: Header) -> dict[int, tuple[str, bytes]]:
     return {pixel_data.tag: (header.vr(pixel_data), _even(bytes(swapped(value, word_bytes))))}
 
 
-def _decompressed(header: Header) -> dict[int, tuple[str, bytes]]:
+def _decompressed(header: Header, decoded: Decoded) -> dict[int, tuple[str, bytes]]:
     """The elements that decompressing replaces or adds."""
     description = describe(header)
     table = frame_table(header)
@@ -152,7 +166,7 @@ def _decompressed(header: Header) -> dict[int, tuple[str, bytes]]:
     size = description.samples_per_frame * max(1, description.bits_allocated // 8) * expected
     if size > MAX_NATIVE_BYTES:
         raise UndecodablePixels(f"decompressed, the pixels would take {size} bytes; at most {MAX_NATIVE_BYTES}")
-    photometric_interpretation, pixel_data = _decoded_frames(header, description, table)
+    photometric_interpretation, pixel_data = _decoded_frames(header, description, table, decoded)
     changed = {
         _PHOTOMETRIC_INTERPRETATION: ("CS", _even(photometric_interpretation.encode(), b" ")),
         0x7FE00010: ("OW" if description.bits_allocated > 8 else "OB", _even(pixel_data)),
@@ -164,15 +178,17 @@ def _decompressed(header: Header) -> dict[int, tuple[str, bytes]]:
     return changed
 
 
-def _decoded_frames(header: Header, description: PixelDescription, table: FrameTable) -> tuple[str, bytes]:
+def _decoded_frames(
+    header: Header, description: PixelDescription, table: FrameTable, decoded: Decoded
+) -> tuple[str, bytes]:
     """Photometric interpretation and native bytes of all frames."""
     native = bytearray()
     interpretations = set()
     for number in range(1, description.number_of_frames + 1):
         fragments = [header.buffer[offset : offset + length] for offset, length in table.fragments(number)]
-        frame = decode(description, fragments)
+        frame = decoded(description, fragments)
         interpretations.add(frame.photometric_interpretation)
-        native += frame.pixels.tobytes()
+        native += frame.data
     if len(interpretations) != 1:
         raise UndecodablePixels(
             f"frames of one image decode to different colours: {', '.join(sorted(interpretations))}"

@@ -74,15 +74,22 @@ def data_set_for(retrieve: Retrieve, instance: StoredInstance, transfer_syntax_u
 
     Raises:
         UndecodablePixels: it cannot be had in `transfer_syntax_uid`.
+        Busy: too many others are being decoded.
         StorageError: the stored bytes cannot be read.
     """
     stored = retrieve.data_set(instance)
     if transfer_syntax_uid == instance.transfer_syntax_uid:
         return stored
     # numpy and the codecs cost 40 MB; most requesters take images as they are stored.
-    from pacs.pixels.transcode import to_native  # noqa: PLC0415
+    from pacs.pixels.transcode import decoded_frame, to_native  # noqa: PLC0415
 
-    return memoryview(to_native(stored, instance.transfer_syntax_uid, transfer_syntax_uid))
+    made = to_native(
+        stored,
+        instance.transfer_syntax_uid,
+        transfer_syntax_uid,
+        decoded=lambda description, fragments: retrieve.decoding.run(decoded_frame, description, fragments),
+    )
+    return memoryview(made)
 
 
 def no_context_reason(instance: StoredInstance) -> str:
