@@ -1,4 +1,4 @@
-"""Claims a workitem and is killed right after the transaction that changed its state: `claim_and_die.py URL UID [later]`.
+"""Claims a workitem and is killed right after the transaction of its state: `claim_and_die.py URL UID [later]`.
 
 With ``later`` the events of a change are written in a transaction of their own, as somebody might do it who sends
 messages instead of keeping state.

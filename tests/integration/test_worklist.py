@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -248,24 +247,22 @@ async def closed_after(archive: RunningArchive, messages: list[Any]) -> int | No
         return socket.close_code
 
 
-def test_a_stop_closes_connections_and_a_restart_is_told(tmp_path: Path) -> None:
-    with RunningArchive(tmp_path / "data", PACS_HTTP__WORKERS="1") as archive:
-        httpx.post(f"{archive.dicomweb}/workitems/{GLOBAL}/subscribers/STAYS")
+def test_a_kill_loses_no_event_and_a_stop_closes_connections(archive: RunningArchive, http: httpx.Client) -> None:
+    """The last one: afterwards the archive is stopped."""
+    http.post(f"/workitems/{GLOBAL}/subscribers/STAYS")
+    uid = create(http)
+    put_claim(http, uid)
+    archive.kill()
+    archive.start()
 
-        async def until_stopped() -> int | None:
-            async with connect(url_of(archive, "STAYS")) as socket:
-                stopped = asyncio.create_task(asyncio.to_thread(archive.stop))
-                await asyncio.wait_for(socket.wait_closed(), LIMIT_S)
-                assert await stopped == 0
-                return socket.close_code
+    async def after() -> tuple[list[tuple[str, int, str]], int | None]:
+        async with connect(url_of(archive, "STAYS")) as socket:
+            reports = [await next_of(socket) for _ in range(3)]
+            stopped = asyncio.create_task(asyncio.to_thread(archive.stop))
+            await asyncio.wait_for(socket.wait_closed(), LIMIT_S)
+            assert await stopped == 0
+            return [told(report) for report in reports], socket.close_code
 
-        assert asyncio.run(until_stopped()) == 1012
-        archive.start()
-
-        async def after() -> dict[str, Any]:
-            async with connect(url_of(archive, "STAYS")) as socket:
-                return await next_of(socket)
-
-        report = asyncio.run(after())
-        assert told(report) == (GLOBAL, 4, "")
-        assert report["00741242"]["Value"] == ["RESTARTED"]
+    reports, code = asyncio.run(after())
+    assert reports == [(uid, 1, "SCHEDULED"), (uid, 1, "IN PROGRESS"), (GLOBAL, 4, "")]
+    assert code == 1012
