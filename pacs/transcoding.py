@@ -15,6 +15,7 @@ import imagecodecs
 from pacs import log
 from pacs.decoding.workers import Decoding
 from pacs.errors import StorageError, UndecodablePixels
+from pacs.measured.stages import turned_out
 from pacs.model import StoredInstance
 from pacs.part10.file_meta import write_file_meta
 from pacs.part10.header import Header
@@ -97,6 +98,7 @@ class Transcoding:
             UndecodablePixels: it cannot be decoded, or has no place in that transfer syntax.
             StorageError: the stored bytes are not there or are not those that were stored.
         """
+        turned_out("transcoded")
         (fragments,) = self._retrieve.frames(instance, (number,))
         name = _name(instance, number, transfer_syntax_uid)
         kept = self._find(instance, name)

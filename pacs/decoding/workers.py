@@ -14,6 +14,7 @@ from pacs.decoding import messages
 from pacs.decoding.decoder import Decoder, Lost, Nursery
 from pacs.decoding.messages import Kind
 from pacs.errors import Busy, PacsError, UndecodablePixels
+from pacs.measured.stages import DECODE, WAITING
 from pacs.settings import DecodingSettings
 
 P = ParamSpec("P")
@@ -77,9 +78,11 @@ class Workers:
     def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """As `Decoding.run`."""
         work = messages.message(Kind.WORK, (function, args, kwargs))
-        decoder = self._taken()
+        with WAITING:
+            decoder = self._taken()
         try:
-            kind, value = decoder.ask(work, self._settings.deadline_s)
+            with DECODE:
+                kind, value = decoder.ask(work, self._settings.deadline_s)
         except Lost as problem:
             why = self._replaced(decoder, str(problem))
             log.warning("decoder replaced", function=function.__name__, why=why)

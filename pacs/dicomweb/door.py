@@ -18,8 +18,6 @@ from pacs.measured.kinds import Kind, kind
 from pacs.measured.stages import Stages
 
 _STORE: Final = kind("store")
-ARRIVED: Final = "pacs.arrived"
-"""Key of a scope: `perf_counter()` when the request's header fields were complete, if the server told it."""
 
 
 class Door:
@@ -86,7 +84,7 @@ class _Answering:
         self._receive = receive
         self._send = send
         self.is_started = False
-        self._since: float = scope.get(ARRIVED) or perf_counter()
+        self._since: float = scope.get(stages.ARRIVED) or perf_counter()
         self.account = Stages()
 
     def begins(self) -> None:

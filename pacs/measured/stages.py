@@ -67,4 +67,7 @@ class Stage:
 INDEX: Final = Stage("index")
 STORAGE: Final = Stage("storage")
 DECODE: Final = Stage("decode")
-WAIT: Final = "wait"
+WAITING: Final = Stage("wait")
+WAIT: Final = WAITING.name
+ARRIVED: Final = "pacs.arrived"
+"""Key of an ASGI scope: `perf_counter()` when the request's header fields were complete, if the server told it."""

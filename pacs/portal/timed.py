@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pacs.measured.counts import Counts
 from pacs.measured.kinds import kind
+from pacs.measured.stages import ARRIVED
 
 _PAGE: Final = kind("page")
 _OTHER: Final = kind("other")
@@ -26,7 +27,7 @@ class Timed:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started_at = perf_counter()
+        started_at: float = scope.get(ARRIVED) or perf_counter()
         kind = _OTHER if scope["path"].startswith(_NO_PAGES) else _PAGE
 
         async def timed(message: Message) -> None:

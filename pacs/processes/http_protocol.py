@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from typing import Any
 
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pacs import log
+from pacs.measured.stages import ARRIVED
 
 MAX_HEAD_BYTES = 128 << 10
 """Request line and header fields together, or trailers; long query strings and Accept fields are a few KB."""
@@ -21,12 +25,33 @@ WRITE_TIMEOUT_S = 60.0
 """Longest time in which a peer reads nothing of an answer that waits for it."""
 
 
+async def _too_many(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """ASGI: what one connection too many is told."""
+    why = {"error": "Too many connections are open", "hint": "Nothing was lost; close some, and try again shortly."}
+    body = json.dumps(why).encode("ascii")
+    fields = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode("ascii")),
+        (b"retry-after", b"5"),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": 503, "headers": fields})
+    await send({"type": "http.response.body", "body": body})
+
+
 class BoundedHttpProtocol(HttpToolsProtocol):
     """Given to uvicorn as its ``http`` protocol class."""
 
     _bytes_without_progress = 0
     _head_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # uvicorn's own answer says neither what was wrong nor when to come again.
+        self._most, self.limit_concurrency = self.limit_concurrency, None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -52,8 +77,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-        if not self.answered_at_once():
+        if self.answered_at_once():
+            return
+        self.scope[ARRIVED] = time.perf_counter()  # type: ignore[typeddict-unknown-key]
+        if self._most is None or max(len(self.connections), len(self.tasks)) <= self._most:
             super().on_headers_complete()
+            return
+        served, self.app = self.app, _too_many
+        try:
+            super().on_headers_complete()
+        finally:
+            self.app = served
 
     def answered_at_once(self) -> bool:
         """For a subclass: whether the request whose header fields were read last has been answered already."""

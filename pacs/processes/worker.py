@@ -17,11 +17,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pacs import log
+from pacs.lean_imports import without_pixel_libraries
 from pacs.measured.board import Board
 from pacs.measured.counts import Counts
 from pacs.measured.kinds import kind
 from pacs.processes.figures_board import layout_of, room, tell_again_and_again
-from pacs.processes.lean_imports import without_pixel_libraries
 from pacs.settings import Settings
 
 if TYPE_CHECKING:
