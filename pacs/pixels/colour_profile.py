@@ -106,6 +106,8 @@ def in_colour_space(picture: Picture, source: bytes | None, wanted: str) -> tupl
 
 
 def _can_be_read(profile: bytes) -> bool:
+    if int.from_bytes(profile[:4], "big") != len(profile):
+        return False
     try:
         return ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space.strip() == "RGB"
     except (ImageCms.PyCMSError, OSError, ValueError):
