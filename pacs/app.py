@@ -155,6 +155,7 @@ def web_app(archive: Archive, is_ready: Callable[[], bool]) -> ASGIApp:
     from pacs.access.web_origins import WebOrigins  # noqa: PLC0415
     from pacs.dicomweb.admission import Admission  # noqa: PLC0415
     from pacs.dicomweb.app import dicomweb_app  # noqa: PLC0415
+    from pacs.dicomweb.deletion import add_deletions  # noqa: PLC0415
     from pacs.dicomweb.ups_app import add_worklist  # noqa: PLC0415
     from pacs.measured.pulse import Pulse  # noqa: PLC0415
     from pacs.portal.front import Front  # noqa: PLC0415
@@ -186,6 +187,7 @@ def web_app(archive: Archive, is_ready: Callable[[], bool]) -> ASGIApp:
         admission=admission,
     )
     add_worklist(door, archive.worklist, http=settings.http)
+    add_deletions(door, archive.deletions, http=settings.http)
     operators = Operators(settings.metrics, is_behind_proxy=settings.http.behind_authenticating_proxy)
     portal.mount("/dicomweb", door)
     portal.include_router(health_router(is_ready))

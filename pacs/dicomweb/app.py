@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -54,7 +55,8 @@ class DicomwebApp(FastAPI):
             if scope["method"] == "OPTIONS":
                 await self.told_by_options(scope, receive, send)
                 return
-            found = self.hot.find(scope["path"].removeprefix(scope.get("root_path", "")))
+            path = scope["path"].removeprefix(scope.get("root_path", ""))
+            found = None if scope["method"] == "DELETE" and _DELETED.match(path) else self.hot.find(path)
             if found is not None:
                 door, path_parameters = found
                 await door({**scope, "path_params": path_parameters}, receive, send)
@@ -62,6 +64,8 @@ class DicomwebApp(FastAPI):
         await super().__call__(scope, receive, send)
 
 
+_DELETED = re.compile(r"/studies/[^/]+/series/[^/]+(/instances/[^/]+)?\Z")
+"""Hot when they are read; what deletes them is FastAPI's."""
 _MOST_METADATA_BYTES = 8 << 20
 """What is remembered of the plain metadata of one series or study: some 2,000 images."""
 _STUDY = "/studies/{study}"

@@ -52,4 +52,5 @@ class Services:
     def caching_of_instances(self) -> str:
         """Cache-Control of what an instance's UIDs name. Where they may come to name other bytes, who keeps an answer
         asks by its entity tag, made of the digest, whether it still is the answer."""
-        return REVALIDATE if self.retrieve.instances_change else IMMUTABLE
+        may_change = self.retrieve.instances_change or self.http.delete  # what was deleted may be sent again, corrected
+        return REVALIDATE if may_change else IMMUTABLE
