@@ -234,6 +234,101 @@ def _change_attributes(config: Path | None, data: Path | None, change: Callable[
         _fail(str(problem))
 
 
+trash = typer.Typer(no_args_is_help=True, help="Delete studies, series or images; undo it; have them erased.")
+app.add_typer(trash, name="trash")
+SeriesOption = Annotated[str | None, typer.Option("--series", metavar="UID", help="Only this series of it.")]
+InstanceOption = Annotated[str | None, typer.Option("--instance", metavar="UID", help="Only this image of the series.")]
+HospitalOption = Annotated[str, typer.Option("--hospital", metavar="NAME", help="Whose it is.")]
+DeletionArgument = Annotated[
+    str, typer.Argument(metavar="DELETION", help="The beginning of its name, as `pacs trash list` shows it.")
+]
+
+
+@trash.command("put")
+def put_into_trash(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="Study Instance UID.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="WHY", help="Why; it is kept with who and when.")],
+    config: ConfigOption = None,
+    data: DataOption = None,
+    series: SeriesOption = None,
+    instance: InstanceOption = None,
+    hospital: HospitalOption = "default",
+) -> None:
+    """Delete a study, or a series or image of it; the archive may run.
+
+    It is out of everybody's sight at once. Until `lifecycle.trash_days` are over, `pacs trash restore` undoes it
+    exactly; then the bytes are erased. An image that is sent again meanwhile is stored anew.
+    """
+    from pacs.trash_command import put  # noqa: PLC0415
+
+    _change_trash(
+        config,
+        data,
+        lambda settings: put(settings, study, series, instance, reason=reason, hospital=hospital, out=_out),
+    )
+
+
+@trash.command("list")
+def list_trash(
+    config: ConfigOption = None,
+    data: DataOption = None,
+    hospital: Annotated[str | None, typer.Option("--hospital", metavar="NAME", help="Only of this one.")] = None,
+    history: Annotated[bool, typer.Option("--history", help="Also what was restored or erased.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """Show what is in the trash: what it was, who deleted it, why, and until when it can be restored."""
+    from pacs.trash_command import show  # noqa: PLC0415
+
+    _change_trash(
+        config,
+        data,
+        lambda settings: show(settings, hospital=hospital, with_history=history, as_json=as_json, out=_out),
+    )
+
+
+@trash.command("restore")
+def restore_from_trash(
+    deletion: DeletionArgument,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    series: SeriesOption = None,
+    instance: InstanceOption = None,
+    hospital: HospitalOption = "default",
+) -> None:
+    """Undo a deletion, or a part of it. Images that were sent again since stay as they came."""
+    from pacs.trash_command import restore  # noqa: PLC0415
+
+    _change_trash(
+        config, data, lambda settings: restore(settings, deletion, series, instance, hospital=hospital, out=_out)
+    )
+
+
+@trash.command("erase")
+def erase_from_trash(
+    deletion: DeletionArgument,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    now: Annotated[bool, typer.Option("--now", help="Also under somebody who reads it at this moment.")] = False,
+    hospital: HospitalOption = "default",
+) -> None:
+    """Have the running archive erase what is in the trash before its time; this cannot be undone.
+
+    It waits until an hour after the deletion, when no answer that was begun before is still being sent.
+    """
+    from pacs.trash_command import erase  # noqa: PLC0415
+
+    _change_trash(config, data, lambda settings: erase(settings, deletion, at_once=now, hospital=hospital, out=_out))
+
+
+def _change_trash(config: Path | None, data: Path | None, change: Callable[[Settings], None]) -> None:
+    settings = _settings(config, data)
+    log.configure(process="trash", format=settings.log.format, level="ERROR")
+    try:
+        change(settings)
+    except PacsError as problem:
+        _fail(str(problem))
+
+
 @app.command()
 def status(
     config: ConfigOption = None,
