@@ -140,7 +140,9 @@ VARY = "Accept, Accept-Encoding"
 def problem(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
     """An error answer that comes from routing itself, in the same form as every other."""
     return Response(
-        error_body(message, hint_for(status)), status, {**(headers or {}), "content-type": "application/json"}
+        error_body(message, hint_for(status)),
+        status,
+        {**(headers or {}), "content-type": "application/json", "cache-control": "no-store"},
     )
 
 

@@ -1,0 +1,173 @@
+"""What is not answered as asked says what was wrong and what to do: a table of every status, a sweep of routes."""
+
+from __future__ import annotations
+
+import io
+import re
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+
+from tests.running_archive import RunningArchive
+
+CT = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
+STUDY = "/studies/1.3.6.1.4.1.5962.1.2.1.20040119072730.12322"
+SERIES = STUDY + "/series/1.3.6.1.4.1.5962.1.3.1.1.20040119072730.12322"
+INSTANCE = SERIES + "/instances/1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322"
+FRAME = INSTANCE + "/frames/1"
+STORE = {"Content-Type": "application/dicom"}
+NO_SUCH = "/studies/1.2.3"
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningArchive]:
+    limit = str(1 << 20)
+    with RunningArchive(tmp_path_factory.mktemp("failures") / "data", PACS_INGEST__MAX_INSTANCE_BYTES=limit) as running:
+        assert httpx.post(f"{running.dicomweb}/studies", content=CT, headers=STORE).status_code == 200
+        yield running
+
+
+def changed(**attributes: object) -> bytes:
+    data_set = dcmread(io.BytesIO(CT))
+    for name, value in attributes.items():
+        setattr(data_set, name, value)
+    stream = io.BytesIO()
+    data_set.save_as(stream)
+    return stream.getvalue()
+
+
+@dataclass(frozen=True)
+class Case:
+    status: int
+    method: str
+    path: str
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    has: tuple[str, ...] = ()
+    """Header fields that the answer must have."""
+
+
+TABLE = [
+    Case(206, "GET", FRAME, {"Range": "bytes=0-9"}, has=("content-range",)),
+    Case(206, "GET", INSTANCE, {"Range": "bytes=-10", "Accept": "application/dicom"}, has=("content-range",)),
+    Case(400, "GET", "/studies/not-a-uid"),
+    Case(400, "GET", "/studies?NoSuchAttribute=1"),
+    Case(400, "GET", "/studies?limit=many"),
+    Case(400, "GET", INSTANCE + "/frames/0"),
+    Case(400, "GET", INSTANCE + "/frames/one"),
+    Case(400, "GET", INSTANCE + "/rendered?viewport=nothing"),
+    Case(400, "GET", INSTANCE + "/bulkdata/nothing"),
+    Case(400, "POST", "/studies", {"Content-Type": "multipart/related; type=application/dicom"}, b"x"),
+    Case(404, "GET", "/made/up"),
+    Case(404, "GET", NO_SUCH),
+    Case(404, "GET", NO_SUCH + "/metadata"),
+    Case(404, "GET", NO_SUCH + "/thumbnail"),
+    Case(404, "GET", INSTANCE + "/frames/2"),
+    Case(404, "GET", INSTANCE + "/versions/2"),
+    Case(405, "PUT", "/studies", has=("allow",)),
+    Case(405, "POST", FRAME, has=("allow",)),
+    Case(405, "PATCH", INSTANCE + "/rendered", has=("allow",)),
+    Case(406, "GET", "/studies", {"Accept": "text/html"}),
+    Case(406, "GET", FRAME, {"Accept": "application/pdf"}),
+    Case(406, "GET", INSTANCE + "/rendered", {"Accept": "text/plain"}),
+    Case(406, "GET", STUDY + "/metadata", {"Accept": "image/png"}),
+    Case(406, "GET", INSTANCE, {"Accept": "application/dicom; transfer-syntax=1.2.840.10008.1.2.4.999"}),
+    Case(415, "POST", "/studies", {"Content-Type": "text/plain"}, b"x"),
+    Case(415, "POST", "/studies", {**STORE, "Content-Encoding": "gzip"}, b"x", has=("accept-encoding",)),
+    Case(416, "GET", FRAME, {"Range": "bytes=99999999-"}, has=("content-range",)),
+    Case(421, "GET", "/studies", {"Host": "evil.example"}),
+    Case(403, "POST", "/studies", {**STORE, "Origin": "http://evil.example"}, b"x"),
+]
+
+
+@pytest.mark.parametrize("case", TABLE, ids=lambda case: f"{case.status} {case.method} {case.path[-30:]}")
+def test_each_status(archive: RunningArchive, case: Case) -> None:
+    answer = httpx.request(case.method, archive.dicomweb + case.path, headers=case.headers, content=case.body)
+    assert answer.status_code == case.status
+    for name in (*case.has, "server-timing", "x-content-type-options"):
+        assert name in answer.headers
+    if case.status >= 400:
+        require_helpful(answer)
+    if case.method == "GET":
+        head = httpx.head(archive.dicomweb + case.path, headers=case.headers)
+        if case.status not in (206, 416):  # a range is for GET (RFC 9110 §14.2)
+            assert (head.status_code, head.content) == (case.status, b"")
+
+
+def require_helpful(answer: httpx.Response) -> None:
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers.get("cache-control", "no-store") == "no-store"
+    said = answer.json()
+    assert set(said) == {"error", "hint"}
+    assert all(isinstance(text, str) and 10 < len(text) < 2000 for text in said.values())
+    assert not re.search(r"Traceback|File \"|/tmp|site-packages|sqlalchemy", answer.text)
+
+
+@pytest.mark.parametrize(
+    ("status", "path", "body"),
+    [
+        (409, "/studies", changed(PatientComments="other bytes")),
+        (409, "/studies/1.2.3", CT),
+        (413, "/studies", changed(ImageComments="x", PixelData=bytes(2 << 20))),
+        (400, "/studies", b"no DICOM at all" * 100),
+    ],
+)
+def test_what_was_not_stored_is_told_in_the_standards_own_form(
+    archive: RunningArchive, status: int, path: str, body: bytes
+) -> None:
+    answer = httpx.post(archive.dicomweb + path, content=body, headers=STORE)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/dicom+json"
+    assert "00081198" in answer.json() or "0008119A" in answer.json()
+
+
+def test_what_the_client_has_is_not_sent_again(archive: RunningArchive) -> None:
+    for path in (FRAME, INSTANCE, SERIES + "/metadata", INSTANCE + "/thumbnail", INSTANCE + "/rendered"):
+        first = httpx.get(archive.dicomweb + path)
+        assert first.status_code == 200, first.text
+        tag = first.headers["etag"]
+        answer = httpx.get(archive.dicomweb + path, headers={"If-None-Match": tag})
+        assert (answer.status_code, answer.content) == (304, b""), path
+        assert answer.headers["etag"] == tag
+        assert "server-timing" in answer.headers
+
+
+def test_a_head_without_measure(archive: RunningArchive) -> None:
+    with socket.create_connection(("127.0.0.1", archive.http_port), timeout=20) as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 140_000)
+        received = b""
+        while part := peer.recv(65536):
+            received += part
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 431")
+    assert b"application/json" in head
+    assert b'"hint"' in body
+
+
+def test_every_route_fails_in_words(archive: RunningArchive) -> None:
+    """All that the service says it has, with UIDs that are none, that nobody has, and what nobody can make."""
+    resources = httpx.get(f"{archive.dicomweb}/conformance").json()["resources"]
+    assert len(resources) > 20
+    with httpx.Client(base_url=archive.dicomweb, timeout=30) as client:
+        for resource in resources:
+            for word in ("1.2.3", "none", "%00", "9" * 70, "1..2"):
+                path = re.sub(r"\{\w+\}", word, resource["path"])
+                for method, accept in (
+                    ("GET", "*/*"),
+                    ("GET", "x/y"),
+                    ("PATCH", "*/*"),
+                    ("GET", "no media type at all,"),
+                ):
+                    answer = client.request(method, path, headers={"Accept": accept})
+                    assert answer.status_code < 500, (method, path, accept)
+                    if answer.status_code >= 400:
+                        require_helpful(answer)
+                    if method == "PATCH":
+                        assert answer.status_code == 405, (path, answer.text)
+                        assert "PATCH" not in answer.headers["allow"]
