@@ -16,10 +16,11 @@ import pacs.decoding.serving
 import pacs.pixels
 from pacs.part10.header import Header, scan
 from pacs.part10.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
+from pacs.pixels.animation import MOVING_MEDIA_TYPES, MP4_MEDIA_TYPE, can_make_mp4, film
 from pacs.pixels.display import Window
 from pacs.pixels.picture_formats import STILL_MEDIA_TYPES
 from pacs.pixels.rendering import Rendering, rendered_as
-from pacs.pixels.thumbnail import thumbnail
+from pacs.pixels.thumbnail import sketch, thumbnail
 
 _CODECS = ("htj2k", "jpeg2k", "jpeg8", "jpegls", "jpegxl", "packbits")
 """Of imagecodecs, which loads each one when it is first named; a test compares them with what `pacs.pixels` names."""
@@ -45,8 +46,12 @@ def warm(modules: Sequence[str]) -> None:
     for name in _CODECS:
         encoded = getattr(imagecodecs, f"{name}_encode")(pixels)
         getattr(imagecodecs, f"{name}_decode")(encoded)
+    films = [media_type for media_type in MOVING_MEDIA_TYPES if media_type != MP4_MEDIA_TYPE or can_make_mp4()]
+    for media_type in films:
+        film([np.zeros((16, 16), np.uint8)] * 2, [40.0, 40.0], media_type, 50)
     for header, frame in _images():
         thumbnail(header, frame, side=4)
+        sketch(header, frame)
         for rendering in _renderings():
             rendered_as(header, (1, frame), rendering)
 
