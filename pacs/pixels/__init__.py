@@ -13,8 +13,10 @@ Map, from stored frame to picture:
 - `render`: `rendered(header, fragments, *, frame_number=1, media_type="image/jpeg", window=None, viewport=None,
   quality=90) -> bytes`; `picture_of` for the array, `encode` for JPEG and PNG.
 - `thumbnail`: `thumbnail(header, fragments, *, frame_number=1) -> bytes`; `middle(count)` picks what stands for all.
-- `transcode`: `native_frame(description, fragments) -> bytes`, one frame in Explicit VR Little Endian;
-  `to_native(data_set, transfer_syntax_uid, target_uid) -> bytes`, a whole data set.
+- `transcode`: `transcoded_frame(description, fragments, target_uid) -> EncodedFrame`, one frame in another transfer syntax;
+  `to_native(data_set, transfer_syntax_uid, target_uid) -> bytes`, a whole data set in an uncompressed one.
+- `encode`: an array to a frame of any transfer syntax in `ENCODABLE`; `obstacle` says why not.
+- `recoded`: a whole data set around frames in another transfer syntax, as pieces to send.
 - `reencode`: data elements between implicit, explicit and big endian, values kept byte for byte.
 
 `fragments` are always the stored fragments of one frame, as `pacs.retrieve` hands them out. Every function raises

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import imagecodecs
@@ -130,3 +130,35 @@ def test_a_large_store_in_chunks(client: DICOMwebClient, tmp_path: Path) -> None
     stream = io.BytesIO()
     got.save_as(stream)
     assert dcmread(io.BytesIO(stream.getvalue())).SOPInstanceUID == original.SOPInstanceUID
+
+
+@pytest.mark.parametrize(
+    ("media_type", "transfer_syntax", "decode"),
+    [
+        ("image/jls", "1.2.840.10008.1.2.4.80", imagecodecs.jpegls_decode),
+        ("image/jp2", "1.2.840.10008.1.2.4.90", imagecodecs.jpeg2k_decode),
+        ("image/jpeg", "1.2.840.10008.1.2.4.70", imagecodecs.jpeg8_decode),
+    ],
+)
+def test_frames_in_an_asked_transfer_syntax(
+    client: DICOMwebClient,
+    study: list[FileDataset],
+    media_type: str,
+    transfer_syntax: str,
+    decode: Callable[[bytes], np.ndarray],
+) -> None:
+    frames = client.retrieve_instance_frames(
+        *uids(study[2]), frame_numbers=[3, 1], media_types=((media_type, transfer_syntax),)
+    )
+    assert np.array_equal(np.stack([decode(frame) for frame in frames]), PIXELS[[2, 0]])
+
+
+@pytest.mark.parametrize("transfer_syntax", ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.5"])
+def test_a_study_in_an_asked_transfer_syntax(
+    client: DICOMwebClient, study: list[FileDataset], transfer_syntax: str
+) -> None:
+    made = client.retrieve_study(study[0].StudyInstanceUID, media_types=(("application/dicom", transfer_syntax),))
+    assert {each.SOPInstanceUID for each in made} == {each.SOPInstanceUID for each in study}
+    assert {each.file_meta.TransferSyntaxUID for each in made} == {transfer_syntax}
+    (multi,) = (each for each in made if each.SOPInstanceUID == study[2].SOPInstanceUID)
+    assert np.array_equal(multi.pixel_array, PIXELS)
