@@ -166,7 +166,6 @@ def web_app(archive: Archive, is_ready: Callable[[], bool]) -> ASGIApp:
     from pacs.portal.timed import Timed  # noqa: PLC0415
     from pacs.transcoding import Transcoding  # noqa: PLC0415
 
-    archive.decoding.start()
     settings, counts = archive.settings, archive.counts
     transcoding = Transcoding(archive.retrieve, settings.data.resolve() / "transcoded", settings.transcoding)
     admission = Admission(counts, settings.budgets)
@@ -193,4 +192,5 @@ def web_app(archive: Archive, is_ready: Callable[[], bool]) -> ASGIApp:
     portal.include_router(health_router(is_ready))
     portal.include_router(metrics_router(counts.board, settings.budgets, operators))
     portal.include_router(portal_router())
-    return Gate(Front(Timed(portal, counts), "/dicomweb", door), origins=WebOrigins(settings.http), counts=counts)
+    front = Front(Timed(portal, counts), "/dicomweb", door, begin=archive.decoding.start)
+    return Gate(front, origins=WebOrigins(settings.http), counts=counts)

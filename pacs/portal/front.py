@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -11,9 +12,15 @@ from pacs.ready_answer import ReadyAnswer
 
 class Front:
     """ASGI: what lies below `prefix` goes to `door` without the portal's routing and middleware, which would cost a
-    frame as much as finding and sending it. Everything else goes to the portal."""
+    frame as much as finding and sending it. Everything else goes to the portal.
 
-    def __init__(self, portal: ASGIApp, prefix: str, door: ASGIApp) -> None:
+    `begin` is called in a thread when somebody uses the door for the first time: what only viewers need takes no memory
+    of an archive that nobody looks at."""
+
+    def __init__(
+        self, portal: ASGIApp, prefix: str, door: ASGIApp, *, begin: Callable[[], object] | None = None
+    ) -> None:
+        self._begin = begin
         self._portal = portal
         self._prefix = prefix
         self._door = door
@@ -29,6 +36,9 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         root_path = scope.get("root_path", "")
         if scope["type"] in ("http", "websocket") and scope["path"].startswith(f"{root_path}{self._prefix}/"):
+            if self._begin is not None:
+                begin, self._begin = self._begin, None
+                asyncio.get_running_loop().run_in_executor(None, begin)
             scope = {**scope, "root_path": root_path + self._prefix, "app_root_path": root_path}
             await self._door(scope, receive, send)
         else:

@@ -33,3 +33,21 @@ def test_a_path_goes_to_its_door(scope: dict[str, Any], expected: tuple[str, str
 
     asyncio.run(Front(named("portal"), "/dicomweb", named("door"))(scope, None, None))  # type: ignore[arg-type]
     assert seen == [expected]
+
+
+def test_what_viewers_need_begins_once_when_the_door_is_used() -> None:
+    begun: list[None] = []
+
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        pass
+
+    async def used(*paths: str) -> None:
+        front = Front(app, "/dicomweb", app, begin=lambda: begun.append(None))
+        for path in paths:
+            await front({"type": "http", "path": path}, None, None)  # type: ignore[arg-type]
+        await asyncio.get_running_loop().shutdown_default_executor()
+
+    asyncio.run(used("/health/ready", "/"))
+    assert begun == []
+    asyncio.run(used("/dicomweb/studies", "/dicomweb/studies"))
+    assert begun == [None]
