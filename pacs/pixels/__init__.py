@@ -13,7 +13,7 @@ Map, from stored frame to picture:
 - `render`: `rendered(header, fragments, *, frame_number=1, media_type="image/jpeg", window=None, viewport=None,
   quality=90) -> bytes`; `picture_of` for the array, `encode` for JPEG and PNG.
 - `thumbnail`: `thumbnail(header, fragments, *, frame_number=1) -> bytes`; `middle(count)` picks what stands for all.
-- `transcode`: `transcoded_frame(description, fragments, target_uid) -> EncodedFrame`, one frame in another transfer syntax;
+- `transcode`: `transcoded_frame(description, fragments, target_uid) -> EncodedFrame`, one frame in another encoding;
   `to_native(data_set, transfer_syntax_uid, target_uid) -> bytes`, a whole data set in an uncompressed one.
 - `encode`: an array to a frame of any transfer syntax in `ENCODABLE`; `obstacle` says why not.
 - `recoded`: a whole data set around frames in another transfer syntax, as pieces to send.
