@@ -167,6 +167,8 @@ def _written(character: str, character_set: tuple[str, ...]) -> tuple[str, bytes
             if not code.startswith(escape):
                 continue  # of one of the other sets that Python's codec knows
             code = code[len(escape) : len(escape) + 2]
+        elif len(code) == 1 and code.isascii():
+            continue  # the yen of JIS X 0201, where a reader finds a backslash
         elif encoding == _HALF_WIDTH and len(code) > 1:
             continue
         return encoding, code
@@ -177,4 +179,6 @@ def _half_width(text: str) -> bytes:
     encoded = text.encode(_HALF_WIDTH)
     if len(encoded) != len(text):
         raise UnicodeError("JIS X 0201 has no characters of two bytes")
+    if any(byte < 0x80 and not character.isascii() for byte, character in zip(encoded, text, strict=True)):
+        raise UnicodeError("the yen and the overline of JIS X 0201 would be read as backslash and tilde")
     return encoded

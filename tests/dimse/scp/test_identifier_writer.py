@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pacs.dimse.scp.identifier import decode_identifier
@@ -95,6 +95,8 @@ def test_long_decimals_fit_in_sixteen_bytes() -> None:
     assert [len(text) <= 16 for text in decode_identifier(found, EXPLICIT).values(0x00180050)] == [True, True]
 
 
+@example("\u00a5", ("ISO_IR 13",))
+@example("\u203e\uff71", ("ISO 2022 IR 13", "ISO 2022 IR 87"))
 @given(
     st.text(st.characters(codec="utf-8", exclude_characters="\\^=\x1b\0 ", exclude_categories=["Cc"]), max_size=20),
     st.sampled_from(
