@@ -135,6 +135,9 @@ class HttpSettings(_Section):
     delete: bool = False
     """Whether studies, series and instances may be deleted over DICOMweb, with a reason, and restored from the trash.
     Whoever reaches this door may then do so."""
+    annotation_font: Path | None = None
+    """TrueType or OpenType font for text on pictures in other letters than Latin ones; without it those that systems
+    usually have are looked for, and without any Hangul is written in Latin letters."""
 
 
 class IndexSettings(_Section):
