@@ -20,7 +20,8 @@ from pacs.dicomweb.http_errors import answer_to
 from pacs.dicomweb.responses import in_thread
 from pacs.dicomweb.services import Identify
 from pacs.errors import Busy, PacsError
-from pacs.worklist.service import Worklist, check_subscriber
+from pacs.worklist.guards import check_subscriber
+from pacs.worklist.service import Worklist
 
 PING_INTERVAL_S: Final = 10.0
 PING_TIMEOUT_S: Final = 10.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,43 +12,24 @@ from pacs.errors import Busy, InvalidRequest, NotFound
 from pacs.index import Index
 from pacs.index.allowance import Allowance
 from pacs.index.subscriptions import Event, GlobalSubscription, WaitingEvent
-from pacs.index.workitems import DELETED, ChangedWorkitem, KeptWorkitem
+from pacs.index.workitems import ChangedWorkitem, KeptWorkitem
 from pacs.model import DicomJson, Principal, Query, checked_uid
 from pacs.settings import SearchSettings, WorklistSettings
 from pacs.turns import Turns
 from pacs.worklist import matching, reports
 from pacs.worklist.attributes import key_of
+from pacs.worklist.cancellation import UNSPECIFIED, with_cancellation
 from pacs.worklist.checks import STATE, TRANSACTION_UID, UPS_PUSH, check_created, check_set, missing_for
-from pacs.worklist.data_sets import date_time, first_text, has_value, items_of, normal_form
-from pacs.worklist.refusals import (
-    DeletedWorkitem,
-    NobodyListens,
-    NoLongerChanged,
-    NotClaimed,
-    TransactionUidIncorrect,
-    TransactionUidMissing,
-    WrongState,
-)
+from pacs.worklist.data_sets import date_time, first_text, has_value, normal_form
+from pacs.worklist.guards import check_claim, check_subscriber, checked_transaction_uid, checked_workitem_uid, present
+from pacs.worklist.refusals import NobodyListens, NoLongerChanged, NotClaimed, TransactionUidMissing, WrongState
 from pacs.worklist.reports import FILTERED_GLOBAL_SUBSCRIPTION, GLOBAL_SUBSCRIPTION, Report
 from pacs.worklist.states import CHANGES, FINAL, Answer, State
 
-_AE_TITLE = re.compile(r"[\x20-\x5b\x5d-\x7e]{1,16}\Z")
 _MODIFIED: Final = key_of("ScheduledProcedureStepModificationDateTime")
 _LABEL: Final = key_of("WorklistLabel")
 _SOP_CLASS_UID: Final = key_of("SOPClassUID")
 _SOP_INSTANCE_UID: Final = key_of("SOPInstanceUID")
-_CANCELLATION: Final = key_of("ProcedureStepCancellationDateTime")
-_UNSPECIFIED: Final = {
-    "vr": "SQ",
-    "Value": [
-        {
-            "00080100": {"vr": "SH", "Value": ["110513"]},
-            "00080102": {"vr": "SH", "Value": ["DCM"]},
-            "00080104": {"vr": "LO", "Value": ["Discontinued for unspecified reason"]},
-        }
-    ],
-}
-"""PS3.16 CID 9301, where a request to cancel gives no reason: CANCELED needs one (Final State X)."""
 _GLOBAL: Final = frozenset({GLOBAL_SUBSCRIPTION, FILTERED_GLOBAL_SUBSCRIPTION})
 
 
@@ -129,7 +109,7 @@ class Worklist:
         Raises:
             InvalidIdentity, NotFound, DeletedWorkitem
         """
-        return _present(self._rows.get(principal.hospital, _uid(workitem_uid)), workitem_uid).attributes
+        return present(self._rows.get(principal.hospital, checked_workitem_uid(workitem_uid)), workitem_uid).attributes
 
     def update(self, principal: Principal, workitem_uid: str, transaction_uid: str, attributes: Any) -> bool:
         """Set attributes (N-SET, PS3.4 CC.2.6.3), all of them or none; sequences are replaced as a whole. Whether
@@ -149,7 +129,7 @@ class Worklist:
         changes.pop(TRANSACTION_UID, None)
         if own and transaction_uid and own != transaction_uid:
             raise InvalidRequest("the Transaction UID in the workitem is not the one in the URL")
-        claim = _transaction_uid(transaction_uid or own)
+        claim = checked_transaction_uid(transaction_uid or own)
         if first_text(changes, _SOP_INSTANCE_UID) == workitem_uid:  # says nothing new
             changes.pop(_SOP_INSTANCE_UID)
         check_set(changes)
@@ -157,18 +137,18 @@ class Worklist:
         changes[_MODIFIED] = {"vr": "DT", "Value": [date_time(self._clock())]}
 
         def decide(found: KeptWorkitem | None, _is_watched: bool) -> ChangedWorkitem:
-            kept = _present(found, workitem_uid)
+            kept = present(found, workitem_uid)
             if kept.state in FINAL:
                 raise NoLongerChanged(f"The workitem is {kept.state} and may no longer be updated")
             if kept.state == State.SCHEDULED and claim:
                 raise NotClaimed("The workitem is SCHEDULED: nobody has claimed it, so there is no Transaction UID yet")
             if kept.state == State.IN_PROGRESS:
-                _check_claim(kept, claim)
+                check_claim(kept, claim)
             after = dict(sorted({**kept.attributes, **changes}.items()))
             events = _events(reports.of_change(kept.attributes, after))
             return ChangedWorkitem(kept.state, kept.transaction_uid, after, events)
 
-        self._rows.change(principal.hospital, _uid(workitem_uid), decide)
+        self._rows.change(principal.hospital, checked_workitem_uid(workitem_uid), decide)
         return is_modified
 
     def change_state(self, principal: Principal, workitem_uid: str, attributes: Any) -> State | None:
@@ -183,15 +163,15 @@ class Worklist:
         word = first_text(request, STATE).replace("CANCELLED", "CANCELED")  # PS3.18 §11.7.1.4 has both spellings
         if word not in set(State):
             raise InvalidRequest(f"ProcedureStepState {word[:20]!r} is none of IN PROGRESS, COMPLETED, CANCELED")
-        asked, claim = State(word), _transaction_uid(first_text(request, TRANSACTION_UID))
+        asked, claim = State(word), checked_transaction_uid(first_text(request, TRANSACTION_UID))
         already: list[State] = []
 
         def decide(found: KeptWorkitem | None, _is_watched: bool) -> ChangedWorkitem | None:
-            kept = _present(found, workitem_uid)
+            kept = present(found, workitem_uid)
             if not claim:
                 raise TransactionUidMissing("The Transaction UID (0008,1195) is missing")
             if kept.transaction_uid:
-                _check_claim(kept, claim)
+                check_claim(kept, claim)
             match CHANGES[asked][State(kept.state)]:
                 case Answer.ALREADY_COMPLETED | Answer.ALREADY_CANCELED:
                     already.append(asked)
@@ -205,7 +185,7 @@ class Worklist:
                 case _:
                     raise WrongState(f"The workitem is {kept.state} already")
 
-        self._rows.change(principal.hospital, _uid(workitem_uid), decide)
+        self._rows.change(principal.hospital, checked_workitem_uid(workitem_uid), decide)
         if not already:
             log.event("workitem changed its state", workitem_uid=workitem_uid, state=str(asked))
         return already[0] if already else None
@@ -213,7 +193,7 @@ class Worklist:
     def _changed(self, kept: KeptWorkitem, asked: State, claim: str) -> ChangedWorkitem:
         after = dict(kept.attributes)
         if asked is State.CANCELED:
-            after = self._with_cancellation(after, {})
+            after = with_cancellation(after, {}, self._clock())
         if asked in FINAL and (missing := missing_for(after, asked)):
             raise WrongState(
                 f"The workitem cannot become {asked} before these have values (PS3.4 Table CC.2.5-3): "
@@ -237,7 +217,7 @@ class Worklist:
         already = []
 
         def decide(found: KeptWorkitem | None, is_watched: bool) -> ChangedWorkitem | None:
-            kept = _present(found, workitem_uid)
+            kept = present(found, workitem_uid)
             match State(kept.state):
                 case State.CANCELED:
                     already.append(True)
@@ -252,32 +232,16 @@ class Worklist:
                 case State.SCHEDULED:
                     return self._cancelled(kept, information)
 
-        self._rows.change(principal.hospital, _uid(workitem_uid), decide)
+        self._rows.change(principal.hospital, checked_workitem_uid(workitem_uid), decide)
         return bool(already)
 
     def _cancelled(self, kept: KeptWorkitem, information: DicomJson) -> ChangedWorkitem:
         """First IN PROGRESS, then CANCELED, as CC.2.2.3 has it."""
         between = {**kept.attributes, STATE: {"vr": "CS", "Value": [str(State.IN_PROGRESS)]}}
-        after = self._with_cancellation(between, information, _UNSPECIFIED)
+        after = with_cancellation(between, information, self._clock(), UNSPECIFIED)
         after[STATE] = {"vr": "CS", "Value": [str(State.CANCELED)]}
         told = [*reports.of_change(kept.attributes, between), *reports.of_change(between, after)]
         return ChangedWorkitem(State.CANCELED, "", after, _events(told))
-
-    def _with_cancellation(
-        self, workitem: DicomJson, information: DicomJson, reason: dict[str, Any] | None = None
-    ) -> DicomJson:
-        """With the moment of the cancellation and what is known of its reason."""
-        items = items_of(workitem, reports.PROGRESS_INFORMATION)
-        item = dict(items[0]) if items else {}
-        if not has_value(item.get(_CANCELLATION)):
-            item[_CANCELLATION] = {"vr": "DT", "Value": [date_time(self._clock())]}
-        for key in (reports.REASON_FOR_CANCELLATION, reports.DISCONTINUATION_REASON):
-            if has_value(information.get(key)):
-                item[key] = information[key]
-        if reason is not None and not has_value(item.get(reports.DISCONTINUATION_REASON)):
-            item[reports.DISCONTINUATION_REASON] = reason
-        sequence = {"vr": "SQ", "Value": [dict(sorted(item.items())), *items[1:]]}
-        return dict(sorted({**workitem, reports.PROGRESS_INFORMATION: sequence}.items()))
 
     def search(self, principal: Principal, query: Query) -> Iterator[DicomJson]:
         """Matching workitems, in the order in which they were created, with the attributes that are asked for.
@@ -307,8 +271,8 @@ class Worklist:
             InvalidIdentity, InvalidRequest, NotFound, DeletedWorkitem
             Busy: too many others are subscribed (`worklist.max_subscribers`).
         """
-        uid, hospital = _uid(workitem_uid), principal.hospital
-        _check_ae_title(subscriber)
+        uid, hospital = checked_workitem_uid(workitem_uid), principal.hospital
+        check_subscriber(subscriber)
         if (query is not None and bool(query.matches)) != (uid == FILTERED_GLOBAL_SUBSCRIPTION):
             raise InvalidRequest(f"a filter goes with {FILTERED_GLOBAL_SUBSCRIPTION}, and with nothing else")
         known = self._subscriptions.subscribers(hospital)
@@ -328,7 +292,7 @@ class Worklist:
                 hospital, subscriber, uid, is_locking=is_locking,
                 initial=lambda kept: _events([reports.state_report(kept.attributes)]),
             )  # fmt: skip
-            _present(found, uid)
+            present(found, uid)
         log.event("subscribed to workitems", subscriber=subscriber, workitem_uid=uid, is_locking=is_locking)
 
     def unsubscribe(self, principal: Principal, workitem_uid: str, subscriber: str) -> None:
@@ -338,8 +302,8 @@ class Worklist:
             InvalidIdentity, InvalidRequest
             NotFound: there is no such subscription.
         """
-        uid, hospital = _uid(workitem_uid), principal.hospital
-        _check_ae_title(subscriber)
+        uid, hospital = checked_workitem_uid(workitem_uid), principal.hospital
+        check_subscriber(subscriber)
         if uid in _GLOBAL:
             is_ended = self._subscriptions.unsubscribe_from_all(
                 hospital, subscriber, uid, every_kind=uid == GLOBAL_SUBSCRIPTION
@@ -356,8 +320,8 @@ class Worklist:
             InvalidIdentity, InvalidRequest
             NotFound: there is no such subscription.
         """
-        uid = _uid(workitem_uid)
-        _check_ae_title(subscriber)
+        uid = checked_workitem_uid(workitem_uid)
+        check_subscriber(subscriber)
         if uid not in _GLOBAL:
             raise InvalidRequest("only a subscription to the worklist can be suspended (PS3.18 Table 11.12.1-1)")
         if not self._subscriptions.suspend(principal.hospital, subscriber, uid):
@@ -397,41 +361,6 @@ class Worklist:
         dropped = self._subscriptions.forget(now - self.settings.keep_events_s, self.settings.max_waiting_events)
         if dropped:
             log.warning("events of workitems dropped", events=dropped, why="nobody fetched them")
-
-
-def check_subscriber(subscriber: str) -> str:
-    """`subscriber`, when it can be an AE title. Raises InvalidRequest otherwise."""
-    _check_ae_title(subscriber)
-    return subscriber
-
-
-def _check_ae_title(subscriber: str) -> None:
-    if not _AE_TITLE.match(subscriber) or not subscriber.strip() or subscriber != subscriber.strip():
-        raise InvalidRequest(f"{subscriber[:40]!r} is no AE title: 1 to 16 characters of ASCII (PS3.5 §6.2)")
-
-
-def _uid(workitem_uid: str) -> str:
-    return checked_uid(workitem_uid, "The workitem in the URL")
-
-
-def _transaction_uid(text: str) -> str:
-    return checked_uid(text, "The Transaction UID") if text else ""
-
-
-def _present(kept: KeptWorkitem | None, workitem_uid: str) -> KeptWorkitem:
-    if kept is None:
-        raise NotFound(f"there is no workitem {workitem_uid}")
-    if kept.state == DELETED:
-        raise DeletedWorkitem(f"the workitem {workitem_uid} existed and has been deleted")
-    return kept
-
-
-def _check_claim(kept: KeptWorkitem, claim: str) -> None:
-    if not claim:
-        raise TransactionUidMissing(f"The workitem is {kept.state}, and the Transaction UID is missing")
-    if claim != kept.transaction_uid:
-        # Nothing of the right one is told: whoever knows it owns the workitem.
-        raise TransactionUidIncorrect(f"The workitem is {kept.state}, and the Transaction UID is incorrect")
 
 
 def _events(found: Iterable[Report]) -> Sequence[Event]:
