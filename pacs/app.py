@@ -34,7 +34,7 @@ from pacs.measured.counts import Counts
 from pacs.query import Search
 from pacs.retrieve import Retrieve
 from pacs.settings import Settings
-from pacs.storage.derived import DerivedStore
+from pacs.storage.derived import FRAMES, DerivedStore
 from pacs.storage.segments import SegmentStore
 from pacs.worklist.service import Worklist
 
@@ -167,7 +167,7 @@ def web_app(archive: Archive, is_ready: Callable[[], bool]) -> ASGIApp:
     from pacs.transcoding import Transcoding  # noqa: PLC0415
 
     settings, counts = archive.settings, archive.counts
-    transcoding = Transcoding(archive.retrieve, settings.data.resolve() / "transcoded", settings.transcoding)
+    transcoding = Transcoding(archive.retrieve, settings.data.resolve() / "derived" / FRAMES, settings.transcoding)
     admission = Admission(counts, settings.budgets)
 
     @contextlib.asynccontextmanager

@@ -244,6 +244,10 @@ class Deletions:
             self._forget(deletion.hospital, metadata_name(key.study_instance_uid, key.series_instance_uid))
             for number in range(1, instance.number_of_frames + 1):
                 self._forget(deletion.hospital, thumbnail_name(instance.digest, number))
+            try:
+                self._derived.delete_frames(deletion.hospital, instance.digest)
+            except StorageError as problem:
+                log.failure("derived frames cannot be deleted", problem)
 
     def _forget(self, hospital: str, name: str) -> None:
         try:

@@ -107,7 +107,7 @@ class Transcoding:
         with ExitStack() as stack:
             if self._kept is not None:
                 try:
-                    stack.enter_context(self._kept.turn(instance.key.hospital, name))
+                    stack.enter_context(self._kept.turn(instance.key.hospital, instance.digest, name))
                 except StorageError as problem:
                     log.failure("frames cannot be kept", problem)
             kept = self._find(instance, name)
@@ -224,7 +224,7 @@ class Transcoding:
         if self._kept is None:
             return None
         try:
-            content = self._kept.get(instance.key.hospital, name)
+            content = self._kept.get(instance.key.hospital, instance.digest, name)
         except StorageError as problem:
             log.failure("a kept frame cannot be read", problem)
             return None
@@ -241,7 +241,7 @@ class Transcoding:
             return
         try:
             head = frame.photometric_interpretation.encode("latin-1", "replace") + b"\n"
-            self._kept.put(instance.key.hospital, name, head + frame.data)
+            self._kept.put(instance.key.hospital, instance.digest, name, head + frame.data)
         except StorageError as problem:
             log.failure("a frame cannot be kept", problem)
 

@@ -21,7 +21,8 @@ from pacs.model import Deletion, DeletionState, Level, Outcome, Principal, Query
 from pacs.query import Search
 from pacs.retrieve import Retrieve
 from pacs.settings import CommitmentSettings, IngestSettings, LifecycleSettings
-from pacs.storage.derived import DerivedStore, thumbnail_name
+from pacs.storage.bounded_store import BoundedStore
+from pacs.storage.derived import FRAMES, DerivedStore, thumbnail_name
 from pacs.storage.segments import SegmentStore
 from tests.ingest.small_archive import CT, Place, encoded, open_place
 
@@ -191,6 +192,8 @@ def test_erased_by_schedule_its_bytes_are_gone(archive: Archive) -> None:
     archive.settle()
     thumbnail = thumbnail_name(archive.instance(2).digest, 1)
     assert archive.retrieve.thumbnail(archive.instance(2), 1) and archive.derived.get("default", thumbnail)
+    frames, digest = BoundedStore(archive.folder / "derived" / FRAMES, 1 << 20), archive.instance(2).digest
+    frames.put("default", digest, "frame in another transfer syntax", b"Secret2")
     done = archive.delete("1.2.1", "1.2.2", "1.2.3.2")
     assert not archive.deletions.erase_next()
     archive.clock.ahead = timedelta(days=29, hours=23)

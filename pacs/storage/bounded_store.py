@@ -26,12 +26,12 @@ _USED_AGAIN_S: Final = 60.0
 _FORGOTTEN_DRAFT_S: Final = 3600.0
 _TOTAL: Final = ".total"
 _TURNS: Final = ".turns"
-_TURN_FILES: Final = 256
 
 
 class BoundedStore:
     """One file per object under `root`. Thread-safe, and safe between processes that share the folder.
 
+    An object is of a hospital, of a subject (an instance's digest) and has a name; `forget` takes all of a subject.
     Promises: all objects together never take more than `max_bytes` for longer than one `put` takes; an object is whole
     and that of its name and hospital, or absent. Nothing is synced; what is lost is made again.
     """
@@ -40,9 +40,9 @@ class BoundedStore:
         self._root = root
         self._max_bytes = max_bytes
 
-    def get(self, hospital: str, name: str) -> bytes | None:
+    def get(self, hospital: str, subject: str, name: str) -> bytes | None:
         """What was put under `name`, or None when it has to be made (again). Raises `pacs.errors.StorageError`."""
-        path, identity = self._path(hospital, name)
+        path, identity = self._path(hospital, subject, name)
         try:
             with path.open("rb") as file:
                 kept = file.read()
@@ -55,7 +55,7 @@ class BoundedStore:
         content = kept[_HEAD_BYTES:]
         return content if kept[:_HEAD_BYTES] == _head(identity, content) else None
 
-    def put(self, hospital: str, name: str, content: bytes) -> bool:
+    def put(self, hospital: str, subject: str, name: str, content: bytes) -> bool:
         """Keep `content` under `name`, and let others go for it; False when it is larger than all that may be kept.
 
         Raises:
@@ -64,7 +64,7 @@ class BoundedStore:
         size = len(content) + _HEAD_BYTES
         if size > self._max_bytes:
             return False
-        path, identity = self._path(hospital, name)
+        path, identity = self._path(hospital, subject, name)
         draft = path.with_name(f"{path.name}.{secrets.token_hex(6)}.new")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -82,15 +82,31 @@ class BoundedStore:
             raise storage_error(problem, "keep a derived object") from problem
         return True
 
+    def forget(self, hospital: str, subject: str) -> None:
+        """Delete every object of `subject`. Raises `pacs.errors.StorageError`."""
+        path, _ = self._path(hospital, subject, "")
+        beginning = path.name.partition("-")[0]
+        try:
+            if not path.parent.is_dir():
+                return
+            with self._locked(_TOTAL) as total_file:
+                found = [each for each in path.parent.iterdir() if each.name.startswith(beginning)]
+                total = self._told(total_file) - sum(_size(each) for each in found if each.suffix != ".new")
+                for each in found:
+                    each.unlink(missing_ok=True)
+                os.pwrite(total_file, b"%020d" % max(0, total), 0)
+        except OSError as problem:
+            raise storage_error(problem, "delete derived objects") from problem
+
     @contextlib.contextmanager
-    def turn(self, hospital: str, name: str) -> Iterator[None]:
+    def turn(self, hospital: str, subject: str, name: str) -> Iterator[None]:
         """Hold the right to make the object: whoever else wants to waits here, also in another process, and then finds
         it made. A few other names share one turn. What ends the process ends the turn. Raises `StorageError`.
         """
-        path, _ = self._path(hospital, name)
+        _, identity = self._path(hospital, subject, name)
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(self._locked(f"{_TURNS}/{int(path.name[:8], 16) % _TURN_FILES:02x}"))
+                stack.enter_context(self._locked(f"{_TURNS}/{identity[0]:02x}"))
             except OSError as problem:
                 raise storage_error(problem, "take a turn at making a derived object") from problem
             yield
@@ -139,11 +155,16 @@ class BoundedStore:
                 elif time.time() - found.st_mtime > _FORGOTTEN_DRAFT_S:
                     Path(entry.path).unlink(missing_ok=True)
 
-    def _path(self, hospital: str, name: str) -> tuple[Path, bytes]:
-        # The name holds what came from outside; only its digest becomes part of a path.
-        identity = hashlib.sha256(f"{checked_hospital(hospital)}\n{name}".encode("utf-8", "surrogatepass"))
-        digest = identity.hexdigest()
-        return self._root / hospital / digest[:2] / digest[2:], identity.digest()
+    def _path(self, hospital: str, subject: str, name: str) -> tuple[Path, bytes]:
+        """Its file, and what it is known by inside."""
+        # Names may come from outside; only their digests become part of a path.
+        whose = _digest(checked_hospital(hospital), subject).hex()
+        identity = _digest(hospital, subject, name)
+        return self._root / hospital / whose[:2] / f"{whose[2:]}-{identity.hex()[:32]}", identity
+
+
+def _digest(*names: str) -> bytes:
+    return hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass")).digest()
 
 
 def _head(identity: bytes, content: bytes) -> bytes:
