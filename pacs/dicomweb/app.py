@@ -155,7 +155,7 @@ def _described() -> dict[str, Described]:
         _STUDY + "/metadata": Described("Attributes of all instances of a study", metadata, is_ranged=True),
         WADO_URI_PATH: Described(
             "An instance as DICOM file or picture",
-            binary("application/dicom", "image/*"),
+            binary("application/dicom", "image/*", "video/*", "text/*", "application/pdf", "model/*"),
             tag="WADO-URI",
             parameters=URI_PARAMETERS,
             is_ranged=True,

@@ -25,6 +25,24 @@ _PATH_SCHEMAS: Mapping[str, dict[str, Any]] = {
     "number": {"type": "string", "pattern": "^[1-9][0-9]{0,8}$"},
     "path": {"type": "string", "pattern": "^[0-9A-Fa-f]{8}(/[0-9]{1,9}/[0-9A-Fa-f]{8}){0,64}$"},
 }
+_NUMBER = {"type": "integer", "minimum": 0, "maximum": 1_000_000_000}
+_FIELD = r"([0-9A-Fa-f]{8}|[A-Za-z][0-9A-Za-z]{0,63})"
+_FIELDS = rf"{_FIELD}(\.{_FIELD}){{0,7}}"
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,60}"
+_MEDIA_TYPE = rf'{_WORD}/{_WORD}(; ?{_WORD}=({_WORD}|"[^"\\]*"))*'
+_DECIMAL = r"-?[0-9]{1,9}(\.[0-9]{1,9})?"
+_QUERY_SCHEMAS: Mapping[str, dict[str, Any]] = {
+    "limit": _NUMBER,
+    "offset": _NUMBER,
+    "includefield": {"type": "string", "pattern": rf"^(all|{_FIELDS}(,{_FIELDS})*)$"},
+    "TimezoneOffsetFromUTC": {"type": "string", "pattern": "^([+]0[0-9][0-5][0-9]|-0[1-9][0-5][0-9])$"},
+    "PatientID": {"type": "string", "pattern": r"^[^\u0000-\u001f\u007f\\]*$", "maxLength": 64},
+    "accept": {"type": "string", "pattern": rf"^{_MEDIA_TYPE}(, ?{_MEDIA_TYPE})*$"},
+    "window": {"type": "string", "pattern": rf"^{_DECIMAL},[1-9][0-9]{{0,8}}(,(linear|linear-exact|sigmoid))?$"},
+    "viewport": {"type": "string", "pattern": rf"^[1-9][0-9]{{0,3}},[1-9][0-9]{{0,3}}(,({_DECIMAL})?){{0,4}}$"},
+    "quality": {"type": "integer", "minimum": 1, "maximum": 100},
+}
+"""Of parameters that several routes take; where a route says more of its own, that stays."""
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _ERRORS = {
     400: "The request cannot be understood; the answer names the part",
@@ -150,6 +168,9 @@ def _operation(path: str, described: Described) -> dict[str, Any]:
 
 def _complete_operation(operation: dict[str, Any], method: str, path_parameters: Iterable[str]) -> None:
     said = [each for each in operation.get("parameters", ()) if each["in"] != "path"]
+    for each in said:
+        if each["schema"] in ({"type": "string"}, {"type": "integer"}):
+            each["schema"] = _QUERY_SCHEMAS.get(each["name"], each["schema"])
     operation["parameters"] = [
         *({"name": name, "in": "path", "required": True, "schema": _schema_of(name)} for name in path_parameters),
         *said,

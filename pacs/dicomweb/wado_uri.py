@@ -22,13 +22,15 @@ from pacs.model import StoredInstance
 from pacs.pixels.description import describe
 
 WADO_URI_PATH = "/wado"
+_REPORTS = "1.2.840.10008.5.1.4.1.1.88."
+"""Structured reports, in PS3.18 §8.7.2 the category Text."""
 
 _TEXTS = {
     "requestType": "`WADO`.",
     "studyUID": "Study Instance UID.",
     "seriesUID": "Series Instance UID.",
     "objectUID": "SOP Instance UID.",
-    "contentType": "Media types, separated by commas; without it a picture of one frame, otherwise application/dicom.",
+    "contentType": "Media types, separated by commas; without it one frame is a picture, a report HTML, else DICOM.",
     "charset": "Taken and not needed: text is UTF-8.",
     "anonymize": "Not offered.",
     "transferSyntax": "Transfer Syntax UID of application/dicom; as stored without it.",
@@ -39,13 +41,17 @@ _TEXTS = {
     "region": "left,top,right,bottom, each as a part of the image from 0 to 1.",
     "windowCenter": "Center of the window on rescaled values; with windowWidth.",
     "windowWidth": "Width of the window; with windowCenter.",
+    "annotation": "patient, technique: written into the picture.",
+    "imageAnnotation": "As annotation.",
+    "presentationUID": "SOP Instance UID of a presentation state; with presentationSeriesUID.",
+    "presentationSeriesUID": "Series Instance UID of the presentation state.",
 }
 URI_PARAMETERS: list[dict[str, Any]] = [
     {
         "name": name,
         "in": "query",
         "required": name in ("requestType", "studyUID", "seriesUID", "objectUID"),
-        "description": _TEXTS.get(name, "Not offered."),
+        "description": _TEXTS[name],
         "schema": {"type": "string"},
     }
     for name in PARAMETERS
@@ -67,7 +73,7 @@ class WadoUri:
         instance: StoredInstance | None = None
         if is_file is None or asked.needs_size:
             instance = await in_thread(self._find, scope, asked)
-            is_file = instance.number_of_frames != 1 if is_file is None else is_file
+            is_file = not _is_shown(instance) if is_file is None else is_file
         if is_file:
             await self._files(_file_scope(scope, asked), receive, send)
             return
@@ -80,6 +86,11 @@ class WadoUri:
     def _size(self, instance: StoredInstance) -> tuple[int, int]:
         description = describe(self._services.retrieve.header(instance))
         return description.columns, description.rows
+
+
+def _is_shown(instance: StoredInstance) -> bool:
+    """Whether `*/*` means a picture, or HTML of a report, rather than the DICOM file."""
+    return instance.number_of_frames == 1 or instance.sop_class_uid.startswith(_REPORTS)
 
 
 def _wants_file(asked: UriRequest, accepted: tuple[MediaRange, ...]) -> bool | None:

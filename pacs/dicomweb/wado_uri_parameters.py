@@ -28,11 +28,10 @@ PARAMETERS = ("requestType", *_IDENTITY, "contentType", "charset", "anonymize", 
 _IN_LOWER_CASE = {name.lower(): name for name in PARAMETERS}
 NOT_OFFERED = {
     "anonymize": "nothing is de-identified here; leave it away, or use a tool that does it as PS3.15 Annex E says",
-    "annotation": "nothing is written into pictures; leave it away",
-    "imageAnnotation": "nothing is written into pictures; leave it away",
-    "presentationUID": "presentation states are not applied; leave it away",
-    "presentationSeriesUID": "presentation states are not applied; leave it away",
 }
+_ANNOTATIONS = ("patient", "technique")
+_OF_PRESENTATION_STATES = ("region", "windowCenter", "windowWidth")
+"""What a presentation state says itself (§9.5.1.2.5-7)."""
 
 Region = tuple[float, float, float, float]
 
@@ -53,6 +52,10 @@ class UriRequest:
     """Center and width."""
     rows: int | None = None
     columns: int | None = None
+    annotation: str = ""
+    """Keywords separated by commas."""
+    presentation_uid: str | None = None
+    presentation_series_uid: str | None = None
     region: Region | None = None
     """Left, top, right, bottom, each as a part of the image from 0 to 1."""
     of_pictures: tuple[str, ...] = field(default=())
@@ -70,6 +73,11 @@ class UriRequest:
             said["window"] = f"{self.window[0]!r},{self.window[1]!r},linear"
         if self.quality is not None:
             said["quality"] = str(self.quality)
+        if self.annotation:
+            said["annotation"] = self.annotation
+        if self.presentation_uid is not None and self.presentation_series_uid is not None:
+            said["presentationinstance"] = self.presentation_uid
+            said["presentationseries"] = self.presentation_series_uid
         cut = None if self.region is None else _cut(self.region, image_columns, image_rows)
         if cut is not None and self.rows is None and self.columns is None:
             # Without a size, one pixel of the picture for each of the region (§9.5.1.2.4).
@@ -99,6 +107,7 @@ def uri_request(query_string: bytes) -> UriRequest:
     syntax = checked_uid(said["transferSyntax"], "transferSyntax") if "transferSyntax" in said else None
     if syntax is not None and of_pictures:
         raise InvalidRequest(f"transferSyntax is of {DICOM}, {of_pictures[0]} is of pictures; send one of them")
+    presentation = _presentation(said)
     return UriRequest(
         key=key,
         content_type=said.get("contentType"),
@@ -110,6 +119,9 @@ def uri_request(query_string: bytes) -> UriRequest:
         rows=_whole(said, "rows", MAX_VIEWPORT),
         columns=_whole(said, "columns", MAX_VIEWPORT),
         region=_region(said["region"]) if "region" in said else None,
+        annotation=_annotation(said),
+        presentation_uid=presentation[0],
+        presentation_series_uid=presentation[1],
         of_pictures=of_pictures,
     )
 
@@ -170,6 +182,33 @@ def _region(text: str) -> Region:
             f"region={text[:60]!r}: left,top,right,bottom are parts of the image from 0 to 1, left before right"
         )
     return left, top, right, bottom
+
+
+def _annotation(said: Mapping[str, str]) -> str:
+    """The standard has had both names."""
+    if "annotation" in said and "imageAnnotation" in said:
+        raise InvalidRequest("annotation and imageAnnotation are the same; send one of them")
+    name = "annotation" if "annotation" in said else "imageAnnotation"
+    keywords = said.get(name, _ANNOTATIONS[0]).split(",")
+    for keyword in keywords:
+        if keyword not in _ANNOTATIONS:
+            raise InvalidRequest(f"{name} holds {keyword[:20]!r}, which is none of {', '.join(_ANNOTATIONS)}")
+    return said.get(name, "")
+
+
+def _presentation(said: Mapping[str, str]) -> tuple[str | None, str | None]:
+    names = ("presentationUID", "presentationSeriesUID")
+    given = [name for name in names if name in said]
+    if not given:
+        return None, None
+    for name in names:
+        if name not in said:
+            raise InvalidRequest(f"{given[0]} is given without {name}; a presentation state is named by both")
+    for name in _OF_PRESENTATION_STATES:
+        if name in said:
+            raise InvalidRequest(f"{name} cannot be used with presentationUID: a presentation state brings its own")
+    series_and_instance = [checked_uid(said[name], name) for name in names]
+    return series_and_instance[0], series_and_instance[1]
 
 
 def _decimal(name: str, text: str) -> float:

@@ -86,6 +86,16 @@ class DoorInMemory(Door):
             return await client.request(method, path, **options)
 
 
+class OneDoorInMemory(DoorInMemory):
+    """The same application for all requests, as a server has; making one costs more than most requests."""
+
+    _application: Any = None
+
+    def application(self) -> Any:
+        self._application = self._application or super().application()
+        return self._application
+
+
 @contextlib.contextmanager
 def archive_under(folder: Path, settings: IngestSettings | None = None) -> Iterator[tuple[Ingest, Search, Retrieve]]:
     """The services of an archive that keeps everything under `folder`."""

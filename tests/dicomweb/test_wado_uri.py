@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from urllib.parse import urlencode
 
 import numpy as np
@@ -13,7 +14,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from pacs.dicomweb.resources import ResourceKey
-from tests.dicomweb.served import DoorInMemory, image, written
+from tests.dicomweb.served import DoorInMemory, OneDoorInMemory, archive_under, image, written
 
 REAL = ("CT_small.dcm", "MR_small_RLE.dcm", "examples_palette.dcm", "JPEG2000.dcm", "SC_rgb_jpeg_dcmtk.dcm")
 
@@ -21,6 +22,12 @@ REAL = ("CT_small.dcm", "MR_small_RLE.dcm", "examples_palette.dcm", "JPEG2000.dc
 def uri(key: ResourceKey, **parameters: object) -> str:
     uids = {"studyUID": key.study_instance_uid, "seriesUID": key.series_instance_uid, "objectUID": key.sop_instance_uid}
     return "/wado?" + urlencode({"requestType": "WADO", **uids, **parameters})
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoorInMemory]:
+    with archive_under(tmp_path_factory.mktemp("archive")) as services:
+        yield OneDoorInMemory(*services)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +98,19 @@ def test_quality_makes_a_smaller_picture(door: DoorInMemory, one: ResourceKey) -
     assert small < large
 
 
+def test_annotations_and_presentation_states_are_those_of_the_rendered_resource(
+    door: DoorInMemory, one: ResourceKey
+) -> None:
+    plain = door.get(uri(one, contentType="image/png"))
+    for name in ("annotation", "imageAnnotation"):
+        answer = door.get(uri(one, contentType="image/png", **{name: "patient"}))
+        assert answer.content == door.get(f"{one.path}/rendered?annotation=patient", accept="image/png").content
+        assert answer.content != plain.content
+    answer = door.get(uri(one, presentationUID="1.2.3", presentationSeriesUID="1.2.4"))
+    rendered = door.get(f"{one.path}/rendered?presentationinstance=1.2.3&presentationseries=1.2.4")
+    assert (answer.status_code, answer.json()) == (404, rendered.json())
+
+
 def test_a_frame_by_its_number(door: DoorInMemory, many: ResourceKey) -> None:
     for frame in (1, 2, 3):
         answer = door.get(uri(many, frameNumber=frame, contentType="image/png"))
@@ -110,6 +130,15 @@ def test_without_a_media_type_one_frame_is_a_picture_and_all_else_a_file(
     assert door.get(uri(many, rows=8)).headers["content-type"] == "image/jpeg"
     assert door.get(uri(many), accept="image/webp,image/*,*/*;q=0.8").headers["content-type"] == "image/jpeg"
     assert door.get(uri(report, contentType="image/jpeg")).status_code == 406
+
+
+def test_a_structured_report_is_html_unless_asked_for_as_a_file(door: DoorInMemory) -> None:
+    report = door.keep(image(PixelData=None, Modality="SR", SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11"))
+    for accept in ({}, {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}):
+        answer = door.get(uri(report), **accept)
+        assert answer.headers["content-type"].startswith("text/html"), answer.text
+        assert answer.content == door.get(f"{report.path}/rendered", accept="text/html").content
+    assert door.get(uri(report, contentType="application/dicom")).content[128:132] == b"DICM"
 
 
 def test_a_file_is_the_stored_one(door: DoorInMemory) -> None:
@@ -142,7 +171,7 @@ def test_not_there_or_not_to_be_had(door: DoorInMemory, one: ResourceKey) -> Non
     for key in (other, moved):
         for asked in ({}, {"contentType": "image/png"}, {"contentType": "application/dicom"}, {"region": "0,0,1,1"}):
             assert door.get(uri(key, **asked)).status_code == 404
-    for content_type in ("application/dicom+json", "text/html", "video/mpeg", "audio/basic"):
+    for content_type in ("application/dicom+json", "text/html", "audio/basic"):
         answer = door.get(uri(one, contentType=content_type))
         assert (answer.status_code, set(answer.json())) == (406, {"error", "hint"}), content_type
 

@@ -45,6 +45,22 @@ def test_in_the_words_of_rendered_resources() -> None:
     }
     assert asked(region="0.1,0.1,0.2,0.2").rendering(100, 80) == {"viewport": "10,8,10,8,10,8"}
     assert asked(rows=10).rendering() == {"viewport": "16384,10"}
+    assert asked(annotation="patient,technique").rendering() == {"annotation": "patient,technique"}
+    assert asked(imageAnnotation="patient").rendering() == {"annotation": "patient"}
+    state = asked(presentationUID="1.5", presentationSeriesUID="1.6", columns=20)
+    assert state.rendering() == {
+        "presentationinstance": "1.5",
+        "presentationseries": "1.6",
+        "viewport": "20,16384",
+    }
+
+
+def test_a_presentation_state_brings_its_own_window_and_region() -> None:
+    state = {"presentationUID": "1.5", "presentationSeriesUID": "1.6"}
+    for name, value in (("region", "0,0,1,1"), ("windowCenter", "1"), ("windowWidth", "1")):
+        assert name in refusal(**state, **{name: value})
+    assert "presentationUID" in refusal(presentationUID="x", presentationSeriesUID="1.6")
+    assert "imageAnnotation" in refusal(annotation="patient", imageAnnotation="patient")
 
 
 LONG = "9" * 4000
@@ -63,8 +79,8 @@ LONG = "9" * 4000
         *(("columns", value) for value in ("0", "16385", "8px")),
         *(("region", value) for value in ("", "0,0,1", "0,0,0,0", "0.5,0,0.5,1", "1,1,0,0", "nan,0,1,1", "0,0,2,2")),
         *(("anonymize", value) for value in ("yes", "no", "")),
-        *(("annotation", value) for value in ("patient", "technique,patient")),
-        ("imageAnnotation", "patient"),
+        *(("annotation", value) for value in ("", "Patient", "patient, technique", "<b>")),
+        ("imageAnnotation", "all"),
         *(("presentationUID", value) for value in ("1.2.3", "x")),
         ("presentationSeriesUID", "1.2.3"),
     ],
