@@ -279,7 +279,7 @@ class LifecycleSettings(_Section):
     """How long what was deleted can be restored; then its bytes are erased, an hour after the deletion at the
     earliest."""
     retain_days: Annotated[float, Field(ge=0, le=36_500)] = 0.0
-    """How long after its last image came nothing of a study, series or instance may be deleted, where a law keeps it."""
+    """How long after its last image came nothing of a study, series or instance may be deleted, where a law says so."""
 
 
 class LogSettings(_Section):

@@ -13,6 +13,7 @@ _BY_DEPTH: Final = {2: kind("export"), 4: kind("export"), 6: kind("instance")}
 _STORE, _OTHER, _FRAME, _BULK_DATA = kind("store"), kind("other"), kind("frame"), kind("bulk_data")
 _METADATA, _STUDY_METADATA = kind("metadata"), kind("study_metadata")
 _SEARCH, _SEARCH_INFIX = kind("search"), kind("search_infix")
+_WADO_URI: Final = (kind("rendered"), kind("instance"))
 _WIDE: Final = re.compile(rb"=(?:\*|%2A|\?|%3F)[^&]|fuzzymatching=true", re.IGNORECASE)
 """A wild card in front of more, or names that only sound alike: no index on the beginning of values helps."""
 
@@ -23,7 +24,7 @@ def kind_of(method: str, path: str, query_string: bytes = b"") -> Kind:
     if method == "POST":
         return _STORE if steps[0] == "studies" and len(steps) <= 2 else _OTHER
     if method not in ("GET", "HEAD") or steps[0] not in _SEARCHED:
-        return _OTHER
+        return _WADO_URI[b"application" in query_string] if steps == ["wado"] else _OTHER
     last, depth = steps[-1], len(steps)
     if depth > 6 and steps[6] == "bulkdata":
         return _BULK_DATA

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from pacs.budget_settings import BudgetSettings
 from pacs.dicomweb.admission import Admission
+from pacs.dicomweb.door import Door
 from pacs.errors import Busy
 from pacs.measured.counts import Counts
 from pacs.measured.kinds import kind
@@ -115,6 +118,31 @@ def test_what_burns_makes_the_first_kinds_give_way_and_no_defended_one() -> None
     gate.leave(EXPORT)
     assert asyncio.run(ask(EXPORT)) is None
     assert refused(counts, "export") == 1
+
+
+def test_who_gives_way_is_told_in_the_form_of_every_other_error(caplog: pytest.LogCaptureFixture) -> None:
+    gate, counts = admission(give_way=("rendered",))
+    burn(gate, counts, 1.5, start=gate._burn._changed_at)
+    caplog.clear()
+
+    async def small(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.05)
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def ask() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(Door(small, counts, gate))
+        async with httpx.AsyncClient(transport=transport, base_url="http://h") as client:
+            return await asyncio.gather(*(client.get("/studies/1.2/rendered") for _ in range(3)))
+
+    answered, *refusals = sorted(asyncio.run(ask()), key=lambda answer: answer.status_code)
+    assert answered.status_code == 204
+    for refusal in refusals:
+        assert refusal.status_code == 503
+        assert int(refusal.headers["retry-after"]) >= 1
+        assert set(refusal.json()) == {"error", "hint"}
+        assert "wait;dur=" in refusal.headers["server-timing"]
+    assert caplog.records == [], "a line for each would add to what burns"
 
 
 def test_control_kinds_that_never_give_way_are_let_in() -> None:
