@@ -5,7 +5,9 @@
 Every program runs the whole time and is stopped (SIGSTOP) when it is not its turn; the figures are medians of rounds
 that alternate. This archive has one web worker. nginx sends the same bytes as files with sendfile, by one worker
 process and by two, and answers 304 to the same conditional requests. With ``--ingest`` this archive and Orthanc also
-receive images over one association meanwhile. Load comes from `wrk`, one thread; see `http_load`.
+receive images over one association meanwhile. On a busy machine rates say little: the processor time that a program
+took for each request says more, because it does not count the time in which others ran. Load comes from `wrk`, one
+thread; see `http_load`.
 """
 
 from __future__ import annotations
@@ -49,6 +51,8 @@ class Plan:
     accept: str = "*/*"
     is_conditional: bool = False
     found: list[http_load.HttpFigures] = field(default_factory=list)
+    processor_us: list[float] = field(default_factory=list)
+    """For each request, of all processes of the program."""
 
     def tags(self) -> list[str]:
         """The entity tag of each path, when the requests are to be conditional."""
@@ -112,10 +116,13 @@ def measure(peers: Sequence[tuple[Peer, list[Plan]]], given: argparse.Namespace,
                 peer.go_on()
                 with _receiving(peer, pool) if given.ingest and peer.dicom else contextlib.nullcontext():
                     # One round first, not counted: a cache that a viewer would find warm is warm for everybody.
+                    used_s = peer.processor_s()
                     figures = plan.run(tags, given.connections, given.seconds if number else 1)
+                    used_s = peer.processor_s() - used_s
                 peer.pause()
                 if number:
                     plan.found.append(figures)
+                    plan.processor_us.append(1e6 * used_s / max(1, figures.requests))
         print(f"round {number} of {given.rounds}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
 
 
@@ -141,7 +148,10 @@ def _receiving(peer: Peer, pool: Sequence[Slice]) -> Iterator[None]:
 
 def table(plans: Sequence[Plan]) -> str:
     """Markdown, as in `benchmarks/README.md`; medians of the rounds, and the range of rates."""
-    lines = ["| what | who | per second (range) | p50 ms | p99 ms | failures |", "|---|---|---:|---:|---:|---:|"]
+    lines = [
+        "| what | who | per second (range) | p50 ms | p99 ms | processor us for each | failures |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
     for what in dict.fromkeys(plan.what for plan in plans):
         for plan in plans:
             if plan.what != what:
@@ -150,7 +160,8 @@ def table(plans: Sequence[Plan]) -> str:
             p50, p99 = (statistics.median(getattr(each, name) for each in plan.found) for name in ("p50_ms", "p99_ms"))
             lines.append(
                 f"| {what} | {plan.who} | {statistics.median(rates):,.0f} ({min(rates):,.0f}-{max(rates):,.0f}) "
-                f"| {p50:.2f} | {p99:.2f} | {sum(each.failures for each in plan.found)} |"
+                f"| {p50:.2f} | {p99:.2f} | {statistics.median(plan.processor_us):.0f} "
+                f"| {sum(each.failures for each in plan.found)} |"
             )
     return "\n".join(lines)
 

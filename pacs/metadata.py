@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import OrderedDict
-from collections.abc import Hashable, Iterator
-from typing import Final, Generic, NamedTuple, TypeVar
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 import pydicom
 
@@ -22,14 +21,13 @@ from pacs.model import InstanceKey, Location, StoredInstance
 from pacs.part10.header import Header, scan
 from pacs.part10.json_text import JsonTexts
 from pacs.part10.transfer_syntax import transfer_syntax
+from pacs.recent import Recent
 from pacs.storage.compressed_template import SLOT, Template, compress
 from pacs.storage.derived import DerivedStore, metadata_name
 from pacs.storage.kept_metadata import KeptMetadata
 from pacs.storage.segments import SegmentStore
 
 __all__ = ["Metadata", "SeriesMetadata", "SeriesRow", "identity_of_instance"]
-
-T = TypeVar("T")
 
 _FORM: Final = f"1 {pydicom.__version__}"
 """To be raised with every change of what the text says; a dictionary of another edition changes it, too."""
@@ -58,8 +56,8 @@ class Metadata:
         self._store = store
         self._derived = derived
         self._json = JsonTexts()
-        self._texts: _Recent[bytes] = _Recent(_MAX_TEXT_BYTES)
-        self._series: _Recent[tuple[str, SeriesMetadata]] = _Recent(_MAX_SERIES_BYTES)
+        self._texts: Recent[bytes] = Recent(_MAX_TEXT_BYTES)
+        self._series: Recent[tuple[str, SeriesMetadata]] = Recent(_MAX_SERIES_BYTES)
         self._inflating = threading.Lock()
         self._making = tuple(threading.Lock() for _ in range(16))
         """By series: who asks for one that is being made waits for it."""
@@ -190,35 +188,3 @@ def identity_of_instance(instance: StoredInstance) -> str:
 def _revision(of_index: str) -> str:
     """What is kept is right as long as neither the series nor this program's way of telling it has changed."""
     return f"{of_index} {_FORM}"
-
-
-class _Recent(Generic[T]):
-    """What was used lately, up to a number of bytes. Thread-safe."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._held = 0
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[Hashable, tuple[T, int]] = OrderedDict()
-
-    def get(self, key: Hashable) -> T | None:
-        with self._lock:
-            found = self._kept.get(key)
-            if found is None:
-                return None
-            self._kept.move_to_end(key)
-            return found[0]
-
-    def put(self, key: Hashable, value: T, size_bytes: int) -> None:
-        """In place of what was there; what is larger than a quarter of all is not held."""
-        with self._lock:
-            before = self._kept.pop(key, None)
-            if before is not None:
-                self._held -= before[1]
-            if size_bytes > self._max_bytes // 4:
-                return
-            self._kept[key] = (value, size_bytes)
-            self._held += size_bytes
-            while self._held > self._max_bytes:
-                _, (_, size) = self._kept.popitem(last=False)
-                self._held -= size

@@ -7,9 +7,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pacs import log
 from pacs.decoding.workers import Decoding, workers_of_this_process
-from pacs.errors import Gone, NotFound, PacsError, StorageError, StoredBytesDamaged
+from pacs.errors import Gone, NotFound, PacsError, StoredBytesDamaged
 from pacs.index import ChangeMark, Index
 from pacs.index.contents import SeriesRow
 from pacs.measured.stages import INDEX, STORAGE
@@ -21,10 +20,10 @@ from pacs.part10.frame_bytes import frame_bytes
 from pacs.part10.frame_table import FrameTable
 from pacs.part10.header import Header, scan
 from pacs.part10.transfer_syntax import transfer_syntax
-from pacs.pixels.thumbnail import thumbnail
-from pacs.storage.derived import DerivedStore, thumbnail_name
+from pacs.storage.derived import DerivedStore
 from pacs.storage.segments import SegmentStore
 from pacs.storage.soundness import Soundness
+from pacs.thumbnails import Thumbnails
 
 __all__ = ["ChangeMark", "Retrieve", "Version"]
 
@@ -85,6 +84,8 @@ class Retrieve:
         self._index = index
         self._derived = derived
         self._metadata = Metadata(index, store, derived)
+        self.thumbnails = Thumbnails(index, store, derived, self.decoding)
+        """Small pictures, kept; of what `instance` and `series` let a principal see."""
         self._lock = threading.Lock()
         self._soundness = Soundness()
         self._inflating = threading.Lock()
@@ -240,23 +241,9 @@ class Retrieve:
         return frame_bytes(table, data_set, numbers)
 
     def thumbnail(self, instance: StoredInstance, frame_number: int) -> bytes:
-        """A small JPEG of one frame, kept for the next who asks; made on the spot when it is not there yet.
-
-        Raises:
-            NotFound: the number is out of range.
-            UndecodablePixels: no pixel data, or it cannot be decoded.
-        """
-        hospital, name = instance.key.hospital, thumbnail_name(instance.digest, frame_number)
+        """A small JPEG of one frame, kept for the next who asks; raises as `Thumbnails.of_frame`."""
         with STORAGE:
-            kept = self._derived.get(hospital, name)
-        if kept is None:
-            (fragments,) = self.frames(instance, (frame_number,))
-            kept = self.decoding.run(thumbnail, self.header(instance), fragments, frame_number=frame_number)
-            try:
-                self._derived.put(hospital, name, kept)
-            except StorageError as problem:
-                log.failure("thumbnail cannot be kept", problem, sop_instance_uid=instance.key.sop_instance_uid)
-        return kept
+            return self.thumbnails.of_frame(instance, frame_number)
 
     def metadata(self, instance: StoredInstance, bulk_data_base: str) -> DicomJson:
         """The DICOM JSON Model of the instance (PS3.18 Annex F); bulk values as ``<bulk_data_base>/<path>``.
@@ -293,9 +280,7 @@ class Retrieve:
         """The value that `metadata` gave the URI ``<bulk_data_base>/<path>``. Raises `NotFound`, `StorageError`."""
         return value_bytes(self.header(instance), path)
 
-    def _absent(
-        self, message: str, principal: Principal, study: str, series: str | None, sop: str | None
-    ) -> NotFound:
+    def _absent(self, message: str, principal: Principal, study: str, series: str | None, sop: str | None) -> NotFound:
         """What to tell of what is not there: whoever could see it learns that it waits in the trash."""
         deletion = self._index.trash.holding(principal.hospital, study, series, sop)
         if deletion is None:

@@ -37,7 +37,7 @@ def test_a_quiet_series_gets_the_thumbnail_that_readers_then_find(archive, deriv
     assert settle(archive, derived) == 0
     retrieve = Retrieve(archive.store, archive.index, derived)
     instance = retrieve.instance(Principal("viewer"), "1.2.1", "1.2.2", "1.2.3.2")
-    monkeypatch.setattr("pacs.retrieve.thumbnail", None)
+    monkeypatch.setattr("pacs.thumbnails.sketch", None)
     assert retrieve.thumbnail(instance, 1).startswith(b"\xff\xd8")
 
 

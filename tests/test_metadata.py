@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pacs.errors import NotFound, StorageFull
-from pacs.metadata import Metadata, SeriesMetadata, _Recent
+from pacs.metadata import Metadata, SeriesMetadata
 from pacs.part10.json_text import JsonTexts
 from pacs.storage.derived import DerivedStore, metadata_name
 
@@ -93,14 +93,3 @@ def test_who_asks_first_keeps_what_the_background_did_not(
     assert kept is not None
     metadata.keep("default", "1.2.1", "1.2.2")
     assert derived.get("default", name) == kept
-
-
-def test_what_is_held_is_bounded() -> None:
-    recent: _Recent[int] = _Recent(100)
-    for number in range(10):
-        recent.put(number, number, 20)
-        recent.get(0)
-    assert [number for number in range(10) if recent.get(number) is not None] == [0, 6, 7, 8, 9]
-    recent.put(0, 1, 26)
-    assert recent.get(0) is None, "too large to be held, and what was there is old"
-    assert recent._held == 80

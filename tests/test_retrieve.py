@@ -102,7 +102,7 @@ def test_a_thumbnail_is_made_once(archive, retrieve, monkeypatch: pytest.MonkeyP
     instance = one(retrieve, archive.send(encoded(1)))
     made = retrieve.thumbnail(instance, 1)
     assert made.startswith(b"\xff\xd8")
-    monkeypatch.setattr("pacs.retrieve.thumbnail", None)
+    monkeypatch.setattr("pacs.thumbnails.sketch", None)
     assert retrieve.thumbnail(instance, 1) == made
 
 

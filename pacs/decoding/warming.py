@@ -20,7 +20,7 @@ from pacs.pixels.animation import MOVING_MEDIA_TYPES, MP4_MEDIA_TYPE, can_make_m
 from pacs.pixels.display import Window
 from pacs.pixels.picture_formats import STILL_MEDIA_TYPES
 from pacs.pixels.rendering import Rendering, rendered_as
-from pacs.pixels.thumbnail import thumbnail
+from pacs.pixels.thumbnail import sketch, thumbnail
 
 _CODECS = ("htj2k", "jpeg2k", "jpeg8", "jpegls", "jpegxl", "packbits")
 """Of imagecodecs, which loads each one when it is first named; a test compares them with what `pacs.pixels` names."""
@@ -51,6 +51,7 @@ def warm(modules: Sequence[str]) -> None:
         film([np.zeros((16, 16), np.uint8)] * 2, [40.0, 40.0], media_type, 50)
     for header, frame in _images():
         thumbnail(header, frame, side=4)
+        sketch(header, frame)
         for rendering in _renderings():
             rendered_as(header, (1, frame), rendering)
 

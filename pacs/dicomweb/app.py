@@ -25,6 +25,7 @@ from pacs.dicomweb.request_kinds import kind_of
 from pacs.dicomweb.responses import problem
 from pacs.dicomweb.services import Identify, Services, anonymous, told_apart
 from pacs.dicomweb.stow import store_routes
+from pacs.dicomweb.thumbnails import THUMBNAIL_MEDIA_TYPES, THUMBNAIL_PARAMETERS, thumbnails_of
 from pacs.dicomweb.versions import version_routes
 from pacs.dicomweb.wado import instances_of
 from pacs.dicomweb.wado_uri import URI_PARAMETERS, WADO_URI_PATH, WadoUri
@@ -71,6 +72,12 @@ _MOST_METADATA_BYTES = 8 << 20
 _STUDY = "/studies/{study}"
 _SERIES = _STUDY + "/series/{series}"
 _INSTANCE = _SERIES + "/instances/{instance}"
+_THUMBNAILS = {
+    _STUDY + "/thumbnail": "study",
+    _SERIES + "/thumbnail": "series",
+    _INSTANCE + "/thumbnail": "instance",
+    _INSTANCE + "/frames/{frame}/thumbnail": "frame",
+}
 
 
 def dicomweb_app(
@@ -113,6 +120,7 @@ def dicomweb_app(
         _SERIES + "/metadata": metadata,
         _STUDY + "/metadata": metadata,
         _INSTANCE + "/metadata": metadata,
+        **dict.fromkeys(_THUMBNAILS, HotRoute(thumbnails_of(services), keeping=keeping, makes=True, most_bytes=65536)),
     }
     app.hot = HotRoutes({path: Door(route, measured, admission, kind_of("GET", path)) for path, route in hot.items()})
     # Stored to by POST, so FastAPI must see it.
@@ -153,6 +161,16 @@ def _described() -> dict[str, Described]:
         _INSTANCE + "/metadata": Described("Attributes of an instance", metadata, is_ranged=True),
         _SERIES + "/metadata": Described("Attributes of all instances of a series", metadata, is_ranged=True),
         _STUDY + "/metadata": Described("Attributes of all instances of a study", metadata, is_ranged=True),
+        **{
+            path: Described(
+                f"Small picture of a {what}",
+                binary(*THUMBNAIL_MEDIA_TYPES),
+                tag="Rendered",
+                parameters=THUMBNAIL_PARAMETERS,
+                is_ranged=True,
+            )
+            for path, what in _THUMBNAILS.items()
+        },
         WADO_URI_PATH: Described(
             "An instance as DICOM file or picture",
             binary("application/dicom", "image/*", "video/*", "text/*", "application/pdf", "model/*"),

@@ -17,7 +17,7 @@ from pacs.dicomweb.http_errors import body as error_body
 from pacs.dicomweb.http_errors import hint_for
 from pacs.dicomweb.kept_answers import KeptAnswers, fields_of_304, request_key
 from pacs.dicomweb.request_kinds import kind_of, refined
-from pacs.dicomweb.responses import header_of, in_thread, is_known_to_client, problem, send_pieces
+from pacs.dicomweb.responses import header_of, in_making_thread, in_thread, is_known_to_client, problem, send_pieces
 from pacs.errors import PacsError
 from pacs.measured import stages
 from pacs.measured.counts import Counts
@@ -81,9 +81,10 @@ class Keeping:
             return None  # the ordinary way says why
         if kept is None:
             return None
-        names = header_of(scope, b"if-none-match")
-        is_known = names is not None and is_known_to_client(names, kept.answer.headers["etag"])
+        is_known = is_known_to_client(header_of(scope, b"if-none-match"), kept.answer.headers["etag"])
         answer = kept.not_modified if is_known else kept.whole
+        if answer is None:
+            return None
         timing = self.counts.finished(kept.kind, perf_counter() - begun, answer.status, principal.hospital)
         return answer.with_fields(b"server-timing: %s\r\n" % timing)
 
@@ -96,12 +97,19 @@ class HotRoute:
     """
 
     def __init__(
-        self, prepare: Callable[[Scope], Answer], *, keeping: Keeping | None = None, most_bytes: int = 4096
+        self,
+        prepare: Callable[[Scope], Answer],
+        *,
+        keeping: Keeping | None = None,
+        most_bytes: int = 4096,
+        makes: bool = False,
     ) -> None:
-        """`most_bytes`: of an answer that is remembered, besides what lies in mapped files."""
+        """`most_bytes`: of an answer that is remembered, besides what lies in mapped files. `makes`: the function may
+        wait for a decoder."""
         self._prepare = prepare
         self._keeping = keeping
         self._most_bytes = most_bytes
+        self._in_thread = in_making_thread if makes else in_thread
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in _METHODS:
@@ -117,17 +125,20 @@ class HotRoute:
 
     async def _answer(self, scope: Scope) -> Answer:
         if self._keeping is None:
-            return await in_thread(self._prepare, scope)
+            return await self._in_thread(self._prepare, scope)
         principal = self._keeping.identify(scope)
         key = request_key(scope, principal, scope.get("root_path", ""))
         kept = self._keeping.kept.get(key)
+        if kept is not None:
+            if is_known_to_client(header_of(scope, b"if-none-match"), kept.answer.headers["etag"]):
+                return Answer(fields_of_304(kept.answer), status=304)
+            if kept.whole is None:
+                kept = None
         if kept is None:
             # Before anything is looked up: a change that comes after it must be seen.
             mark = self._keeping.mark(principal, scope["path_params"]["study"])
-            answer = await in_thread(self._prepare, scope)
+            answer = await self._in_thread(self._prepare, scope)
             return self._keeping.kept.keep(key, mark, answer, _kind(scope), most_bytes=self._most_bytes)
-        if is_known_to_client(header_of(scope, b"if-none-match"), kept.answer.headers["etag"]):
-            return Answer(fields_of_304(kept.answer), status=304)
         return kept.answer
 
 

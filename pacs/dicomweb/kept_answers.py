@@ -43,12 +43,13 @@ class Kept:
     """One answer, in the form of the ordinary way and ready to be sent."""
 
     answer: Answer
-    """Its pieces can be sent more than once."""
+    """200 with pieces that can be sent more than once; or 304, when only who had it already has asked for it."""
     mark: ChangeMark
     kind: Kind
     """As which requests for it are counted."""
     copied: int
-    whole: ReadyAnswer
+    whole: ReadyAnswer | None
+    """None of a 304."""
     not_modified: ReadyAnswer
 
 
@@ -77,7 +78,7 @@ class KeptAnswers:
 
         `mark` is that of its study, read before anything was looked up; `most_bytes` what it may hold besides mappings.
         """
-        if answer.status != 200 or answer.is_lazy or "etag" not in answer.headers or not mark.value:
+        if answer.status not in (200, 304) or answer.is_lazy or "etag" not in answer.headers or not mark.value:
             return answer
         pieces = tuple(answer.pieces)
         answer = replace(answer, pieces=pieces)
@@ -103,7 +104,7 @@ def fields_of_304(answer: Answer) -> dict[str, str]:
 
 def _kept(answer: Answer, mark: ChangeMark, kind: Kind, copied: int, pieces: Sequence[bytes | memoryview]) -> Kept:
     fields = {**answer.headers, "accept-ranges": "bytes"} if "content-length" in answer.headers else answer.headers
-    whole = ReadyAnswer(200, _lines(fields.items()), _sendable(pieces))
+    whole = ReadyAnswer(200, _lines(fields.items()), _sendable(pieces)) if answer.status == 200 else None
     return Kept(answer, mark, kind, copied, whole, ReadyAnswer(304, _lines(fields_of_304(answer).items())))
 
 

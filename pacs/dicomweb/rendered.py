@@ -1,4 +1,4 @@
-"""Rendered resources and thumbnails (PS3.18 §10.4.1.1.3, §10.4.1.1.4)."""
+"""Rendered resources (PS3.18 §10.4.1.1.3)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ from pacs.part10.header import Header
 from pacs.pixels.animation import MOVING_MEDIA_TYPES, MP4_MEDIA_TYPE, can_make_mp4, durations_ms
 from pacs.pixels.annotation import patient_lines, technique_lines
 from pacs.pixels.picture_formats import GIF_MEDIA_TYPE, STILL_MEDIA_TYPES, WITH_PROFILE
-from pacs.pixels.render import JPEG_MEDIA_TYPE, PNG_MEDIA_TYPE
 from pacs.pixels.rendering import (
     Frame,
     Rendering,
@@ -39,16 +38,14 @@ from pacs.pixels.rendering import (
     rendered_as,
     window_of_film,
 )
-from pacs.pixels.thumbnail import THUMBNAIL_SIDE, middle, thumbnail
+from pacs.pixels.thumbnail import middle
 
 _STILLS = tuple(Offer(media_type) for media_type in STILL_MEDIA_TYPES)
 _PARTS = tuple(Offer(media_type, is_multipart=True) for media_type in STILL_MEDIA_TYPES)
 _FILMS = (Offer(MP4_MEDIA_TYPE),)
-_THUMBNAILS = (Offer(JPEG_MEDIA_TYPE), Offer(PNG_MEDIA_TYPE))
 _MAX_TRIED = 3
 """Instances tried when the middle one cannot be decoded; more would make one request expensive."""
 
-_OF_THUMBNAILS = ("accept", "viewport")
 _PICTURES = [*STILL_MEDIA_TYPES, MP4_MEDIA_TYPE]
 _DOCUMENTS = ["text/html", "text/plain", "application/pdf", "text/xml", "model/stl", "model/obj", "model/mtl"]
 _SERIES = "/studies/{study}/series/{series}"
@@ -77,8 +74,6 @@ def rendered_routes(services: Services) -> APIRouter:
     ):
         types = [*_PICTURES, "multipart/related", *(_DOCUMENTS if path is _INSTANCE else ())]
         add(f"{path}/rendered", f"Picture of a {what}", pictures.rendered, list(PARAMETERS), *types)
-        thumbnails = [offer.media_type for offer in _THUMBNAILS]
-        add(f"{path}/thumbnail", f"Small picture of a {what}", pictures.thumbnail, _OF_THUMBNAILS, *thumbnails)
     return router
 
 
@@ -118,34 +113,6 @@ class Pictures:
         if offer.is_multipart:
             return self._in_parts(request, subjects, offer, parameters)
         return self._one(request, subjects[:1], offer, parameters, self._services.caching_of_instances)
-
-    def thumbnail(self, request: Request) -> Response:
-        """A small picture; ``viewport`` gives another size. Nothing of the patient is drawn on it."""
-        parameters = rendering_parameters(request.query_params)
-        if parameters.has_region:
-            raise InvalidRequest("viewport takes columns,rows only for a thumbnail (PS3.18 §8.3.5.1.3)")
-        offer = choose(accepted_by(request.scope), _THUMBNAILS)
-        principal = self._services.identify(request.scope)
-        key = ResourceKey.of(request.path_params)
-        frames = frame_numbers(request.path_params["frame"]) if "frame" in request.path_params else ()
-        if len(frames) > 1:
-            raise InvalidRequest("One thumbnail shows one frame; ask for each frame by itself")
-        candidates = _candidates(find(self._services, principal, key))
-        subjects = [Subject(each, frames or (middle(each.number_of_frames),)) for each in candidates[:_MAX_TRIED]]
-        viewport = parameters.viewport
-        side = THUMBNAIL_SIDE if viewport is None else max(viewport.columns, viewport.rows)
-
-        def make(subject: Subject) -> bytes:
-            instance, frame = subject.instance, subject.frames[0]
-            if side == THUMBNAIL_SIDE and offer.media_type == JPEG_MEDIA_TYPE:
-                return self._services.retrieve.thumbnail(instance, frame)
-            header, (_, fragments) = self._services.retrieve.header(instance), self._frame(subject)
-            return self._services.retrieve.decoding.run(
-                thumbnail, header, fragments, frame_number=frame, side=side, media_type=offer.media_type
-            )
-
-        caching = self._services.caching_of_instances if key.sop_instance_uid else REVALIDATE
-        return self._answer(request, subjects, make, offer, ("thumbnail", str(side)), caching)
 
     def _of_many(
         self,

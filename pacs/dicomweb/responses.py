@@ -37,14 +37,26 @@ _readers = ThreadPoolExecutor(8, "dicomweb-read")
 """Look-ups and reads of the hot routes; apart from the pool in which store requests wait for the disk."""
 
 
+_makers = ThreadPoolExecutor(4, "dicomweb-make")
+"""What may have to wait for a decoder, so that look-ups do not wait for it."""
+
+
+async def in_making_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """As `in_thread`, for what is mostly looked up and sometimes made of pixels."""
+    return await _in(_makers, functools.partial(function, *args, **kwargs))
+
+
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a blocking service from a plain ASGI route."""
+    return await _in(_readers, functools.partial(function, *args, **kwargs))
+
+
+async def _in(pool: ThreadPoolExecutor, call: Callable[[], T]) -> T:
     loop = asyncio.get_running_loop()
-    call = functools.partial(function, *args, **kwargs)
     account = stages.current()
     if account is None:
-        return await loop.run_in_executor(_readers, call)
-    return await loop.run_in_executor(_readers, _accounted, account, perf_counter(), call)
+        return await loop.run_in_executor(pool, call)
+    return await loop.run_in_executor(pool, _accounted, account, perf_counter(), call)
 
 
 def _accounted(account: stages.Stages, asked_at: float, call: Callable[[], T]) -> T:

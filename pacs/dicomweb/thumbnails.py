@@ -1,0 +1,109 @@
+"""Thumbnails of studies, series, instances and frames (PS3.18 §10.4.1.1.4), plain ASGI: mostly looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.types import Scope
+
+from pacs.dicomweb.accept import Offer, choose
+from pacs.dicomweb.hot import Answer
+from pacs.dicomweb.rendering_parameters import PARAMETERS, rendering_parameters
+from pacs.dicomweb.requests import accepted_by, is_not_modified
+from pacs.dicomweb.resources import ResourceKey, frame_numbers
+from pacs.dicomweb.responses import REVALIDATE, entity_tag
+from pacs.dicomweb.services import Services
+from pacs.errors import InvalidRequest, NotAcceptable
+from pacs.model import Principal, StoredInstance
+from pacs.pixels.thumbnail import THUMBNAIL_SIDE, thumbnail
+from pacs.thumbnails import Chosen
+
+THUMBNAIL_MEDIA_TYPES = ("image/jpeg", "image/png")
+THUMBNAIL_PARAMETERS: list[dict[str, Any]] = [
+    {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": "string"}}
+    for name, text in (("accept", PARAMETERS["accept"]), ("viewport", "columns,rows; the longer one counts"))
+]
+_OFFERS = tuple(Offer(media_type) for media_type in THUMBNAIL_MEDIA_TYPES)
+_NO_IMAGE = "There is no image in it, so no picture can be made; retrieve it as application/dicom"
+
+
+def thumbnails_of(services: Services) -> Callable[[Scope], Answer]:
+    """The routes' function. ``viewport`` gives another size; nothing of the patient is drawn on it."""
+
+    def prepare(scope: Scope) -> Answer:
+        principal = services.identify(scope)
+        key = ResourceKey.of(scope["path_params"])
+        side = _side(scope)
+        offer = choose(accepted_by(scope), _OFFERS)
+        chosen = _chosen(services, principal, key, _frame(scope))
+        caching = services.caching_of_instances if key.sop_instance_uid else REVALIDATE
+        tag = entity_tag(chosen.digest, "thumbnail", str(chosen.frame), offer.media_type, str(side))
+        headers = {"etag": tag, "cache-control": caching, "vary": "Accept"}
+        if is_not_modified(scope, tag):
+            return Answer(headers, status=304)
+        picture = chosen.picture
+        if side != THUMBNAIL_SIDE or offer.media_type != THUMBNAIL_MEDIA_TYPES[0] or not picture:
+            picture = _drawn(services, principal, key.study_instance_uid, chosen, side, offer.media_type)
+        headers |= {"content-type": offer.content_type(), "content-length": str(len(picture))}
+        return Answer(headers, (picture,))
+
+    return prepare
+
+
+def _chosen(services: Services, principal: Principal, key: ResourceKey, frame: int | None) -> Chosen:
+    """The frame that stands for the resource, with its small picture."""
+    retrieve, study = services.retrieve, key.study_instance_uid
+    if key.series_instance_uid is None or key.sop_instance_uid is None:
+        rows = retrieve.series(principal, study, key.series_instance_uid)
+        if key.series_instance_uid is None:
+            chosen = retrieve.thumbnails.of_study(principal.hospital, study, rows)
+        else:
+            chosen = retrieve.thumbnails.of_series(principal.hospital, study, rows[0])
+        if chosen.is_nothing:
+            raise NotAcceptable(_NO_IMAGE)
+        return chosen
+    instance = retrieve.instance(principal, study, key.series_instance_uid, key.sop_instance_uid)
+    if instance.number_of_frames == 0:
+        raise NotAcceptable(_NO_IMAGE)
+    if frame is None:
+        return retrieve.thumbnails.of_instance(instance)
+    return _of_frame(services, instance, frame)
+
+
+def _of_frame(services: Services, instance: StoredInstance, frame: int) -> Chosen:
+    picture = services.retrieve.thumbnails.of_frame(instance, frame)
+    key = instance.key
+    return Chosen(key.series_instance_uid, key.sop_instance_uid, instance.digest, frame, 0, picture=picture)
+
+
+def _drawn(services: Services, principal: Principal, study: str, chosen: Chosen, side: int, media_type: str) -> bytes:
+    """In another size or type than the kept one."""
+    retrieve = services.retrieve
+    instance = retrieve.instance(principal, study, chosen.series_instance_uid, chosen.sop_instance_uid)
+    (fragments,) = retrieve.frames(instance, (chosen.frame,))
+    header = retrieve.header(instance)
+    return retrieve.decoding.run(
+        thumbnail, header, fragments, frame_number=chosen.frame, side=side, media_type=media_type
+    )
+
+
+def _side(scope: Scope) -> int:
+    try:
+        parameters = rendering_parameters(dict(parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=100)))
+    except ValueError:
+        raise InvalidRequest("The query string has more than 100 parameters") from None
+    if parameters.has_region:
+        raise InvalidRequest("viewport takes columns,rows only for a thumbnail (PS3.18 §8.3.5.1.3)")
+    viewport = parameters.viewport
+    return THUMBNAIL_SIDE if viewport is None else max(viewport.columns, viewport.rows)
+
+
+def _frame(scope: Scope) -> int | None:
+    if "frame" not in scope["path_params"]:
+        return None
+    numbers = frame_numbers(scope["path_params"]["frame"])
+    if len(numbers) != 1:
+        raise InvalidRequest("One thumbnail shows one frame; ask for each frame by itself")
+    return numbers[0]
