@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import hashlib
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, Final
 from urllib.parse import unquote
@@ -20,7 +22,7 @@ from pacs.dicomweb.multipart import Part, derived_boundary
 from pacs.dicomweb.multipart import encoded as multipart
 from pacs.dicomweb.openapi import data_sets
 from pacs.dicomweb.resources import service_base
-from pacs.dicomweb.responses import VARY, accepts_gzip, compressed, in_thread, json_array
+from pacs.dicomweb.responses import VARY, accepts_gzip, compressed, json_array
 from pacs.dicomweb.search_parameters import filter_query, plain_query
 from pacs.dicomweb.services import Identify
 from pacs.dicomweb.store_body import OpenBodies
@@ -67,6 +69,8 @@ _STATE_FAILURES: Final[Mapping[type[PacsError], str]] = {
     Conflict: INCONSISTENT_STATE,
     InvalidRequest: INCONSISTENT_STATE,
 }
+_writers = ThreadPoolExecutor(4, "dicomweb-worklist")
+"""Changes wait for the disk, one after the other; apart from the threads that frames are read in."""
 _NO_FAILURES: Final[Mapping[type[PacsError], str]] = {}
 
 _BODY: Final[dict[str, Any]] = {
@@ -196,7 +200,7 @@ class _Door:
             data_set = read_body(bytes(received), headers.get("content-type"), headers.get("content-encoding", ""))
             return action(request, principal, data_set)
 
-        return await in_thread(self.answered, request, act, failures)
+        return await asyncio.get_running_loop().run_in_executor(_writers, self.answered, request, act, failures)
 
     # -- transactions
 
