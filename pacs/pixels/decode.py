@@ -29,6 +29,10 @@ LOSSY = {f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 53, 55, 81, 91, 
 DECODABLE = NATIVE | JPEG | JPEG_LS | JPEG_2000 | HTJ2K | JPEG_XL | {RLE, DEFLATED_FRAME}
 """Transfer syntaxes that `decode` takes. Video (100 to 108) is passed through, never decoded."""
 
+_END_OF_IMAGE = b"\xff\xd9"
+_END_BYTES = 64
+"""Where it stands; some writers pad frames."""
+
 
 @dataclass(frozen=True, slots=True)
 class DecodedFrame:
@@ -127,6 +131,9 @@ def _decode_jpeg_ls(description: PixelDescription, frame: bytes) -> Pixels:
     if header.start_of_frame != 0xF7:
         raise UndecodablePixels(f"the frame is another JPEG (marker FF{header.start_of_frame:02X}), not JPEG-LS")
     _check_agreement(description, header)
+    if _END_OF_IMAGE not in frame[-_END_BYTES:]:
+        # The codec finds out too, after reading zeros for 8 s where a frame takes 5 ms.
+        raise UndecodablePixels("the JPEG-LS frame is cut: it has no end (marker FFD9)")
     return _fitted(description, header, imagecodecs.jpegls_decode(frame))
 
 

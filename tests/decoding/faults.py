@@ -13,6 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
+import numpy as np
+
 
 def crash(*_arguments: Any, **_named: Any) -> bytes:
     """As a wild pointer does."""
@@ -110,3 +113,13 @@ def open_files() -> list[int]:
 
 def environment() -> str:
     return repr(dict(os.environ))
+
+
+def read_on() -> str:
+    """A real one: a JPEG-LS frame cut in the middle, on which the codec computes for seconds."""
+    ramp = np.add.outer(np.arange(2048), 3 * np.arange(2048)).astype(np.uint16) % 4096
+    noise = np.random.default_rng(1).integers(0, 64, ramp.shape, dtype=np.uint16)
+    frame = imagecodecs.jpegls_encode(ramp + noise)
+    with contextlib.suppress(imagecodecs.JpeglsError):
+        imagecodecs.jpegls_decode(frame[: len(frame) // 2])
+    return "read to its end"

@@ -24,7 +24,7 @@ MEMORY = 128 << 20
 
 
 def pool(**settings: float) -> Workers:
-    chosen = {"workers": 2, "memory_bytes": MEMORY, "processor_s": 1, "deadline_s": 20, **settings}
+    chosen = {"workers": 2, "memory_bytes": MEMORY, "processor_s": 1, "deadline_s": 90, **settings}
     return Workers(DecodingSettings.model_validate(chosen), modules=[faults.__name__])
 
 
@@ -98,6 +98,7 @@ class TestWork:
         (faults.crash, "SIGSEGV"),
         (faults.give_up, "SIGABRT"),
         (faults.compute_forever, "decoding.processor_s"),
+        (faults.read_on, "decoding.processor_s"),
         (faults.leave, "ended"),
         (faults.answer_nonsense, "nonsense"),
     ],

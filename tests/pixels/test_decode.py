@@ -168,3 +168,20 @@ def test_a_damaged_frame_gives_pixels_or_a_refusal(data: st.DataObject) -> None:
         assert decode(description, [frame]).pixels.shape == (16, 16)
     except UndecodablePixels:
         return
+
+
+@pytest.mark.parametrize("cut", [2, 3, 100, 1000])
+def test_a_jpeg_ls_frame_that_is_cut_is_refused_before_the_codec_reads_on_for_seconds(
+    cut: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = gradient(128, 128)
+    frame = imagecodecs.jpegls_encode(pixels)
+    monkeypatch.delattr(imagecodecs, "jpegls_decode")
+    with pytest.raises(UndecodablePixels, match="cut"):
+        decode(description_of(pixels, JPEG_LS), [frame[:-cut]])
+
+
+def test_a_padded_jpeg_ls_frame_is_whole() -> None:
+    pixels = gradient(128, 128)
+    frame = imagecodecs.jpegls_encode(pixels) + bytes(3)
+    assert np.array_equal(decode(description_of(pixels, JPEG_LS), [frame]).pixels, pixels)
