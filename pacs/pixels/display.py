@@ -16,7 +16,8 @@ from pacs.part10.header import Header
 from pacs.pixels.lookup import LookUpTable, Palette, lut_of_item, palette
 
 _MODALITY = 0x00080060
-_SMALLEST_PIXEL_PADDING, _PIXEL_PADDING_LIMIT = 0x00280120, 0x00280121
+_PADDINGS = ((0x00280120, 0x00280121), (0x00280122, 0x00280124), (0x00280123, 0x00280125))
+"""Pixel Padding Value and Range Limit: of integers, of float and of double float pixels."""
 _WINDOW_CENTER, _WINDOW_WIDTH, _VOI_LUT_FUNCTION = 0x00281050, 0x00281051, 0x00281056
 _RESCALE_INTERCEPT, _RESCALE_SLOPE = 0x00281052, 0x00281053
 _MODALITY_LUT_SEQUENCE, _VOI_LUT_SEQUENCE = 0x00283000, 0x00283010
@@ -54,7 +55,7 @@ class DisplayAttributes:
     window: Window | None = None
     """The first window stored, when it is usable."""
     voi_lut: LookUpTable | None = None
-    padding: tuple[int, int] | None = None
+    padding: tuple[float, float] | None = None
     """Stored values, both inclusive, that stand for "no image here" (PS3.3 §C.7.5.1.1.2)."""
     palette: Palette | None = None
 
@@ -158,9 +159,10 @@ def stored_window(header: Header) -> Window | None:
     return Window(center, width)
 
 
-def _padding(header: Header) -> tuple[int, int] | None:
-    value, limit = header.integer(_SMALLEST_PIXEL_PADDING), header.integer(_PIXEL_PADDING_LIMIT)
-    if value is None:
-        return None
-    other = value if limit is None else limit
-    return min(value, other), max(value, other)
+def _padding(header: Header) -> tuple[float, float] | None:
+    for tag, limit_tag in _PADDINGS:
+        value, limit = header.number(tag), header.number(limit_tag)
+        if value is not None:
+            other = value if limit is None else limit
+            return min(value, other), max(value, other)
+    return None

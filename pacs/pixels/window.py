@@ -35,7 +35,7 @@ class _Grey:
     intercept: float
     modality_lut: LookUpTable | None
     voi: Window | LookUpTable
-    padding: tuple[int, int] | None
+    padding: tuple[float, float] | None
 
 
 def to_8_bits(
@@ -66,7 +66,7 @@ def found_window(pixels: Pixels, description: PixelDescription, display: Display
     """A window from the pixels themselves: the full range for 8 bits, else without padding and outliers."""
     step = max(1, int(np.sqrt(pixels.size / _SAMPLE_PIXELS)))
     sample = stored_values(pixels[::step, ::step], description)
-    if display.padding is not None and not description.is_float:
+    if display.padding is not None:
         kept = sample[(sample < display.padding[0]) | (sample > display.padding[1])]
         sample = kept if kept.size else sample
     values = rescaled(sample, display)
@@ -171,7 +171,7 @@ def _greys(values: Pixels, display: DisplayAttributes, grey: _Grey) -> NDArray[n
     shown = windowed(rescaled(values, display), grey.voi)
     if grey.is_inverse:
         shown = 255 - shown
-    if grey.padding is not None and values.dtype.kind in "iu":
+    if grey.padding is not None:
         # Padding is the background's black whatever the polarity (PS3.3 §C.7.5.1.1.2).
         shown[(values >= grey.padding[0]) & (values <= grey.padding[1])] = 0
     return shown

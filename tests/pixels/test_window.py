@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_windowing
 
-from pacs.pixels.display import DisplayAttributes, Window
+from pacs.pixels.description import describe
+from pacs.pixels.display import DisplayAttributes, Window, display_attributes
 from pacs.pixels.lookup import LookUpTable
 from pacs.pixels.window import found_window, rescaled, stored_values, to_8_bits, windowed
-from tests.pixels.images import description_of, gradient
+from tests.part10.encoding import explicit
+from tests.pixels.images import description_of, gradient, in_order, module, scanned
 
 NOTHING = DisplayAttributes()
 
@@ -138,3 +140,15 @@ def test_luts_are_applied() -> None:
     pixels = np.array([[0, 1, 2, 3, 9]], np.uint8)
     assert shown(pixels, DisplayAttributes(voi_lut=table)).tolist() == [[0, 255, 128, 255, 255]]
     assert rescaled(pixels, DisplayAttributes(modality_lut=table, slope=9)).tolist() == [[0, 255, 128, 255, 255]]
+
+
+def test_padding_of_float_pixels_is_black_and_does_not_count() -> None:
+    pixels = np.linspace(0.25, 1.25, 64, dtype="<f4").reshape(8, 8)
+    pixels[0] = -1e30
+    value = explicit(0x00280122, "FL", struct.pack("<f", -1e30))
+    content = in_order(*module(pixels, 1, "MONOCHROME1", 1), value, explicit(0x7FE00008, "OF", pixels.tobytes()))
+    header = scanned(content)
+    shown = to_8_bits(pixels, describe(header), display_attributes(header), is_inverse=True)
+    assert shown[0].max() == 0
+    assert shown[1:].max() > 250
+    assert np.unique(shown[1:]).size > 40
