@@ -7,7 +7,9 @@ import hashlib
 import secrets
 import zlib
 from pathlib import Path
+from typing import Final
 
+from pacs.storage.bounded_store import BoundedStore
 from pacs.storage.disk import storage_error
 from pacs.storage.segment_name import checked_hospital
 
@@ -29,6 +31,10 @@ def chosen_thumbnail_name(study_instance_uid: str, series_instance_uid: str, sop
 def metadata_name(study_instance_uid: str, series_instance_uid: str) -> str:
     """Name of what is kept of a series' metadata; the object itself says of which revision of the series it is."""
     return f"metadata/{study_instance_uid}/{series_instance_uid}"
+
+
+FRAMES: Final = ".frames"
+"""Folder, among those of hospitals, of the `BoundedStore` of frames in other transfer syntaxes."""
 
 
 class DerivedStore:
@@ -73,6 +79,10 @@ class DerivedStore:
             self._path(hospital, name).unlink(missing_ok=True)
         except OSError as problem:
             raise storage_error(problem, "delete a derived object") from problem
+
+    def delete_frames(self, hospital: str, digest: str) -> None:
+        """Forget the frames that were made of the instance of this digest. Raises `pacs.errors.StorageError`."""
+        BoundedStore(self._root / FRAMES, 0).forget(hospital, digest)
 
     def _path(self, hospital: str, name: str) -> Path:
         # The name holds UIDs from outside; only its digest becomes part of a path.
