@@ -55,7 +55,7 @@ _REPORT_OFFERS = (Offer("text/html"), Offer("text/plain"))
 
 CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; sandbox"
 """For what a browser shows as a page: no script, picture, frame, form or address works, and it has no origin."""
-_POLICY_OF_PDF = "default-src 'none'; object-src 'self'; plugin-types application/pdf; style-src 'unsafe-inline'"
+_POLICY_OF_PDF = "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'"
 """A sandbox would keep browsers from showing a PDF at all; their viewers run no script of it with the page's rights."""
 
 

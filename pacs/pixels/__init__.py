@@ -12,6 +12,9 @@ Map, from stored frame to picture:
 - `window`: `to_8_bits`, grey values to 8 bits with the asked, the stored or a found window.
 - `render`: `rendered(header, fragments, *, frame_number=1, media_type="image/jpeg", window=None, viewport=None,
   quality=90) -> bytes`; `picture_of` for the array, `encode` for JPEG and PNG.
+- `rendering`: `rendered_as(header, frame, rendering) -> bytes`, all that a rendered resource can be asked for, with
+  `overlay`, `presentation_state` and `presentation`, `annotation` and `lettering`, `colour_profile`, `picture_formats`
+  (GIF, JPEG 2000), `animation` (films).
 - `thumbnail`: `thumbnail(header, fragments, *, frame_number=1) -> bytes`; `middle(count)` picks what stands for all.
 - `transcode`: `transcoded_frame(description, fragments, target_uid) -> EncodedFrame`, one frame in another encoding;
   `to_native(data_set, transfer_syntax_uid, target_uid) -> bytes`, a whole data set in an uncompressed one.
