@@ -9,8 +9,10 @@ from unittest.mock import create_autospec
 from pydicom.charset import python_encoding
 
 from pacs.commitment import FailureReason
+from pacs.deletions import Deletions
 from pacs.dicomweb import ups, ups_body, ups_events
 from pacs.dicomweb.app import dicomweb_app
+from pacs.dicomweb.deletion import add_deletions
 from pacs.dicomweb.multipart import MAX_PARTS
 from pacs.dicomweb.search_parameters import MAX_RESULTS, study_query
 from pacs.dicomweb.store_metadata import MAX_METADATA_BYTES
@@ -41,6 +43,7 @@ def test_the_routes_are_those_served() -> None:
     worklist = create_autospec(Worklist)
     worklist.settings = WorklistSettings()
     add_worklist(app, worklist)
+    add_deletions(app, create_autospec(Deletions))
     served = {f"{method.upper()} {path}" for path, methods in app.openapi()["paths"].items() for method in methods}
     assert set(re.findall(r"^\| `((?:GET|POST|DELETE|PUT) [^`]+)` \|", _PAGE, re.MULTILINE)) == served
 
