@@ -12,8 +12,9 @@ import argparse
 import re
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -44,10 +45,12 @@ class Row:
     budget_ms: float
     over_percent: float
     """Of the answers that the archive counted."""
+    contention: float = 1.0
+    """How many times as long as its computing everything takes, because others use the machine, too."""
 
     @property
     def is_gross_breach(self) -> bool:
-        return self.p95_ms > GROSS * self.budget_ms or self.failures > 0
+        return self.p95_ms > GROSS * self.budget_ms * self.contention or self.failures > 0
 
 
 def measured(archive: Peer, images: list[Slice], seconds: int) -> Iterator[Row]:
@@ -116,15 +119,26 @@ def table(rows: list[Row]) -> str:
 
 def report(seconds: int = 1) -> list[Row]:
     """Start an archive in a passing folder and measure it."""
+    before = contention()
     with tempfile.TemporaryDirectory() as folder, our_archive(Path(folder)) as archive:
-        return list(measured(archive, make_series(40, seed=5), seconds))
+        rows = list(measured(archive, make_series(40, seed=5), seconds))
+    most = max(before, contention())
+    return [replace(row, contention=most) for row in rows]
+
+
+def contention(processor_s: float = 0.3) -> float:
+    """Time by the clock for each second of computing; 1 on a machine that nobody else uses."""
+    started, until = time.perf_counter(), time.process_time() + processor_s
+    while time.process_time() < until:
+        pass
+    return max(1.0, (time.perf_counter() - started) / processor_s)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=1, help="of each kind of request")
     rows = report(parser.parse_args().seconds)
-    print(f"{machine()}\n\n{table(rows)}")
+    print(f"{machine()}; others take {100 - 100 / rows[0].contention:.0f} % of it\n\n{table(rows)}")
     return int(any(row.is_gross_breach for row in rows))
 
 

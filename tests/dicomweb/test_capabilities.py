@@ -37,12 +37,12 @@ def example(template: str) -> str:
     return re.sub(r"\{(\w+)\}", lambda name: _EXAMPLES.get(name[1], "1.2.3"), template)
 
 
-def test_it_is_what_the_conformance_statement_for_people_says(door: ServedDoor) -> None:
+def test_it_says_nothing_that_the_conformance_statement_for_people_does_not(door: ServedDoor) -> None:
     told = {f"{each['method']} {one['path']}" for one in statement(door)["resources"] for each in one["transactions"]}
     section = _PAGE.partition("## DICOMweb")[2]
     written = set(re.findall(r"^\| `((?:GET|POST|DELETE|PUT) [^`]+)` \|", section, re.MULTILINE))
+    assert len(told) > 20
     assert told <= written
-    assert {route for route in written - told if "workitems" not in route and "trash" not in route} == set()
 
 
 def test_every_route_that_is_told_answers_and_no_other_does(door: ServedDoor) -> None:

@@ -150,6 +150,14 @@ def test_a_head_without_measure(archive: RunningArchive) -> None:
     assert b'"hint"' in body
 
 
+def test_what_the_archive_says_it_can_is_what_its_conformance_statement_says(archive: RunningArchive) -> None:
+    resources = httpx.get(f"{archive.dicomweb}/conformance").json()["resources"]
+    told = {f"{each['method']} {one['path']}" for one in resources for each in one["transactions"]}
+    page = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text(encoding="utf-8")
+    written = re.findall(r"^\| `((?:GET|POST|DELETE|PUT) [^`]+)` \|", page.partition("## DICOMweb")[2], re.MULTILINE)
+    assert told == set(written)
+
+
 def test_every_route_fails_in_words(archive: RunningArchive) -> None:
     """All that the service says it has, with UIDs that are none, that nobody has, and what nobody can make."""
     resources = httpx.get(f"{archive.dicomweb}/conformance").json()["resources"]
