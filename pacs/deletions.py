@@ -20,7 +20,7 @@ from pacs.index.trash_rows import Place
 from pacs.model import Deletion, DeletionState, Principal, checked_uid
 from pacs.settings import LifecycleSettings
 from pacs.storage.deletion_notes import DeletedRecord, Note
-from pacs.storage.derived import DerivedStore, metadata_name, thumbnail_name
+from pacs.storage.derived import DerivedStore, chosen_thumbnail_name, metadata_name, thumbnail_name
 from pacs.storage.segments import SegmentStore
 
 MAX_REASON_CHARACTERS = 500
@@ -241,7 +241,10 @@ class Deletions:
     def _erase_derived(self, deletion: Deletion) -> None:
         for instance in self._trash.instances(deletion):
             key = instance.key
-            self._forget(deletion.hospital, metadata_name(key.study_instance_uid, key.series_instance_uid))
+            place = (key.study_instance_uid, key.series_instance_uid)
+            self._forget(deletion.hospital, metadata_name(*place))
+            self._forget(deletion.hospital, chosen_thumbnail_name(*place))
+            self._forget(deletion.hospital, chosen_thumbnail_name(*place, key.sop_instance_uid))
             for number in range(1, instance.number_of_frames + 1):
                 self._forget(deletion.hospital, thumbnail_name(instance.digest, number))
             try:

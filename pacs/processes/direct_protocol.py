@@ -91,7 +91,7 @@ class DirectHttpProtocol(BoundedHttpProtocol):
         """Completes `scope` as uvicorn does."""
         if (self.cycle is not None and not self.cycle.response_complete) or self.transport.get_write_buffer_size():
             return False
-        limit, parser, scope, url = self.limit_concurrency, self.parser, self.scope, self.url
+        parser, scope, url = self.parser, self.scope, self.url
         method = parser.get_method()
         if (
             method not in (b"GET", b"HEAD")
@@ -103,7 +103,7 @@ class DirectHttpProtocol(BoundedHttpProtocol):
             or not parser.should_keep_alive()
             or parser.should_upgrade()
             or self.transport.is_closing()
-            or (limit is not None and (len(self.connections) >= limit or len(self.tasks) >= limit))
+            or self.is_one_too_many()
         ):
             return False
         if any(name in _NOT_PLAIN for name, _ in self.headers):

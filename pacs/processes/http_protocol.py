@@ -80,7 +80,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.answered_at_once():
             return
         self.scope[ARRIVED] = time.perf_counter()  # type: ignore[typeddict-unknown-key]
-        if self._most is None or max(len(self.connections), len(self.tasks)) <= self._most:
+        if not self.is_one_too_many():
             super().on_headers_complete()
             return
         served, self.app = self.app, _too_many
@@ -88,6 +88,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             super().on_headers_complete()
         finally:
             self.app = served
+
+    def is_one_too_many(self) -> bool:
+        """Whether more connections are open, or requests being answered, than may be."""
+        return self._most is not None and max(len(self.connections), len(self.tasks)) > self._most
 
     def answered_at_once(self) -> bool:
         """For a subclass: whether the request whose header fields were read last has been answered already."""
@@ -100,7 +104,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._write_timer is None:
-            self._write_timer = self.loop.call_later(WRITE_TIMEOUT_S, self._give_up, "it reads nothing of its answer")
+            self._await_reading()
 
     def resume_writing(self) -> None:
         if self._write_timer is not None:
@@ -113,6 +117,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up, "its request has no end")
+
+    def _await_reading(self) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        self._write_timer = self.loop.call_later(WRITE_TIMEOUT_S, self._require_reading, waiting)
+
+    def _require_reading(self, waiting_before: int) -> None:
+        """One large piece may take its reader longer than that; it must only go on."""
+        if self.transport.get_write_buffer_size() < waiting_before:
+            self._await_reading()
+        else:
+            self._give_up("it reads nothing of its answer")
 
     def _give_up(self, why: str) -> None:
         if self.transport.is_closing():
