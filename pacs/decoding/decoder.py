@@ -37,6 +37,17 @@ class Decoder:
         self.process = process
         self._connection = connection
 
+    def is_waiting(self) -> bool:
+        """Whether it lives and has nothing to say, as one should that was asked nothing."""
+        self._connection.settimeout(0)
+        try:
+            self._connection.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
     def ask(self, work: Sequence[Piece], deadline_s: float) -> tuple[Kind, object]:
         """Send a message of `messages.message` and wait for its answer.
 

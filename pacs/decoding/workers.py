@@ -114,10 +114,15 @@ class Workers:
                     self._waiting -= 1
                 if not self._is_free():
                     raise Busy("decoding of other images takes too long; try again shortly", retry_after_s=5)
-            if self._idle:
-                return self._idle.pop()
-            self._count += 1
+            decoder = self._idle.pop() if self._idle else None
+            if decoder is None:
+                self._count += 1
+        if decoder is not None and decoder.is_waiting():
+            return decoder
         try:
+            if decoder is not None:
+                # It was killed while it had nothing to do, for want of memory perhaps: not the fault of what comes now.
+                self._ended(decoder)
             return self._made()
         except BaseException:
             self._forget_one()
@@ -145,10 +150,16 @@ class Workers:
 
     def _replaced(self, decoder: Decoder, why: str) -> str:
         """Why it ended; the next call makes another one."""
-        with self._nursing:
-            how = self._nurseries[0].end(decoder) if self._nurseries else ""
+        how = self._ended(decoder)
         self._forget_one()
         return why or how or "ended the decoder"
+
+    def _ended(self, decoder: Decoder) -> str:
+        with self._nursing:
+            if self._nurseries:
+                return self._nurseries[0].end(decoder)
+        decoder.close()
+        return ""
 
     def _forget_one(self) -> None:
         with self._free:

@@ -1,0 +1,81 @@
+"""Decoders of a whole archive: they are there, they end with whom they serve, and no death of one is seen outside."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from pydicom.dataset import FileDataset
+
+from tests.dicomweb.served import image, multipart_body, written
+from tests.running_archive import RunningArchive
+
+
+@pytest.fixture(scope="module")
+def shown() -> FileDataset:
+    return image()
+
+
+@pytest.fixture
+def archive(tmp_path: Path, shown: FileDataset) -> Iterator[RunningArchive]:
+    with RunningArchive(tmp_path / "data", PACS_HTTP__WORKERS="1", PACS_DECODING__WORKERS="1") as running:
+        body, headers = multipart_body([written(shown)])
+        assert httpx.post(f"{running.dicomweb}/studies", content=body, headers=headers, timeout=60).status_code == 200
+        assert picture(running, shown).status_code == 200
+        yield running
+
+
+def picture(archive: RunningArchive, shown: FileDataset) -> httpx.Response:
+    path = f"studies/{shown.StudyInstanceUID}/series/{shown.SeriesInstanceUID}/instances/{shown.SOPInstanceUID}"
+    return httpx.get(f"{archive.dicomweb}/{path}/rendered", headers={"accept": "image/jpeg"}, timeout=60)
+
+
+def below(process: int) -> set[int]:
+    """Its children and theirs."""
+    found: set[int] = set()
+    for task in Path(f"/proc/{process}/task").iterdir():
+        for child in map(int, (task / "children").read_text().split()):
+            found |= {child} | below(child)
+    return found
+
+
+def is_running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to be"
+        time.sleep(0.02)
+
+
+def test_nothing_stays_of_an_archive_or_a_web_worker_that_was_killed(
+    archive: RunningArchive, shown: FileDataset
+) -> None:
+    web = archive.pid_of("web-1")
+    nursery, decoder = sorted(below(web))
+    os.kill(decoder, signal.SIGKILL)
+    until(lambda: not is_running(decoder))
+    assert picture(archive, shown).status_code == 200, "another decoder"
+    decoders = below(web)
+    assert nursery in decoders
+    assert decoder not in decoders
+    os.kill(web, signal.SIGKILL)
+    until(lambda: not any(map(is_running, decoders)))
+    until(lambda: archive.pid_of("web-1") != web)
+    archive.wait_until_ready()
+    assert picture(archive, shown).status_code == 200, "another web worker"
+    assert archive.process is not None
+    everything = below(archive.process.pid)
+    assert len(everything) >= 5, "the control: doors, background, nursery, decoder are seen"
+    archive.kill()
+    until(lambda: not any(map(is_running, everything)))
