@@ -120,6 +120,7 @@ def _run_background(archive: Archive, _state: State, _inherited: list[int]) -> N
             ("commitment_check", _COMMITMENT_PAUSE_S, lambda: commitment.verify_next(stop.is_set)),
             ("commitment_report", _COMMITMENT_PAUSE_S, lambda: reports.tell_next(stop.is_set)),
             ("searchable_attributes", _ATTRIBUTES_PAUSE_S, archive.attributes.work_once),
+            ("erasing", _ERASING_PAUSE_S, archive.deletions.erase_next),
         )
     ]
     for thread in others:
