@@ -23,6 +23,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from pacs.index.engine import reading, writing
 from pacs.index.normal_form import date_text, date_time_span, name_group, time_span, word
 from pacs.index.tables import attribute_values, instances, searchable_attributes, segments, series
+from pacs.index.trash_hospital import owner_of
 from pacs.model import DicomJson, Level, Location
 
 _NOTICED_AFTER_S = 2.0
@@ -238,7 +239,7 @@ class Searchable:
                 "attribute": attribute.id,
                 "row": unlooked.level_row,
                 "value": value,
-                "hospital": unlooked.hospital,
+                "hospital": owner_of(unlooked.hospital),  # it may come out of the trash meanwhile
                 "shown": shown,
             }
             for unlooked, found in values
