@@ -199,10 +199,10 @@ def main() -> int:
         chosen = [(peer, [plan for plan in plans if given.only in plan.what]) for peer, plans in peers]
         print(", ".join(f"{name} {value}" for name, value in machine().items()), flush=True)
         measure(chosen, given, pool)
+        plans = [plan for _, of_peer in chosen for plan in of_peer]
+        print(table(plans), flush=True)
         for peer, _ in peers:
             peer.go_on()
-    plans = [plan for _, of_peer in chosen for plan in of_peer]
-    print(table(plans))
     return 1 if any(each.failures for plan in plans for each in plan.found) else 0
 
 
