@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from pacs.deletions import Deletions
 from pacs.errors import InvalidRequest, StorageError
@@ -63,7 +63,9 @@ def show(settings: Settings, *, hospital: str | None, with_history: bool, as_jso
     if not found:
         out.print("The trash is empty.", highlight=False)
         return
-    table = Table("Deletion", "Deleted", "What", "Images", "State", "Until", "By", "Reason", box=None)
+    # Its name is what an operator types: never cut, however narrow the screen is.
+    name = Column("Deletion", min_width=12, no_wrap=True)
+    table = Table(name, "Deleted", "What", "Images", "State", "Until", "By", "Reason", box=None)
     for one in found:
         what = one.sop_instance_uid or one.series_instance_uid or one.study_instance_uid
         level = "instance" if one.sop_instance_uid else "series" if one.series_instance_uid else "study"
