@@ -95,6 +95,7 @@ def dicomweb_app(
 
     `identify` gives the principal of each request; the default lets everybody in and is for loopback only. `counts` is
     what answers are counted in, `admission` decides who waits and who gives way; without it nobody does.
+    `transcoding` keeps what it makes; without one that is kept in memory only.
     """
     measured = counts or Counts.alone()
     identify = told_apart(identify)
