@@ -57,12 +57,18 @@ class DicomwebApp(FastAPI):
                 await self.told_by_options(scope, receive, send)
                 return
             path = scope["path"].removeprefix(scope.get("root_path", ""))
-            found = None if scope["method"] == "DELETE" and _DELETED.match(path) else self.hot.find(path)
+            is_deletion = scope["method"] == "DELETE" and _DELETED.match(path) and self._can_delete()
+            found = None if is_deletion else self.hot.find(path)
             if found is not None:
                 door, path_parameters = found
                 await door({**scope, "path_params": path_parameters}, receive, send)
                 return
         await super().__call__(scope, receive, send)
+
+    def _can_delete(self) -> bool:
+        """Whether the routes of `pacs.dicomweb.deletion` were added."""
+        paths = (route.path for route in self.routes if isinstance(route, Route) and "DELETE" in (route.methods or ()))
+        return _STUDY in paths
 
 
 _DELETED = re.compile(r"/studies/[^/]+/series/[^/]+(/instances/[^/]+)?\Z")
