@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from pacs import cli
 from pacs.cli import app
 from tests.ingest.small_archive import encoded, open_place
 
@@ -23,7 +26,8 @@ def data(tmp_path: Path) -> Path:
 
 
 def run(data: Path, *arguments: str) -> tuple[int, str]:
-    done = CliRunner(env={"COLUMNS": "300"}).invoke(app, ["trash", *arguments, "--data", str(data)])
+    with patch.object(cli, "_out", Console(width=300)):
+        done = CliRunner().invoke(app, ["trash", *arguments, "--data", str(data)])
     return done.exit_code, " ".join(done.output.split())
 
 

@@ -29,7 +29,7 @@ from pacs.index.trash import Trash
 from pacs.index.workitems import Workitems
 from pacs.model import DicomJson, EarlierVersion, Holdings, NewInstance, Query, StoredInstance
 
-_ATTEMPTS = 5
+_ATTEMPTS = 10
 _RACES = frozenset({"23505", "40P01", "40001"})
 """PostgreSQL's unique_violation, deadlock_detected and serialization_failure."""
 

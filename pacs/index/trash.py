@@ -6,7 +6,9 @@ or when the index is made anew, it is brought to what they say (`adopt`).
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -30,7 +32,7 @@ Told = Callable[[Deletion, Sequence[Place]], None]
 Changing = Callable[[list[tuple[str, str]]], AbstractContextManager[None]]
 """Around a change of these (hospital, study)."""
 
-_ATTEMPTS = 5
+_ATTEMPTS = 10
 _RACES = frozenset({"23505", "40P01", "40001"})
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(1885434739, 1)")
 """Restoring what another is deleting would wait in circles; nobody deletes so often."""
@@ -275,6 +277,8 @@ class Trash:
                 cause = getattr(error.__cause__, "orig", None) or error.__cause__
                 if attempt == _ATTEMPTS or getattr(cause, "sqlstate", None) not in _RACES:
                     raise
+            # Who lost a race with those who store would lose the next one as well.
+            time.sleep(random.uniform(0, 0.01 * attempt))  # noqa: S311 -- it need not be secret
         raise AssertionError("unreachable")
 
     @contextmanager

@@ -225,9 +225,9 @@ def test_an_instance_that_is_no_duplicate_asks_nothing_about_versions(
         asked.append(str(statement))
         return rows(driver, statement, values)
 
-    def noted_run(driver: Driver, statement: Any, several: Any) -> None:
+    def noted_run(driver: Driver, statement: Any, several: Any) -> Any:
         asked.append(str(statement))
-        run(driver, statement, several)
+        return run(driver, statement, several)
 
     monkeypatch.setattr(Driver, "rows", noted_rows)
     monkeypatch.setattr(Driver, "run", noted_run)
