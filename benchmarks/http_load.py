@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -73,7 +74,7 @@ def load(
         script, listing = Path(folder, "script.lua"), Path(folder, "paths")
         script.write_text(_SCRIPT)
         listing.write_text("\n".join(lines) + "\n")
-        command = ["wrk", "--latency", "-t", str(threads), "-c", str(connections), "-d", f"{seconds:g}s"]
+        command = ["wrk", "--latency", "-t", str(threads), "-c", str(connections), "-d", f"{math.ceil(seconds)}s"]
         for name, value in headers.items():
             command += ["-H", f"{name}: {value}"]
         done = subprocess.run(
