@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +22,8 @@ from tests.running_archive import RunningArchive
 pytestmark = pytest.mark.alone
 GIVES_WAY = ["export", "rendered", "study_metadata", "search_infix", "bulk_data"]
 SETTLING_S, STORM_S = 2.5, 5.0
-FACTOR = 1.3
-"""Half of the frames take no longer than this when others give way, by what they take when nothing does."""
+FACTOR = 2.0
+"""So much longer, at least, 99 of 100 frames take when nothing gives way."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,15 @@ def frame_times(archive: RunningArchive, paths: list[str], seconds: float) -> li
         time.sleep(max(0.0, 0.01 - (time.perf_counter() - started)))
     connection.close()
     return sorted(times)
+
+
+@pytest.fixture(autouse=True)
+def one_processor() -> Iterator[None]:
+    """Archive, viewer and storm share one: with two, frames are quick whatever else is asked."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    yield
+    os.sched_setaffinity(0, before)
 
 
 def storm(data: Path, give_way: list[str]) -> Storm:
@@ -122,6 +133,4 @@ def test_frames_stay_quick_while_others_give_way(tmp_path: Path) -> None:
     print(f"\nnothing gives way: {control}\nothers give way: {defended}")  # noqa: T201
     assert control.refused == 0
     assert defended.refused > 0
-    # On a machine with nothing else to do decoding in processes apart keeps frames quick in both (p50 5.0 and 4.1 ms),
-    # and the slowest of a hundred is chance; at a load of 15 it was 28 and 8 ms.
-    assert defended.p50_ms < FACTOR * control.p50_ms
+    assert control.p99_ms > FACTOR * defended.p99_ms
