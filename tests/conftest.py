@@ -13,10 +13,11 @@ from tests.real_postgresql import postgresql
 
 __all__ = ["corpus", "postgresql"]
 
-# `make soak`: fuzz tests that do not say otherwise run two hundred times as long.
+# `make test` tries the same examples each time, so that red means a change and not luck; `make soak` tries new ones,
+# and fuzz tests that do not say otherwise run two hundred times as long.
+settings.register_profile("test", derandomize=True)
 settings.register_profile("soak", max_examples=20_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-if os.environ.get("PACS_SOAK"):
-    settings.load_profile("soak")
+settings.load_profile("soak" if os.environ.get("PACS_SOAK") else "test")
 
 # pynetdicom installs commands named as dcmtk's: in an activated environment they would be run in their place.
 _OURS = Path(sys.executable).parent

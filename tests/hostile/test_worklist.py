@@ -108,7 +108,9 @@ def test_bodies_that_are_torn(client: Client, noise: bytes, content_type: str, a
 @FUZZ
 @given(_METHODS, st.lists(_STEP, max_size=6), _TEXT)
 def test_paths_and_query_strings(client: Client, method: str, steps: list[str], query: str) -> None:
-    path = "/" + "/".join(["workitems", *map(quote, steps)]) + ("?" + quote(query) if query else "")
+    # A client takes plain ".." out of the path before it sends it: written so, it reaches the door.
+    steps = [quote(step).replace("..", "%2E%2E") for step in steps]
+    path = "/" + "/".join(["workitems", *steps]) + ("?" + quote(query) if query else "")
     check(client, method, path, claim("1.2.3") if method != "GET" else None)
 
 
