@@ -28,7 +28,7 @@ def check(place: Place, acknowledged: list[int], content_of: Callable[[int], byt
         assert bytes(place.store.view(row.location)[row.location.data_set_offset :]) == content_of(number)
 
 
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(14400 if ROUNDS > 100 else 600)
 @pytest.mark.parametrize("threads", [1, 8])
 def test_killed_again_and_again_nothing_acknowledged_is_lost(tmp_path: Path, threads: int) -> None:
     acknowledged: list[int] = []
