@@ -26,6 +26,8 @@ from benchmarks.synthetic_ct import Slice, make_series
 
 _JSON = {"Accept": "application/dicom+json"}
 _GZIP = {**_JSON, "Accept-Encoding": "gzip"}
+_XML = {"Accept": 'multipart/related; type="application/dicom+xml"'}
+_XML_GZIP = {**_XML, "Accept-Encoding": "gzip"}
 _SETTLE_AFTER_S = 2.0
 
 
@@ -37,11 +39,19 @@ def measure(peer: Peer, images: list[Slice], seconds: float, *, settles: bool) -
     parts = urlsplit(peer.dicomweb)
     path = f"{parts.path}/studies/{images[0].study_instance_uid}/series/{images[0].series_instance_uid}/metadata"
     url = f"{parts.scheme}://{parts.netloc}{path}"
-    rows = [_once("arriving, first request", url, len(images))]
+    rows = [
+        _once("arriving, first request, JSON", url, _GZIP, len(images)),
+        _once("arriving, first request, XML", url, _XML_GZIP, len(images)),
+    ]
     if settles:
         time.sleep(2 * _SETTLE_AFTER_S + 3)
     origin = f"{parts.scheme}://{parts.netloc}"
-    for headers, coding in ((_JSON, "plain"), (_GZIP, "gzip")):
+    for headers, coding in (
+        (_JSON, "JSON, plain"),
+        (_GZIP, "JSON, gzip"),
+        (_XML, "XML, plain"),
+        (_XML_GZIP, "XML, gzip"),
+    ):
         for connections in (1, 4, 16) if settles else (1,):
             http_load.load(origin, [path], headers=headers, connections=connections, seconds=min(2.0, seconds))
             figures = http_load.load(origin, [path], headers=headers, connections=connections, seconds=seconds)
@@ -50,12 +60,13 @@ def measure(peer: Peer, images: list[Slice], seconds: float, *, settles: bool) -
     return rows
 
 
-def _once(what: str, url: str, instances: int) -> Row:
+def _once(what: str, url: str, headers: dict[str, str], instances: int) -> Row:
     begun = time.perf_counter()
-    answer = httpx.get(url, headers=_GZIP, timeout=120)
+    answer = httpx.get(url, headers=headers, timeout=120)
     taken_ms = (time.perf_counter() - begun) * 1000
-    if len(answer.json()) != instances:
-        raise RuntimeError(f"{url} told {len(answer.json())} of {instances} instances")
+    told = answer.content.count(b"</NativeDicomModel>") if headers is _XML_GZIP else len(answer.json())
+    if told != instances:
+        raise RuntimeError(f"{url} told {told} of {instances} instances")
     return Row(what, 1000 / taken_ms, taken_ms, taken_ms, taken_ms, 1, 0)
 
 

@@ -20,7 +20,7 @@ from pacs.index.trash_rows import Place
 from pacs.model import Deletion, DeletionState, Principal, checked_uid
 from pacs.settings import LifecycleSettings
 from pacs.storage.deletion_notes import DeletedRecord, Note
-from pacs.storage.derived import DerivedStore, chosen_thumbnail_name, metadata_name, thumbnail_name
+from pacs.storage.derived import DerivedStore, chosen_thumbnail_name, metadata_name, thumbnail_name, xml_metadata_name
 from pacs.storage.segments import SegmentStore
 
 MAX_REASON_CHARACTERS = 500
@@ -109,7 +109,8 @@ class Deletions:
             self._withdraw(noted)
             raise
         for series in concerned:
-            self._forget(hospital, metadata_name(study_instance_uid, series.series_instance_uid))
+            for name in (metadata_name, xml_metadata_name):
+                self._forget(hospital, name(study_instance_uid, series.series_instance_uid))
         log.warning("deleted", **_names(done), principal=principal.name, source=source)
         return done
 
@@ -242,8 +243,8 @@ class Deletions:
         for instance in self._trash.instances(deletion):
             key = instance.key
             place = (key.study_instance_uid, key.series_instance_uid)
-            self._forget(deletion.hospital, metadata_name(*place))
-            self._forget(deletion.hospital, chosen_thumbnail_name(*place))
+            for name in (metadata_name, xml_metadata_name, chosen_thumbnail_name):
+                self._forget(deletion.hospital, name(*place))
             self._forget(deletion.hospital, chosen_thumbnail_name(*place, key.sop_instance_uid))
             for number in range(1, instance.number_of_frames + 1):
                 self._forget(deletion.hospital, thumbnail_name(instance.digest, number))

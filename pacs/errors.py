@@ -54,7 +54,7 @@ class UnsupportedMedia(PeerFault):
 
 
 class Refused(PacsError):
-    """Understood, but this principal may not."""
+    """Understood, but this principal may not; the message says who can allow it."""
 
 
 class NotFound(PacsError):

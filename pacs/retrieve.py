@@ -12,7 +12,7 @@ from pacs.errors import Gone, NotFound, PacsError, StoredBytesDamaged
 from pacs.index import ChangeMark, Index
 from pacs.index.contents import SeriesRow
 from pacs.measured.stages import INDEX, STORAGE
-from pacs.metadata import Metadata, SeriesMetadata
+from pacs.metadata import Form, Metadata, SeriesMetadata
 from pacs.model import DicomJson, EarlierVersion, InstanceKey, Principal, StoredInstance
 from pacs.part10.dicom_json import to_json, value_bytes
 from pacs.part10.file_meta import read_file_meta
@@ -261,7 +261,9 @@ class Retrieve:
         except NotFound as problem:
             raise self._absent(str(problem), principal, study, series, None) from None
 
-    def series_metadata(self, principal: Principal, study: str, series: SeriesRow) -> SeriesMetadata:
+    def series_metadata(
+        self, principal: Principal, study: str, series: SeriesRow, form: Form = Form.JSON
+    ) -> SeriesMetadata:
         """What `metadata` gives of all instances of a series, as compressed text with slots for the archive's address;
         looked up when the series is settled.
 
@@ -269,12 +271,12 @@ class Retrieve:
             StorageError, MalformedDataSet, TooLarge: as `metadata`.
         """
         with STORAGE:
-            return self._metadata.of_series(principal.hospital, study, series)
+            return self._metadata.of_series(principal.hospital, study, series, form)
 
-    def instance_metadata(self, instance: StoredInstance) -> bytes:
+    def instance_metadata(self, instance: StoredInstance, form: Form = Form.JSON) -> bytes:
         """What `metadata` gives, as text with slots for the archive's address; raises as `metadata`."""
         with STORAGE:
-            return self._metadata.of_instance(instance)
+            return self._metadata.of_instance(instance, form)
 
     def bulk_data(self, instance: StoredInstance, path: str) -> memoryview:
         """The value that `metadata` gave the URI ``<bulk_data_base>/<path>``. Raises `NotFound`, `StorageError`."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pacs.dicomweb.admission import Admission
@@ -22,7 +21,7 @@ from pacs.dicomweb.openapi import DICOM_XML, MULTIPART, Described, binary, data_
 from pacs.dicomweb.qido import search_routes
 from pacs.dicomweb.rendered import rendered_routes
 from pacs.dicomweb.request_kinds import kind_of
-from pacs.dicomweb.responses import problem
+from pacs.dicomweb.responses import in_thread, problem
 from pacs.dicomweb.services import Identify, Services, anonymous, told_apart
 from pacs.dicomweb.stow import store_routes
 from pacs.dicomweb.thumbnails import THUMBNAIL_MEDIA_TYPES, THUMBNAIL_PARAMETERS, thumbnails_of
@@ -45,6 +44,7 @@ class DicomwebApp(FastAPI):
     hot: HotRoutes
     keeping: Keeping
     told_by_options: ASGIApp
+    capabilities: Capabilities
 
     def at_once(self, scope: Scope, root_path: str) -> ReadyAnswer | None:
         """See `pacs.ready_answer`; `root_path` is where this door stands."""
@@ -56,23 +56,20 @@ class DicomwebApp(FastAPI):
             if scope["method"] == "OPTIONS":
                 await self.told_by_options(scope, receive, send)
                 return
-            path = scope["path"].removeprefix(scope.get("root_path", ""))
-            is_deletion = scope["method"] == "DELETE" and _DELETED.match(path) and self._can_delete()
-            found = None if is_deletion else self.hot.find(path)
+            # Other methods of the same resources, and why one is not offered, are FastAPI's.
+            found = self.hot.find(_path_in(scope)) if scope["method"] in ("GET", "HEAD") else None
             if found is not None:
                 door, path_parameters = found
                 await door({**scope, "path_params": path_parameters}, receive, send)
                 return
         await super().__call__(scope, receive, send)
 
-    def _can_delete(self) -> bool:
-        """Whether the routes of `pacs.dicomweb.deletion` were added."""
-        paths = (route.path for route in self.routes if isinstance(route, Route) and "DELETE" in (route.methods or ()))
-        return _STUDY in paths
+
+def _path_in(scope: Scope) -> str:
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
-_DELETED = re.compile(r"/studies/[^/]+/series/[^/]+(/instances/[^/]+)?\Z")
-"""Hot when they are read; what deletes them is FastAPI's."""
 _MOST_METADATA_BYTES = 8 << 20
 """What is remembered of the plain metadata of one series or study: some 2,000 images."""
 _STUDY = "/studies/{study}"
@@ -142,7 +139,7 @@ def dicomweb_app(
     ):
         app.include_router(router)
     describe(app, _described())
-    capabilities = Capabilities(app)
+    app.capabilities = capabilities = Capabilities(app)
     app.add_api_route(
         CONFORMANCE_PATH,
         capabilities.statement,
@@ -190,21 +187,11 @@ def _described() -> dict[str, Described]:
 
 async def _routing_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 -- for the type checker; it is registered for this class
-    phrase = HTTPStatus(error.status_code).phrase
-    message = {404: "There is no such resource here", 405: "This method is not offered here"}.get(
-        error.status_code, phrase
-    )
-    headers = {"allow": _methods_of(request)} if error.status_code == 405 else error.headers
-    return problem(error.status_code, message, headers)
-
-
-def _methods_of(request: Request) -> str:
-    """Every method of the resource: the router tells those of one route only, and search and store share a path."""
-    return ", ".join(
-        method
-        for method in ("GET", "HEAD", "POST", "PUT", "DELETE")
-        if any(
-            route.matches({**request.scope, "method": "GET" if method == "HEAD" else method})[0] is Match.FULL
-            for route in request.app.routes
-        )
+    status = error.status_code
+    # The router knows neither the hot routes nor all methods of a path that several routes share.
+    methods = await in_thread(request.app.capabilities.methods, _path_in(request.scope)) if status in (404, 405) else []
+    if methods and request.method not in methods:
+        return problem(405, "This method is not offered here", {"allow": ", ".join(methods)})
+    return problem(
+        status, "There is no such resource here" if status == 404 else HTTPStatus(status).phrase, error.headers
     )

@@ -44,7 +44,7 @@ STATUS: Mapping[type[errors.PacsError], int] = {
 
 _HINT: Mapping[int, str] = {
     400: "Correct the request; sending it again unchanged cannot help.",
-    403: "Ask the hospital that owns the study for access.",
+    403: "Nothing was changed. Ask the operator of this archive, who can allow it or do it for you.",
     404: "Search with QIDO-RS for what is kept: GET /studies.",
     405: "The Allow header names the methods of this resource.",
     406: "Send an Accept header that names one of the representations above, or Accept: */*.",

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from starlette.types import Scope
 
-from pacs.dicomweb.accept import Offer, choose
+from pacs.dicomweb.accept import MediaRange, Offer, choose
 from pacs.dicomweb.frames import chosen_offer, frames_answer
 from pacs.dicomweb.hot import Answer
-from pacs.dicomweb.metadata_text import ArrayOfMetadata
+from pacs.dicomweb.metadata_text import TextOfMetadata
 from pacs.dicomweb.multipart import Part, derived_boundary, encoded, encoded_length
 from pacs.dicomweb.qido import DICOM_XML, JSON_OFFERS
 from pacs.dicomweb.requests import accepted_by, is_not_modified
 from pacs.dicomweb.resources import ResourceKey, bulk_data_path, service_base
-from pacs.dicomweb.responses import REVALIDATE, VARY, accepts_gzip, compressed, entity_tag, header_of
+from pacs.dicomweb.responses import REVALIDATE, VARY, accepts_gzip, entity_tag, header_of
 from pacs.dicomweb.services import Services
 from pacs.dicomweb.wado import find
-from pacs.metadata import SeriesRow, identity_of_instance
-from pacs.model import DicomJson, StoredInstance
-from pacs.part10.dicom_xml import to_xml
+from pacs.metadata import Form, SeriesMetadata, SeriesRow, identity_of_instance
+from pacs.model import Principal, StoredInstance
 from pacs.part10.transfer_syntax import OCTET_STREAM, transfer_syntax
+from pacs.part10.xml_text import BOUNDARY
 
 XML_OFFERS = (Offer(DICOM_XML, is_multipart=True), Offer(DICOM_XML))
 _PIXEL_DATA = "7FE00010"
-_AVAILABLE_TRANSFER_SYNTAX_UID = "00083002"
-_PIECE_BYTES = 65536
 _BULK_OFFERS = (Offer(OCTET_STREAM, is_multipart=True), Offer(OCTET_STREAM))
 
 
 def metadata_of(services: Services) -> Callable[[Scope], Answer]:
     """The function of the metadata routes, for a study, a series and an instance.
 
-    JSON of series that have settled is looked up; it is sent as it is kept, or inflated.
+    That of series that have settled is looked up; it is sent as it is kept, or inflated.
     """
 
     def prepare(scope: Scope) -> Answer:
@@ -46,76 +44,56 @@ def metadata_of(services: Services) -> Callable[[Scope], Answer]:
             series = services.retrieve.series(principal, key.study_instance_uid, key.series_instance_uid)
         instances = find(services, principal, key) if is_instance else []
         is_one = is_instance or sum(row.instances for row in series) == 1
-        offer = choose(accepted, JSON_OFFERS + (XML_OFFERS if is_one else XML_OFFERS[:1]))
+        offer, found = _chosen(services, principal, key, series, accepted, is_one=is_one)
+        if _is_single_document(offer) and not is_instance and sum(each.instances for each in found) != 1:
+            # Another came since it was counted: no document has room for two.
+            offer, found = _chosen(services, principal, key, series, accepted, is_one=False)
+        form = _form(offer)
         headers = {"cache-control": services.caching_of_instances if is_instance else REVALIDATE, "vary": VARY}
-        if offer.media_type == DICOM_XML:
-            return _in_xml(services, scope, instances or find(services, principal, key), offer, coding, headers)
-        found = [services.retrieve.series_metadata(principal, key.study_instance_uid, row) for row in series]
         identities = [each.identity for each in found] or [identity_of_instance(instances[0])]
         base = service_base(scope)
         tag = entity_tag(base, str(offer), coding, *identities)
         headers["etag"] = tag
         if is_not_modified(scope, tag):
             return Answer(headers, status=304)
-        array = ArrayOfMetadata(
-            [each.text for each in found] or [services.retrieve.instance_metadata(instances[0])], base
+        text = TextOfMetadata(
+            form,
+            [each.text for each in found] or [services.retrieve.instance_metadata(instances[0], form)],
+            base,
+            is_one_document=_is_single_document(offer),
         )
-        headers["content-type"] = offer.content_type()
+        headers["content-type"] = offer.content_type(BOUNDARY if form is Form.XML else "")
         if coding == "gzip":
-            pieces = array.compressed()
+            pieces = text.compressed()
             headers |= {"content-encoding": "gzip", "content-length": str(sum(map(len, pieces)))}
             return Answer(headers, pieces)
-        headers["content-length"] = str(array.size)
-        return Answer(headers, array.pieces() if array.is_long else [*array.pieces()], is_lazy=array.is_long)
+        headers["content-length"] = str(text.size)
+        return Answer(headers, text.pieces() if text.is_long else [*text.pieces()], is_lazy=text.is_long)
 
     return prepare
 
 
-def _in_xml(
+def _chosen(
     services: Services,
-    scope: Scope,
-    instances: Sequence[StoredInstance],
-    offer: Offer,
-    coding: str,
-    headers: dict[str, str],
-) -> Answer:
-    """One document for each instance, which only multipart can hold several of; made while it is sent."""
-    base = service_base(scope)
-    tag = entity_tag(base, str(offer), coding, *(instance.digest for instance in instances))
-    headers["etag"] = tag
-    if is_not_modified(scope, tag):
-        return Answer(headers, status=304)
-    boundary = derived_boundary(tag)
-    documents = (to_xml(_attributes(services, instance, base)) for instance in instances)
-    pieces: Iterator[bytes] = documents
-    if offer.is_multipart:
-        pieces = map(bytes, encoded(boundary, (Part(DICOM_XML, (document,)) for document in documents)))
-    headers["content-type"] = offer.content_type(boundary)
-    if coding == "gzip":
-        headers["content-encoding"] = coding
-        return Answer(headers, compressed(pieces), is_lazy=True)
-    return Answer(headers, _in_pieces(pieces), is_lazy=True)
+    principal: Principal,
+    key: ResourceKey,
+    series: Sequence[SeriesRow],
+    accepted: Sequence[MediaRange],
+    *,
+    is_one: bool,
+) -> tuple[Offer, list[SeriesMetadata]]:
+    """What to answer in, and what is told of each series in it. Only multipart holds several documents of XML."""
+    offer = choose(accepted, JSON_OFFERS + (XML_OFFERS if is_one else XML_OFFERS[:1]))
+    study, form = key.study_instance_uid, _form(offer)
+    return offer, [services.retrieve.series_metadata(principal, study, row, form) for row in series]
 
 
-def _attributes(services: Services, instance: StoredInstance, base: str) -> DicomJson:
-    key = instance.key
-    path = ResourceKey(key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid).path
-    attributes = services.retrieve.metadata(instance, f"{base}{path}/bulkdata")
-    # What frames and instance come in: the file meta that says so is no part of it, and viewers choose decoders by it.
-    attributes[_AVAILABLE_TRANSFER_SYNTAX_UID] = {"vr": "UI", "Value": [instance.transfer_syntax_uid]}
-    return dict(sorted(attributes.items()))
+def _form(offer: Offer) -> Form:
+    return Form.XML if offer.media_type == DICOM_XML else Form.JSON
 
 
-def _in_pieces(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes in larger pieces: each one costs a thread hop when it is sent."""
-    waiting = bytearray()
-    for piece in pieces:
-        waiting += piece
-        if len(waiting) >= _PIECE_BYTES:
-            yield bytes(waiting)
-            waiting.clear()
-    if waiting:
-        yield bytes(waiting)
+def _is_single_document(offer: Offer) -> bool:
+    return offer.media_type == DICOM_XML and not offer.is_multipart
 
 
 def bulk_data_of(services: Services) -> Callable[[Scope], Answer]:

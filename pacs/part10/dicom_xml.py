@@ -18,31 +18,37 @@ _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold; they become U+FFFD."""
 
 
+DOCUMENT_BEGINS: Final = (
+    f'<?xml version="1.0" encoding="UTF-8"?>\n<NativeDicomModel xmlns="{NAMESPACE}" xml:space="preserve">'.encode()
+)
+DOCUMENT_ENDS: Final = b"</NativeDicomModel>"
+
+
 def to_xml(attributes: DicomJson) -> bytes:
     """The data set as one UTF-8 document. Private attributes keep their tags and name their creator."""
-    pieces = [
-        '<?xml version="1.0" encoding="UTF-8"?>\n',
-        f'<NativeDicomModel xmlns="{NAMESPACE}" xml:space="preserve">',
-    ]
-    pieces += _data_set(attributes)
-    pieces.append("</NativeDicomModel>")
-    return "".join(pieces).encode("utf-8")
+    text = attributes_text(attributes, attributes)
+    return b"".join((DOCUMENT_BEGINS, text.encode("utf-8", "replace"), DOCUMENT_ENDS))
 
 
-def _data_set(attributes: DicomJson) -> Iterator[str]:
+def attributes_text(attributes: DicomJson, creators: DicomJson) -> str:
+    """The elements of a document of these attributes, of a data set that has `creators` for the private ones."""
+    return "".join(_data_set(attributes, creators))
+
+
+def _data_set(attributes: DicomJson, creators: DicomJson) -> Iterator[str]:
     for key in sorted(attributes):
         attribute = attributes[key]
-        head = f'<DicomAttribute tag="{key}" vr="{attribute["vr"]}"{_names(attributes, key)}'
+        head = f'<DicomAttribute tag="{key}" vr="{attribute["vr"]}"{_names(creators, key)}'
         content = "".join(_content(attribute))
         yield f"{head}>{content}</DicomAttribute>" if content else f"{head}/>"
 
 
-def _names(attributes: DicomJson, key: str) -> str:
+def _names(creators: DicomJson, key: str) -> str:
     tag = int(key, 16)
     if not tag & 0x10000:
         keyword = keyword_for_tag(tag)
         return f' keyword="{keyword}"' if keyword else ""
-    creator = attributes.get(f"{tag & 0xFFFF0000 | tag >> 8 & 0xFF:08X}", {}).get("Value", [None])[0]
+    creator = creators.get(f"{tag & 0xFFFF0000 | tag >> 8 & 0xFF:08X}", {}).get("Value", [None])[0]
     return f" privateCreator={_attribute(creator)}" if isinstance(creator, str) and tag & 0xFF00 else ""
 
 
@@ -59,7 +65,7 @@ def _content(attribute: dict[str, Any]) -> Iterator[str]:
 def _value(vr: str, number: int, value: Any) -> Iterator[str]:
     if vr == "SQ":
         yield f'<Item number="{number}">'
-        yield from _data_set(value or {})
+        yield from _data_set(value or {}, value or {})
         yield "</Item>"
     elif value is None:
         # A number that is none: JSON has null for it, XML has the word.

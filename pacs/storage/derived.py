@@ -33,6 +33,11 @@ def metadata_name(study_instance_uid: str, series_instance_uid: str) -> str:
     return f"metadata/{study_instance_uid}/{series_instance_uid}"
 
 
+def xml_metadata_name(study_instance_uid: str, series_instance_uid: str) -> str:
+    """As `metadata_name`, of the same as XML."""
+    return f"metadata-xml/{study_instance_uid}/{series_instance_uid}"
+
+
 FRAMES: Final = ".frames"
 """Folder, among those of hospitals, of the `BoundedStore` of frames in other transfer syntaxes."""
 

@@ -44,10 +44,10 @@ def test_errors_of_routing_have_the_same_form(door: DoorInMemory, method: str, p
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/studies", "GET, HEAD, POST"),
-        ("DELETE", "/studies/1.2", "GET, HEAD, POST"),
-        ("POST", "/studies/1.2/metadata", "GET, HEAD"),
-        ("DELETE", "/studies/1.2/series/1.3", "GET, HEAD"),
+        ("PUT", "/studies", "GET, HEAD, OPTIONS, POST"),
+        ("DELETE", "/studies/1.2", "GET, HEAD, OPTIONS, POST"),
+        ("POST", "/studies/1.2/metadata", "GET, HEAD, OPTIONS"),
+        ("DELETE", "/studies/1.2/series/1.3", "GET, HEAD, OPTIONS"),
     ],
 )
 def test_a_method_that_is_not_offered_is_answered_with_those_that_are(

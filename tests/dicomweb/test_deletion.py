@@ -120,6 +120,7 @@ def test_off_unless_it_is_allowed(door: DeletingDoor) -> None:
     ):
         answer = door.request(method, path)
         assert answer.status_code == 403 and "delete = true" in answer.json()["error"], path
+        assert "operator" in answer.json()["hint"] and "hospital" not in answer.text
     assert door.get(key.path).status_code == 200
 
 
@@ -184,6 +185,22 @@ def test_odd_requests(door: DeletingDoor, status: int, method: str, path: str) -
     assert answer.status_code == status, answer.text
 
 
+def test_what_is_not_offered_is_told_with_what_is(door: DeletingDoor) -> None:
+    key = door.keep(image())
+    study = f"/studies/{key.study_instance_uid}"
+    for path, allowed in (
+        (study, "DELETE, GET, HEAD, OPTIONS, POST"),
+        (f"{study}/series/{key.series_instance_uid}", "DELETE, GET, HEAD, OPTIONS"),
+        (key.path, "DELETE, GET, HEAD, OPTIONS"),
+        (f"{key.path}/frames/1", "GET, HEAD, OPTIONS"),
+        (f"{key.path}/thumbnail", "GET, HEAD, OPTIONS"),
+        ("/trash", "GET, HEAD, OPTIONS"),
+    ):
+        answer = door.request("PATCH", path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, allowed), path
+        assert door.request("OPTIONS", path).headers["allow"] == allowed
+
+
 def test_the_log_has_no_reason_and_no_second_line(door: DeletingDoor, caplog: pytest.LogCaptureFixture) -> None:
     key = door.keep(image())
     with caplog.at_level(logging.INFO, logger="pacs"):
@@ -204,4 +221,4 @@ def test_its_routes_are_described(door: DeletingDoor) -> None:
     assert "delete" in paths["/studies/{study}/series/{series}"]
     assert "delete" in paths["/studies/{study}/series/{series}/instances/{instance}"]
     assert {"/trash", "/trash/{deletion}", "/trash/{deletion}/restore"} <= paths.keys()
-    assert door.request("PUT", "/studies/1.2").headers["allow"] == "GET, HEAD, POST, DELETE"
+    assert door.request("PUT", "/studies/1.2").headers["allow"] == "DELETE, GET, HEAD, OPTIONS, POST"

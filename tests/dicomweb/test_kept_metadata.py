@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,10 +21,13 @@ from pacs.dicomweb.resources import ResourceKey
 from pacs.errors import Conflict, PeerFault
 from pacs.lifecycle import Lifecycle
 from pacs.model import DicomJson, Principal, Source
-from pacs.part10.json_text import JsonTexts
+from pacs.part10.dicom_xml import to_xml
+from pacs.part10.dicom_xml_reader import read_xml
+from pacs.part10.instance_texts import InstanceTexts
+from pacs.part10.xml_text import BOUNDARY
 from pacs.settings import IngestSettings, LifecycleSettings
 from pacs.storage.derived import DerivedStore
-from tests.dicomweb.served import DoorInMemory, archive_under, image, mounted
+from tests.dicomweb.served import DoorInMemory, archive_under, image, mounted, parts_of
 
 BOTH = IngestSettings(duplicates="keep-both")
 VIEWER = Principal("viewer")
@@ -69,7 +73,33 @@ def told(door: DoorInMemory, key: ResourceKey) -> list[DicomJson]:
     assert plain.headers["etag"] != packed.headers["etag"]
     found: list[DicomJson] = plain.json()
     assert [list(each) for each in found] == [sorted(each) for each in found]
+    assert documents(door, key) == [to_xml(each) for each in found]
     return found
+
+
+def documents(door: DoorInMemory, key: ResourceKey) -> list[bytes]:
+    """What the door tells in XML, plain and compressed, without the room that is left for addresses."""
+    accept = 'multipart/related; type="application/dicom+xml"'
+    plain = door.get(f"{key.path}/metadata", accept=accept)
+    packed = door.get(f"{key.path}/metadata", accept=accept, accept_encoding="gzip")
+    assert plain.status_code == packed.status_code == 200
+    assert plain.content == packed.content
+    assert int(plain.headers["content-length"]) == len(plain.content)
+    assert plain.headers["etag"] != packed.headers["etag"]
+    for answer in (plain, packed):
+        again = door.get(
+            f"{key.path}/metadata",
+            accept=accept,
+            accept_encoding=answer.headers.get("content-encoding", "identity"),
+            if_none_match=answer.headers["etag"],
+        )
+        assert (again.status_code, again.content) == (304, b"")
+    parts = parts_of(plain)
+    assert {fields["content-type"] for fields, _ in parts} == {"application/dicom+xml"}
+    if len(parts) == 1:
+        alone = door.get(f"{key.path}/metadata", accept="application/dicom+xml")
+        assert (alone.headers["content-type"], alone.content) == ("application/dicom+xml", parts[0][1])
+    return [re.sub(rb"<BulkData\s+uri", b"<BulkData uri", document) for _, document in parts]
 
 
 def raw(door: DoorInMemory, path: str, coding: str) -> tuple[str, bytes]:
@@ -148,10 +178,29 @@ def test_what_is_settled_is_looked_up(
     def text(*_: object) -> bytes:
         raise AssertionError("it is made anew")
 
-    monkeypatch.setattr(JsonTexts, "text", text)
+    monkeypatch.setattr(InstanceTexts, "text", text)
     assert told(mine, ResourceKey(key.study_instance_uid)) == expected
     theirs.keep(image(StudyInstanceUID=key.study_instance_uid))
-    assert mine.get(f"/studies/{key.study_instance_uid}/metadata").status_code == 500, "control: there is more to make"
+    for accept in ("application/dicom+json", 'multipart/related; type="application/dicom+xml"'):
+        answer = mine.get(f"/studies/{key.study_instance_uid}/metadata", accept=accept)
+        assert answer.status_code == 500, "control: there is more to make"
+
+
+def test_no_value_is_taken_for_the_end_of_a_document(doors: tuple[DoorInMemory, DoorInMemory]) -> None:
+    mine, theirs = doors
+    text = f"\r\n--{BOUNDARY}--\r\n--{BOUNDARY}\r\nContent-Type: text/html\r\n\r\n<script>"
+    hostile = image(PatientComments=text, PatientName=f"{BOUNDARY}^=={BOUNDARY}")
+    hostile.add_new(0x00090010, "LO", BOUNDARY)
+    hostile.add_new(0x00091001, "LT", text)
+    key = theirs.keep(hostile)
+    for settles in (False, True):
+        answer = mine.get(f"{key.path}/metadata", accept='multipart/related; type="application/dicom+xml"')
+        ((_, document),) = parts_of(answer)
+        assert read_xml(document)["00104000"]["Value"] == [text]
+        assert read_xml(document)["00090010"]["Value"] == [BOUNDARY]
+        assert BOUNDARY.encode() not in document
+        assert not settles or settle(mine) == 0
+        settle(mine)
 
 
 def newer(data_set: Any, number: int) -> Any:
@@ -300,6 +349,15 @@ def test_any_address(doors: tuple[DoorInMemory, DoorInMemory], host: str) -> Non
             answer = door.get(f"{level.path}/metadata", accept_encoding=coding, host=host)
             expected = json.dumps(made_now(door, level)).replace("http://archive.test", f"http://{host}")
             assert answer.json() == json.loads(expected)
+            answer = door.get(
+                f"{level.path}/metadata",
+                accept='multipart/related; type="application/dicom+xml"',
+                accept_encoding=coding,
+                host=host,
+            )
+            assert [read_xml(document) for _, document in parts_of(answer)] == [
+                read_xml(to_xml(each)) for each in json.loads(expected)
+            ]
 
 
 def test_a_study_is_one_gzip_member(doors: tuple[DoorInMemory, DoorInMemory]) -> None:

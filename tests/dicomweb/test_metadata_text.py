@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from pacs.dicomweb.metadata_text import ArrayOfMetadata
+from pacs.dicomweb.metadata_text import TextOfMetadata
+from pacs.metadata import Form
 from pacs.storage.compressed_template import SLOT, Template, compress
 
 ONE = b'{"a":' + SLOT + b'/1"}'
@@ -25,7 +26,7 @@ TWO = b'{"b":' + SLOT + b'/2"}'
     ],
 )
 def test_the_address_stands_in_every_uri(base: str, texts: list[Template | bytes], count: int) -> None:
-    array = ArrayOfMetadata(texts, base)
+    array = TextOfMetadata(Form.JSON, texts, base)
     plain = b"".join(array.pieces())
     assert gzip.decompress(b"".join(array.compressed())) == plain
     assert array.size == len(plain)
@@ -36,7 +37,7 @@ def test_the_address_stands_in_every_uri(base: str, texts: list[Template | bytes
 
 
 def test_much_is_sent_piece_by_piece() -> None:
-    array = ArrayOfMetadata([compress([b'{"a":"%b"}' % (b"x" * (6 << 20))])], "http://h")
+    array = TextOfMetadata(Form.JSON, [compress([b'{"a":"%b"}' % (b"x" * (6 << 20))])], "http://h")
     assert array.is_long
     assert max(map(len, array.pieces())) < 1 << 19
-    assert not ArrayOfMetadata([ONE], "http://h").is_long
+    assert not TextOfMetadata(Form.JSON, [ONE], "http://h").is_long

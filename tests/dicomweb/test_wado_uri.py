@@ -197,4 +197,4 @@ def test_pictures_and_files_have_parameters_of_their_own(door: DoorInMemory, one
 
 def test_other_methods(door: DoorInMemory, one: ResourceKey) -> None:
     answer = door.request("POST", uri(one))
-    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
