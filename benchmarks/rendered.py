@@ -3,8 +3,10 @@
     python -m benchmarks.rendered [--rounds 3] [--seconds 3] [--connections 8]
 
 Both programs run the whole time and are stopped when it is not their turn, in rounds that alternate (`hot_paths`). The
-archive has its defaults: two web workers with two decoders each. The hop is measured without HTTP: the same picture
-made in this process and by `pacs.decoding`, wall-clock time of one caller, and processor time of the caller alone.
+archive has its defaults: two web workers with two decoders each. It keeps what it answered last, so it is asked in two
+ways: for more pictures than it keeps, of 40 windows, so that each is made; and for the same ones again. The hop is
+measured without HTTP: the same picture made in this process and by `pacs.decoding`, wall-clock time of one caller, and
+processor time of the caller alone.
 """
 
 from __future__ import annotations
@@ -35,16 +37,22 @@ from pacs.settings import DecodingSettings
 
 _IMAGES = 100
 _CALLS = 200
+_CENTERS = range(20, 100, 2)
 
 
-def plan_of(peer: Peer, images: Sequence[Slice]) -> Plan:
+def plans_of(peer: Peer, images: Sequence[Slice]) -> list[Plan]:
     parts = urlsplit(peer.dicomweb)
     paths = [
         f"{parts.path}/studies/{image.study_instance_uid}/series/{image.series_instance_uid}"
         f"/instances/{image.sop_instance_uid}/rendered"
         for image in images
     ]
-    return Plan("rendered 512 x 512 JPEG", peer.name, f"{parts.scheme}://{parts.netloc}", paths, "image/jpeg")
+    windowed = [f"{path}?window={center},400,linear" for center in _CENTERS for path in paths]
+    origin = f"{parts.scheme}://{parts.netloc}"
+    return [
+        Plan("rendered 512 x 512 JPEG, each made", peer.name, origin, windowed, "image/jpeg"),
+        Plan("rendered 512 x 512 JPEG, the same 100 again", peer.name, origin, paths, "image/jpeg"),
+    ]
 
 
 def hop() -> str:
@@ -101,7 +109,7 @@ def main() -> int:
             stored = dimse_load.store(*peer.address, peer.aet, images, 4)
             if stored.failures:
                 raise RuntimeError(f"{peer.name}: {stored.failures} images were not stored")
-            peers.append((peer, [plan_of(peer, images)]))
+            peers.append((peer, plans_of(peer, images)))
         print(", ".join(f"{name} {value}" for name, value in machine().items()), flush=True)
         measure(peers, given, ())
         for peer, _ in peers:

@@ -19,7 +19,7 @@ from pacs.dicomweb.kept_answers import KeptAnswers
 from pacs.dicomweb.metadata import bulk_data_of, metadata_of
 from pacs.dicomweb.openapi import DICOM_XML, MULTIPART, Described, binary, data_sets, describe
 from pacs.dicomweb.qido import search_routes
-from pacs.dicomweb.rendered import rendered_routes
+from pacs.dicomweb.rendered import DOCUMENT_MEDIA_TYPES, RENDERED_MEDIA_TYPES, RENDERED_PARAMETERS, rendered_of
 from pacs.dicomweb.request_kinds import kind_of
 from pacs.dicomweb.responses import in_thread, problem
 from pacs.dicomweb.services import Identify, Services, anonymous, told_apart
@@ -75,12 +75,11 @@ _MOST_METADATA_BYTES = 8 << 20
 _STUDY = "/studies/{study}"
 _SERIES = _STUDY + "/series/{series}"
 _INSTANCE = _SERIES + "/instances/{instance}"
-_THUMBNAILS = {
-    _STUDY + "/thumbnail": "study",
-    _SERIES + "/thumbnail": "series",
-    _INSTANCE + "/thumbnail": "instance",
-    _INSTANCE + "/frames/{frame}/thumbnail": "frame",
-}
+_PICTURED = {_STUDY: "study", _SERIES: "series", _INSTANCE: "instance", _INSTANCE + "/frames/{frame}": "frame"}
+_THUMBNAILS = {f"{path}/thumbnail": what for path, what in _PICTURED.items()}
+_RENDERED = {f"{path}/rendered": what for path, what in _PICTURED.items()}
+_MOST_PICTURE_BYTES = 256 << 10
+"""What is remembered of one picture."""
 
 
 def dicomweb_app(
@@ -116,6 +115,7 @@ def dicomweb_app(
     whole = HotRoute(instances_of(services))
     app.keeping = keeping = Keeping(identify, retrieve.change_mark, KeptAnswers(retrieve.is_current), measured)
     metadata = HotRoute(metadata_of(services), keeping=keeping, most_bytes=_MOST_METADATA_BYTES)
+    rendered = HotRoute(rendered_of(services), keeping=keeping, makes=True, most_bytes=_MOST_PICTURE_BYTES)
     hot = {
         _INSTANCE + "/frames/{frames}": HotRoute(frames_of(services), keeping=keeping),
         _INSTANCE: whole,
@@ -125,15 +125,15 @@ def dicomweb_app(
         _STUDY + "/metadata": metadata,
         _INSTANCE + "/metadata": metadata,
         **dict.fromkeys(_THUMBNAILS, HotRoute(thumbnails_of(services), keeping=keeping, makes=True, most_bytes=65536)),
+        **dict.fromkeys(_RENDERED, rendered),
     }
     app.hot = HotRoutes({path: Door(route, measured, admission, kind_of("GET", path)) for path, route in hot.items()})
     # Stored to by POST, so FastAPI must see it.
     app.router.routes.append(Route(_STUDY, whole, methods=["GET"], name=_STUDY))
-    uri = WadoUri(services, whole, app.router)
+    uri = WadoUri(services, whole, rendered)
     app.router.routes.append(Route(WADO_URI_PATH, uri, methods=["GET"], name=WADO_URI_PATH))
     for router in (
         search_routes(services),
-        rendered_routes(services),
         store_routes(services),
         version_routes(services),
     ):
@@ -174,6 +174,16 @@ def _described() -> dict[str, Described]:
                 is_ranged=True,
             )
             for path, what in _THUMBNAILS.items()
+        },
+        **{
+            path: Described(
+                f"Picture of a {what}",
+                binary(*RENDERED_MEDIA_TYPES, MULTIPART, *(DOCUMENT_MEDIA_TYPES if what == "instance" else ())),
+                tag="Rendered",
+                parameters=RENDERED_PARAMETERS,
+                is_ranged=True,
+            )
+            for path, what in _RENDERED.items()
         },
         WADO_URI_PATH: Described(
             "An instance as DICOM file or picture",

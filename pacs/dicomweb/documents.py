@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from starlette.responses import Response
 from starlette.types import Scope
 
 from pacs.dicomweb.accept import MediaRange, Offer, choose
+from pacs.dicomweb.hot import Answer
 from pacs.dicomweb.report import as_html, as_text, report
 from pacs.dicomweb.requests import is_not_modified
-from pacs.dicomweb.responses import entity_tag, not_modified
+from pacs.dicomweb.responses import entity_tag
 from pacs.dicomweb.services import Services
 from pacs.errors import NotAcceptable
 from pacs.model import StoredInstance
@@ -64,7 +64,7 @@ def is_document(sop_class_uid: str) -> bool:
     return sop_class_uid in _FILES or sop_class_uid in _REPORTS
 
 
-def document(services: Services, scope: Scope, instance: StoredInstance, accepted: Sequence[MediaRange]) -> Response:
+def document(services: Services, scope: Scope, instance: StoredInstance, accepted: Sequence[MediaRange]) -> Answer:
     """The document in the form that `accepted` likes best.
 
     Raises:
@@ -73,9 +73,9 @@ def document(services: Services, scope: Scope, instance: StoredInstance, accepte
     kind = _FILES.get(instance.sop_class_uid)
     offer = choose(accepted, (Offer(kind.media_type),) if kind is not None else _REPORT_OFFERS)
     tag = entity_tag(instance.digest, "document", offer.media_type)
-    caching = services.caching_of_instances
+    caching = {"etag": tag, "cache-control": services.caching_of_instances, "vary": "Accept"}
     if is_not_modified(scope, tag):
-        return not_modified(tag, caching)
+        return Answer(caching, status=304)
     header = services.retrieve.header(instance)
     uid = instance.key.sop_instance_uid
     if kind is not None:
@@ -90,12 +90,11 @@ def document(services: Services, scope: Scope, instance: StoredInstance, accepte
         "content-type": content_type,
         "content-disposition": f'{disposition}; filename="{uid}.{suffix}"',
         "content-security-policy": _POLICY_OF_PDF if content_type == "application/pdf" else CONTENT_SECURITY_POLICY,
+        "content-length": str(len(body)),
         "x-content-type-options": "nosniff",
-        "etag": tag,
-        "cache-control": caching,
-        "vary": "Accept",
+        **caching,
     }
-    return Response(body, headers=headers)
+    return Answer(headers, (body,))
 
 
 def _file(header: Header, kind: _FileKind) -> bytes:

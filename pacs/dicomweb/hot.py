@@ -118,7 +118,7 @@ class HotRoute:
             return
         answer = await self._answer(scope)
         if answer.is_lazy:
-            await _send_lazily(send, answer)
+            await self._send_lazily(send, answer)
         else:
             answer = _ranged(answer, scope)
             await send_pieces(send, answer.headers, answer.pieces, status=answer.status)
@@ -140,6 +140,15 @@ class HotRoute:
             answer = await self._in_thread(self._prepare, scope)
             return self._keeping.kept.keep(key, mark, answer, _kind(scope), most_bytes=self._most_bytes)
         return kept.answer
+
+    async def _send_lazily(self, send: Send, answer: Answer) -> None:
+        pieces = iter(answer.pieces)
+        first = await self._in_thread(_next, pieces)  # an error here can still become an honest status
+        await send_pieces(send, answer.headers, (), status=answer.status, is_last=False)
+        while first is not _END:
+            await send({"type": "http.response.body", "body": first, "more_body": True})
+            first = await self._in_thread(_next, pieces)
+        await send({"type": "http.response.body", "body": b""})
 
 
 def _kind(scope: Scope) -> Kind:
@@ -165,16 +174,6 @@ def _ranged(answer: Answer, scope: Scope) -> Answer:
     headers["content-range"] = f"bytes {part.start}-{part.end - 1}/{length}"
     headers["content-length"] = str(part.end - part.start)
     return Answer(headers, cut(answer.pieces, part), status=206)
-
-
-async def _send_lazily(send: Send, answer: Answer) -> None:
-    pieces = iter(answer.pieces)
-    first = await in_thread(_next, pieces)  # an error here can still become an honest status
-    await send_pieces(send, answer.headers, (), status=answer.status, is_last=False)
-    while first is not _END:
-        await send({"type": "http.response.body", "body": first, "more_body": True})
-        first = await in_thread(_next, pieces)
-    await send({"type": "http.response.body", "body": b""})
 
 
 def _next(pieces: Iterator[bytes | memoryview]) -> object:

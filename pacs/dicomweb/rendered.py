@@ -1,4 +1,4 @@
-"""Rendered resources (PS3.18 §10.4.1.1.3)."""
+"""Rendered resources (PS3.18 §10.4.1.1.3), plain ASGI: pictures and documents for people."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fastapi import APIRouter, Request
-from starlette.concurrency import iterate_in_threadpool
-from starlette.responses import Response, StreamingResponse
+from starlette.types import Scope
 
 from pacs.dicomweb.accept import MediaRange, Offer, choose
 from pacs.dicomweb.documents import document, is_document
+from pacs.dicomweb.hot import Answer
 from pacs.dicomweb.http_errors import answer_to
 from pacs.dicomweb.multipart import Part, derived_boundary, encoded
-from pacs.dicomweb.openapi import binary
 from pacs.dicomweb.rendered_subjects import Subject, subjects_of
 from pacs.dicomweb.rendering_parameters import PARAMETERS, RenderingParameters, rendering_parameters
-from pacs.dicomweb.requests import accepted_by, is_not_modified
+from pacs.dicomweb.requests import accepted_by, is_not_modified, query_parameters
 from pacs.dicomweb.resources import ResourceKey, frame_numbers, service_base
-from pacs.dicomweb.responses import REVALIDATE, entity_tag, not_modified
+from pacs.dicomweb.responses import REVALIDATE, entity_tag
 from pacs.dicomweb.services import Services
 from pacs.dicomweb.text_fonts import font_for
 from pacs.dicomweb.wado import find
 from pacs.errors import InvalidRequest, NotAcceptable, PacsError, UndecodablePixels
+from pacs.measured.stages import DECODE
 from pacs.model import Principal, StoredInstance
 from pacs.part10.header import Header
 from pacs.pixels.animation import MOVING_MEDIA_TYPES, MP4_MEDIA_TYPE, can_make_mp4, durations_ms
@@ -34,6 +33,7 @@ from pacs.pixels.rendering import (
     Rendering,
     check_length,
     film_of,
+    is_light,
     picture_for_film,
     rendered_as,
     window_of_film,
@@ -46,47 +46,17 @@ _FILMS = (Offer(MP4_MEDIA_TYPE),)
 _MAX_TRIED = 3
 """Instances tried when the middle one cannot be decoded; more would make one request expensive."""
 
-_PICTURES = [*STILL_MEDIA_TYPES, MP4_MEDIA_TYPE]
-_DOCUMENTS = ["text/html", "text/plain", "application/pdf", "text/xml", "model/stl", "model/obj", "model/mtl"]
-_SERIES = "/studies/{study}/series/{series}"
-_INSTANCE = _SERIES + "/instances/{instance}"
-_FRAMES = _INSTANCE + "/frames/{frame}"
+RENDERED_MEDIA_TYPES = (*STILL_MEDIA_TYPES, MP4_MEDIA_TYPE)
+DOCUMENT_MEDIA_TYPES = ("text/html", "text/plain", "application/pdf", "text/xml", "model/stl", "model/obj", "model/mtl")
+RENDERED_PARAMETERS: list[dict[str, Any]] = [
+    {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": "string"}}
+    for name, text in PARAMETERS.items()
+]
 
 
-def rendered_routes(services: Services) -> APIRouter:
-    """Pictures and documents for people: of a study and series their middle image, or all of them in parts."""
-    router = APIRouter(tags=["Rendered"], default_response_class=Response)
-    pictures = Pictures(services)
-
-    def add(path: str, summary: str, make: Callable[[Request], Response], names: Sequence[str], *types: str) -> None:
-        extra = {"parameters": _query_parameters(names) + _path_parameters(path)}
-        responses: dict[int | str, dict[str, Any]] = {
-            200: {"description": "The picture", "content": binary(*types)},
-            304: {"description": "The client has it already"},
-        }
-        router.add_api_route(path, make, methods=["GET"], summary=summary, responses=responses, openapi_extra=extra)
-
-    for path, what in (
-        ("/studies/{study}", "study"),
-        (_SERIES, "series"),
-        (_INSTANCE, "instance"),
-        (_FRAMES, "frame"),
-    ):
-        types = [*_PICTURES, "multipart/related", *(_DOCUMENTS if path is _INSTANCE else ())]
-        add(f"{path}/rendered", f"Picture of a {what}", pictures.rendered, list(PARAMETERS), *types)
-    return router
-
-
-def _query_parameters(names: Sequence[str]) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "in": "query", "required": False, "description": PARAMETERS[name], "schema": {"type": "string"}}
-        for name in names
-    ]
-
-
-def _path_parameters(path: str) -> list[dict[str, Any]]:
-    names = [piece[1:-1] for piece in path.split("/") if piece.startswith("{")]
-    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+def rendered_of(services: Services) -> Callable[[Scope], Answer]:
+    """The routes' function: of a study and series their middle image, or all of them in parts."""
+    return Pictures(services).rendered
 
 
 class Pictures:
@@ -95,33 +65,34 @@ class Pictures:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    def rendered(self, request: Request) -> Response:
+    def rendered(self, scope: Scope) -> Answer:
         """What Accept asks for of the resource: one picture, a film, pictures in parts, or a document."""
-        parameters = rendering_parameters(request.query_params)
-        accepted = accepted_by(request.scope)
-        principal = self._services.identify(request.scope)
-        key = ResourceKey.of(request.path_params)
-        frames = frame_numbers(request.path_params["frame"]) if "frame" in request.path_params else ()
+        principal = self._services.identify(scope)
+        parameters = rendering_parameters(query_parameters(scope))
+        accepted = accepted_by(scope)
+        path_parameters = scope["path_params"]
+        key = ResourceKey.of(path_parameters)
+        frames = frame_numbers(path_parameters["frame"]) if "frame" in path_parameters else ()
         instances = find(self._services, principal, key)
         if key.sop_instance_uid is None:
-            return self._of_many(request, principal, instances, accepted, parameters)
+            return self._of_many(scope, principal, instances, accepted, parameters)
         if is_document(instances[0].sop_class_uid) and not frames:
-            return document(self._services, request.scope, instances[0], accepted)
+            return document(self._services, scope, instances[0], accepted)
         subjects = subjects_of(self._services, principal, instances[0], frames, parameters)
         offers = _offers(subjects)
         offer = _chosen(accepted, offers, parameters)
         if offer.is_multipart:
-            return self._in_parts(request, subjects, offer, parameters)
-        return self._one(request, subjects[:1], offer, parameters, self._services.caching_of_instances)
+            return self._in_parts(scope, subjects, offer, parameters)
+        return self._one(scope, subjects[:1], offer, parameters, self._services.caching_of_instances)
 
     def _of_many(
         self,
-        request: Request,
+        scope: Scope,
         principal: Principal,
         instances: Sequence[StoredInstance],
         accepted: Sequence[MediaRange],
         parameters: RenderingParameters,
-    ) -> Response:
+    ) -> Answer:
         candidates = _candidates(instances)
         offer = _chosen(accepted, (*_STILLS, *_PARTS), parameters)
         if offer.is_multipart:
@@ -131,22 +102,22 @@ class Pictures:
                 for instance in shown
                 for subject in subjects_of(self._services, principal, instance, (), parameters)
             ]
-            return self._in_parts(request, subjects, offer, parameters, len(instances) - len(shown))
+            return self._in_parts(scope, subjects, offer, parameters, len(instances) - len(shown))
         tried = [
             replace(subject, frames=(middle(candidate.number_of_frames),))
             for candidate in candidates[:_MAX_TRIED]
             for subject in subjects_of(self._services, principal, candidate, (), parameters)[:1]
         ]
-        return self._one(request, tried, offer, parameters, REVALIDATE)
+        return self._one(scope, tried, offer, parameters, REVALIDATE)
 
     def _one(
         self,
-        request: Request,
+        scope: Scope,
         subjects: Sequence[Subject],
         offer: Offer,
         parameters: RenderingParameters,
         cache_control: str,
-    ) -> Response:
+    ) -> Answer:
         """A still or a film of the first of `subjects` that can be decoded."""
         if offer.media_type not in MOVING_MEDIA_TYPES:
             subjects = [replace(subject, frames=subject.frames[:1]) for subject in subjects]
@@ -155,30 +126,31 @@ class Pictures:
             return self._picture(subject, offer.media_type, parameters)
 
         return self._answer(
-            request, subjects, make, offer, ("rendered", parameters.identity), cache_control, _warnings(parameters)
+            scope, subjects, make, offer, ("rendered", parameters.identity), cache_control, _warnings(parameters)
         )
 
     def _answer(
         self,
-        request: Request,
+        scope: Scope,
         subjects: Sequence[Subject],
         make: Callable[[Subject], bytes],
         offer: Offer,
         kind: Sequence[str],
         cache_control: str,
         warnings: Mapping[str, str] | None = None,
-    ) -> Response:
+    ) -> Answer:
         problem: UndecodablePixels | None = None
         for subject in subjects:
             tag = entity_tag(*subject.identity, offer.media_type, *kind)
-            if is_not_modified(request.scope, tag):
-                return not_modified(tag, cache_control)
+            if is_not_modified(scope, tag):
+                return _not_modified(tag, cache_control)
             try:
                 picture = make(subject)
             except UndecodablePixels as error:
                 problem = problem or error
                 continue
-            return Response(picture, headers={**_headers(offer.content_type(), tag, cache_control), **(warnings or {})})
+            headers = _headers(offer.content_type(), tag, cache_control) | {"content-length": str(len(picture))}
+            return Answer({**headers, **(warnings or {})}, (picture,))
         assert problem is not None  # noqa: S101 -- for the type checker: the loop ran at least once
         try:
             raise problem
@@ -188,18 +160,18 @@ class Pictures:
 
     def _in_parts(
         self,
-        request: Request,
+        scope: Scope,
         subjects: Sequence[Subject],
         offer: Offer,
         parameters: RenderingParameters,
         left_out: int = 0,
-    ) -> Response:
+    ) -> Answer:
         """Every frame as a part of its own, each made when the one before is sent."""
-        base = service_base(request.scope)
+        base = service_base(scope)
         identity = [base, str(offer), parameters.identity, *(part for subject in subjects for part in subject.identity)]
         tag, boundary = entity_tag(*identity), derived_boundary(*identity)
-        if is_not_modified(request.scope, tag):
-            return not_modified(tag, REVALIDATE)
+        if is_not_modified(scope, tag):
+            return _not_modified(tag, REVALIDATE)
         headers = {
             **_headers(offer.content_type(boundary), tag, REVALIDATE),
             **_warnings(parameters, f"{left_out} instances hold no image and are left out" if left_out else ""),
@@ -210,8 +182,7 @@ class Pictures:
                 for number in subject.frames:
                     yield self._part(replace(subject, frames=(number,)), offer.media_type, parameters, base)
 
-        pieces = (bytes(piece) for piece in encoded(boundary, parts()))
-        return StreamingResponse(iterate_in_threadpool(pieces), headers=headers)
+        return Answer(headers, encoded(boundary, parts()), is_lazy=True)
 
     def _part(self, subject: Subject, media_type: str, parameters: RenderingParameters, base: str) -> Part:
         """A frame, or why it cannot be shown: the status is sent already, and the others can be."""
@@ -237,7 +208,11 @@ class Pictures:
         )
         if len(subject.frames) > 1:
             return self._film(header, subject, rendering)
-        return self._services.retrieve.decoding.run(rendered_as, header, self._frame(subject), rendering)
+        frame = self._frame(subject)
+        if is_light(header, rendering):
+            with DECODE:
+                return rendered_as(header, frame, rendering)
+        return self._services.retrieve.decoding.run(rendered_as, header, frame, rendering)
 
     def _film(self, header: Header, subject: Subject, rendering: Rendering) -> bytes:
         """Frames are decoded one by one, so that a long film keeps nobody else waiting for long."""
@@ -283,13 +258,12 @@ def _chosen(accepted: Sequence[MediaRange], offers: Sequence[Offer], parameters:
 
 
 def _headers(content_type: str, tag: str, cache_control: str) -> dict[str, str]:
-    return {
-        "content-type": content_type,
-        "etag": tag,
-        "cache-control": cache_control,
-        "vary": "Accept",
-        "x-content-type-options": "nosniff",
-    }
+    caching = {"etag": tag, "cache-control": cache_control, "vary": "Accept"}
+    return {"content-type": content_type, **caching, "x-content-type-options": "nosniff"}
+
+
+def _not_modified(tag: str, cache_control: str) -> Answer:
+    return Answer({"etag": tag, "cache-control": cache_control, "vary": "Accept"}, status=304)
 
 
 def _warnings(parameters: RenderingParameters, left_out: str = "") -> dict[str, str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl
 
 from starlette.types import Scope
 
 from pacs.dicomweb.accept import MediaRange, accept_of
 from pacs.dicomweb.responses import header_of, is_known_to_client
 from pacs.errors import InvalidRequest
+
+_MOST_PARAMETERS = 100
 
 
 def accepted_by(scope: Scope) -> tuple[MediaRange, ...]:
@@ -27,9 +29,22 @@ def is_not_modified(scope: Scope, tag: str) -> bool:
     return is_known_to_client(header_of(scope, b"if-none-match"), tag)
 
 
+def query_parameters(scope: Scope) -> dict[str, str]:
+    """The query string's parameters; of several with one name the last. Raises `InvalidRequest`."""
+    query_string: bytes = scope["query_string"]
+    try:
+        return dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=_MOST_PARAMETERS))
+    except ValueError:
+        raise _too_many() from None
+
+
 def _query_parameter(query_string: bytes, name: str) -> str | None:
     try:
-        values = parse_qs(query_string.decode("latin-1"), max_num_fields=100).get(name)
+        values = parse_qs(query_string.decode("latin-1"), max_num_fields=_MOST_PARAMETERS).get(name)
     except ValueError:
-        raise InvalidRequest("The query string has more than 100 parameters") from None
+        raise _too_many() from None
     return ", ".join(values) if values else None
+
+
+def _too_many() -> InvalidRequest:
+    return InvalidRequest(f"The query string has more than {_MOST_PARAMETERS} parameters")

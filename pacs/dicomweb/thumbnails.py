@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl
 
 from starlette.types import Scope
 
 from pacs.dicomweb.accept import Offer, choose
 from pacs.dicomweb.hot import Answer
 from pacs.dicomweb.rendering_parameters import PARAMETERS, rendering_parameters
-from pacs.dicomweb.requests import accepted_by, is_not_modified
+from pacs.dicomweb.requests import accepted_by, is_not_modified, query_parameters
 from pacs.dicomweb.resources import ResourceKey, frame_numbers
 from pacs.dicomweb.responses import REVALIDATE, entity_tag
 from pacs.dicomweb.services import Services
@@ -90,10 +89,7 @@ def _drawn(services: Services, principal: Principal, study: str, chosen: Chosen,
 
 
 def _side(scope: Scope) -> int:
-    try:
-        parameters = rendering_parameters(dict(parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=100)))
-    except ValueError:
-        raise InvalidRequest("The query string has more than 100 parameters") from None
+    parameters = rendering_parameters(query_parameters(scope))
     if parameters.has_region:
         raise InvalidRequest("viewport takes columns,rows only for a thumbnail (PS3.18 §8.3.5.1.3)")
     viewport = parameters.viewport

@@ -59,13 +59,12 @@ URI_PARAMETERS: list[dict[str, Any]] = [
 
 
 class WadoUri:
-    """ASGI application of the URI Service, in front of `files`, the instance route, and `routes`, which have the
-    rendered ones."""
+    """ASGI application of the URI Service; `files` is the route of an instance, `pictures` that of its pictures."""
 
-    def __init__(self, services: Services, files: ASGIApp, routes: ASGIApp) -> None:
+    def __init__(self, services: Services, files: ASGIApp, pictures: ASGIApp) -> None:
         self._services = services
         self._files = files
-        self._routes = routes
+        self._pictures = pictures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = uri_request(scope["query_string"])
@@ -78,7 +77,7 @@ class WadoUri:
             await self._files(_file_scope(scope, asked), receive, send)
             return
         size = await in_thread(self._size, instance) if instance is not None and asked.needs_size else (0, 0)
-        await self._routes(_picture_scope(scope, asked, size), receive, send)
+        await self._pictures(_picture_scope(scope, asked, size), receive, send)
 
     def _find(self, scope: Scope, asked: UriRequest) -> StoredInstance:
         return find(self._services, self._services.identify(scope), asked.key)[0]
@@ -115,9 +114,12 @@ def _file_scope(scope: Scope, asked: UriRequest) -> Scope:
     accept = asked.content_type or DICOM
     if asked.transfer_syntax_uid is not None:
         accept = f"{DICOM}; transfer-syntax={asked.transfer_syntax_uid}"
+    return {**scope, "query_string": urlencode({"accept": accept}).encode("ascii"), "path_params": _uids(asked)}
+
+
+def _uids(asked: UriRequest) -> dict[str, str | None]:
     key = asked.key
-    uids = {"study": key.study_instance_uid, "series": key.series_instance_uid, "instance": key.sop_instance_uid}
-    return {**scope, "query_string": urlencode({"accept": accept}).encode("ascii"), "path_params": uids}
+    return {"study": key.study_instance_uid, "series": key.series_instance_uid, "instance": key.sop_instance_uid}
 
 
 def _picture_scope(scope: Scope, asked: UriRequest, size: tuple[int, int]) -> Scope:
@@ -126,4 +128,6 @@ def _picture_scope(scope: Scope, asked: UriRequest, size: tuple[int, int]) -> Sc
     said = asked.rendering(*size)
     if asked.content_type or header_of(scope, b"accept"):
         said["accept"] = asked.content_type or header_of(scope, b"accept") or ANY
-    return {**scope, "path": path, "raw_path": path.encode("ascii"), "query_string": urlencode(said).encode("ascii")}
+    parameters = _uids(asked) if asked.frame is None else _uids(asked) | {"frame": str(asked.frame)}
+    urls = {"path": path, "raw_path": path.encode("ascii"), "query_string": urlencode(said).encode("ascii")}
+    return {**scope, **urls, "path_params": parameters}

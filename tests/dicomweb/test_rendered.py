@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom.uid import generate_uid
+from pydicom.uid import RLELossless, generate_uid
 
 from pacs.dicomweb.resources import ResourceKey
-from tests.dicomweb.served import DoorInMemory, image
+from pacs.errors import Busy
+from tests.dicomweb.served import DoorInMemory, OneDoorInMemory, archive_under, image
 
 
 def picture(content: bytes) -> Image.Image:
@@ -52,6 +54,45 @@ def test_a_series_shows_its_middle_image(door: DoorInMemory, slices: list[Resour
         of_series = door.get(f"{series}/{kind}", accept="image/png").content
         assert of_series == door.get(f"{slices[1].path}/{kind}", accept="image/png").content
         assert of_series != door.get(f"{slices[0].path}/{kind}", accept="image/png").content
+
+
+def test_plain_samples_need_no_decoder(
+    door: DoorInMemory, slices: list[ResourceKey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Away:
+        def run(self, *_: object, **__: object) -> bytes:
+            raise Busy("every decoder is busy", retry_after_s=1)
+
+    monkeypatch.setattr(door.retrieve, "decoding", Away())
+    url = f"{slices[0].path}/rendered"
+    assert door.get(f"{url}?window=100,50").status_code == 200
+    assert door.get(url, accept="image/gif").status_code == 503
+    squeezed = image()
+    squeezed.compress(RLELossless, generate_instance_uid=False)
+    assert door.get(f"{door.keep(squeezed).path}/rendered").status_code == 503
+
+
+def test_a_change_of_the_study_is_seen_at_once(tmp_path: Path) -> None:
+    with archive_under(tmp_path) as services:
+        door = OneDoorInMemory(*services)
+        study, series = generate_uid(), generate_uid()
+
+        def kept(number: int) -> ResourceKey:
+            pixels = np.full(16 * 24, number * 50, "<u2").tobytes()
+            uids = {"StudyInstanceUID": study, "SeriesInstanceUID": series}
+            return door.keep(image(**uids, InstanceNumber=number, PixelData=pixels))
+
+        kept(1)
+        url = f"/studies/{study}/series/{series}/rendered"
+        first = door.get(url)
+        again = door.get(url, if_none_match=first.headers["etag"])
+        assert (again.status_code, again.content) == (304, b"")
+        middle = kept(2)
+        kept(3)
+        after = door.get(url, if_none_match=first.headers["etag"])
+        assert after.status_code == 200
+        assert after.content == door.get(f"{middle.path}/rendered").content
+        assert after.content != first.content
 
 
 def test_accept(door: DoorInMemory, slices: list[ResourceKey]) -> None:
