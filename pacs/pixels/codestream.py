@@ -102,7 +102,7 @@ def read_jpeg_2000(frame: bytes) -> Codestream:
     """Read the SIZ marker (ISO/IEC 15444-1 §A.5.1) of a codestream, bare or wrapped in a JP2 file.
 
     Raises:
-        UndecodablePixels: no JPEG 2000, or torn.
+        UndecodablePixels: no JPEG 2000, torn, or without an image area.
     """
     start = 0
     if frame.startswith(_JP2_SIGNATURE):
@@ -112,6 +112,8 @@ def read_jpeg_2000(frame: bytes) -> Codestream:
     if len(frame) < start + 43:
         raise UndecodablePixels("the JPEG 2000 frame ends inside its SIZ marker")
     right, bottom, left, top = struct.unpack_from(">IIII", frame, start + 8)
+    if right <= left or bottom <= top:
+        raise UndecodablePixels("the JPEG 2000 frame has no image area in its SIZ marker")
     components = int.from_bytes(frame[start + 40 : start + 42], "big")
     depth = frame[start + 42]
     return Codestream(

@@ -55,5 +55,5 @@ class KeptMetadata:
             first, second = head["checks"]
             template = Template(tuple(pieces), int(head["size"]), (int(first), int(second)), int(head["shift"]))
             return cls(str(head["revision"]), str(head["identity"]), int(head["instances"]), template)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None

@@ -259,6 +259,8 @@ def test_closing_ends_all_of_them() -> None:
     workers = pool()
     workers.run(faults.echo, 1)
     processes = [nursery_of(workers), *decoders_of(nursery_of(workers))]
+    assert len(processes) > 1
+    assert all(map(is_running, processes)), "the control: they are seen"
     workers.close()
     until(lambda: not any(map(is_running, processes)))
 
@@ -267,6 +269,8 @@ def test_who_forgets_to_close_leaves_nothing() -> None:
     workers = pool()
     workers.run(faults.echo, 1)
     processes = [nursery_of(workers), *decoders_of(nursery_of(workers))]
+    assert len(processes) > 1
+    assert all(map(is_running, processes)), "the control: they are seen"
     del workers
     until(lambda: not any(map(is_running, processes)))
 

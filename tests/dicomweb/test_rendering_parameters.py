@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import math
+from dataclasses import astuple, replace
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from pacs.dicomweb.rendering_parameters import RenderingParameters, rendering_parameters
 from pacs.errors import InvalidRequest
 from pacs.pixels.display import Window
-from pacs.pixels.render import Viewport
+from pacs.pixels.render import MAX_VIEWPORT, Viewport
 
 
 def test_absent_is_the_default() -> None:
@@ -43,7 +44,27 @@ def test_nonsense_names_its_parameter(name: str, text: str) -> None:
         rendering_parameters({name: text})
 
 
-@given(st.sampled_from(["window", "viewport", "quality"]), st.text(alphabet="0123456789.,-+einfa xlr", max_size=30))
+_NUMBERS = ("0", "1", "100", "101", "-1", "1e3", "1e13", "16385", "0.4", "nan", "inf", "", "x", "linear", "sigmoid")
+
+
+@given(
+    st.sampled_from(["window", "viewport", "quality"]),
+    st.lists(st.sampled_from(_NUMBERS), max_size=7).map(",".join)
+    | st.text(alphabet="0123456789.,-+einfa xlr", max_size=30),
+)
 def test_any_text(name: str, text: str) -> None:
-    with contextlib.suppress(InvalidRequest):
-        rendering_parameters({name: text})
+    try:
+        found = rendering_parameters({name: text})
+    except InvalidRequest as refused:
+        assert name in str(refused)
+        return
+    default = RenderingParameters()
+    assert replace(found, **{name: getattr(default, name)}) == default, "what was not asked for stays as it is"
+    assert 1 <= found.quality <= 100
+    if found.window is not None:
+        assert math.isfinite(found.window.center)
+        assert 0 < found.window.width < math.inf
+    if found.viewport is not None:
+        size, *region = astuple(found.viewport)[1::-1], *astuple(found.viewport)[2:]
+        assert all(1 <= side <= MAX_VIEWPORT for side in size)
+        assert all(side is None or math.isfinite(side) for side in region)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -158,10 +156,31 @@ def test_what_cannot_be_understood_is_named(query_string: bytes, named: str) -> 
         study_query(query_string, Level.STUDY)
 
 
-@given(st.binary(max_size=100))
+_PARAMETERS = (b"PatientID=%2C", b"PatientName=*", b"limit=1", b"offset=2", b"includefield=all", b"fuzzymatching=true")
+_PARAMETERS += (
+    b"00400275.00400009=1",
+    b"accept=x",
+    b"",
+    b"=",
+    b"PatientID",
+    b"%00=1",
+    b"PatientID=%ff",
+    b"PatientID=a\\b",
+)
+
+
+@given(st.binary(max_size=100) | st.lists(st.sampled_from(_PARAMETERS), max_size=5).map(b"&".join))
 def test_any_query_string_gives_a_query_or_an_invalid_request(query_string: bytes) -> None:
-    with contextlib.suppress(InvalidRequest):
-        study_query(query_string, Level.IMAGE)
+    try:
+        query = study_query(b"PatientID=7&" + query_string, Level.IMAGE)
+    except InvalidRequest as refused:
+        assert 0 < len(str(refused)) < 500
+        return
+    assert query.level is Level.IMAGE
+    assert query.matches[0] == Match((0x00100020,), ("7",)), "whatever follows, what was asked for is not lost"
+    assert query.include is None or query.include >= DEFAULT_TAGS[Level.IMAGE]
+    assert all(1 <= len(match.path) <= 8 for match in query.matches)
+    assert not any("\0" in value for match in query.matches for value in match.values)
 
 
 def test_attribute_paths() -> None:

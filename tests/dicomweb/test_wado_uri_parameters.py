@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pacs.dicomweb.rendering_parameters import rendering_parameters
+from pacs.dicomweb.resources import ResourceKey
 from pacs.dicomweb.wado_uri_parameters import PARAMETERS, UriRequest, uri_request
 from pacs.errors import InvalidIdentity, InvalidRequest
+from pacs.pixels.render import MAX_VIEWPORT
 
 UIDS = {"requestType": "WADO", "studyUID": "1.2", "seriesUID": "1.3", "objectUID": "1.4"}
+KEY = ResourceKey("1.2", "1.3", "1.4")
 
 
 def asked(**parameters: object) -> UriRequest:
@@ -115,19 +117,40 @@ def test_names_have_their_case_and_stand_once() -> None:
 
 
 NAMES = st.sampled_from([*PARAMETERS, "studyuid", "", "x"])
-VALUES = st.one_of(st.text(max_size=30), st.sampled_from(["1.2", "WADO", "1", "0,0,1,1", "image/jpeg", "1e5"]))
+VALUES = st.one_of(
+    st.text(max_size=30), st.sampled_from(["1.2", "WADO", "1", "0,0,1,1", "0.99,0.99,1,1", "image/jpeg", "1e5"])
+)
+SIZES = st.integers(1, 70_000) | st.integers(1, 4)
 
 
-@given(st.lists(st.tuples(NAMES, VALUES), max_size=8), st.booleans(), st.integers(1, 70_000), st.integers(1, 70_000))
+@example([("region", "0.99,0.99,1,1")], True, 1, 4)
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=8), st.booleans(), SIZES, SIZES)
 def test_anything_else_is_refused_or_can_be_rendered(
     fields: list[tuple[str, str]], has_uids: bool, columns: int, rows: int
 ) -> None:
     said = [*UIDS.items(), *fields] if has_uids else fields
-    with contextlib.suppress(InvalidRequest, InvalidIdentity):
-        rendering_parameters(uri_request(urlencode(said, errors="replace").encode()).rendering(columns, rows))
+    try:
+        request = uri_request(urlencode(said, errors="replace").encode())
+    except (InvalidRequest, InvalidIdentity) as refused:
+        assert 0 < len(str(refused)) < 500
+        return
+    assert request.key == KEY
+    viewport = rendering_parameters(request.rendering(columns, rows)).viewport
+    if viewport is not None:
+        assert 1 <= viewport.columns <= MAX_VIEWPORT
+        assert 1 <= viewport.rows <= MAX_VIEWPORT
+        assert 0 <= viewport.left < viewport.left + (viewport.width or 1) <= columns
+        assert 0 <= viewport.top < viewport.top + (viewport.height or 1) <= rows
 
 
-@given(st.binary(max_size=80))
+_SAID = (b"studyUID=1.5", b"seriesUID=1.3", b"objectUID=%31.4", b"STUDYUID=1.5", b"rows=1", b"x=%00", b"%", b"", b"=")
+
+
+@given(st.binary(max_size=80) | st.lists(st.sampled_from(_SAID), max_size=4).map(b"&".join))
 def test_no_bytes_are_too_strange(query_string: bytes) -> None:
-    with contextlib.suppress(InvalidRequest, InvalidIdentity):
-        uri_request(b"requestType=WADO&studyUID=1.2&seriesUID=1.3&objectUID=1.4&" + query_string)
+    try:
+        request = uri_request(urlencode(UIDS).encode() + b"&" + query_string)
+    except (InvalidRequest, InvalidIdentity) as refused:
+        assert 0 < len(str(refused)) < 500
+        return
+    assert request.key == KEY, "whatever follows, another image is not meant"

@@ -90,7 +90,11 @@ def check(door: Door, path: str, query: str | bytes, names: list[str]) -> int:
     query_string = query if isinstance(query, bytes) else query.encode()
     status, text = door(path, query_string)
     assert status in (200, 400), (path, query_string[:200], status, text[:200])
-    if status == 400:
+    if status == 200:
+        found = json.loads(text)
+        assert len(found) <= 1, "the archive holds one instance"
+        assert all("00080056" in attributes or "0020000D" in attributes for attributes in found)
+    else:
         said = json.loads(text)["error"]
         assert len(said) < 1000
         assert not any(word in said for word in SQL), said

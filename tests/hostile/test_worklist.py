@@ -74,10 +74,18 @@ def check(client: Client, method: str, path: str, body: Any = None, **headers: s
     return answer.status_code
 
 
+def check_created(client: Client, uid: str, status: int) -> None:
+    """What was taken can be read again in both forms; what was refused is not there."""
+    for accept in ("application/dicom+json", "application/dicom+xml"):
+        again = check(client, "GET", f"/workitems/{uid}", accept=accept)
+        assert again == (200 if status == 201 else 404)
+
+
 @FUZZ
 @given(st.dictionaries(_KEYS, _ATTRIBUTE, max_size=4))
 def test_new_workitems(client: Client, changes: dict[str, Any]) -> None:
-    check(client, "POST", f"/workitems?{new_uid()}", workitem() | changes)
+    uid = new_uid()
+    check_created(client, uid, check(client, "POST", f"/workitems?{uid}", workitem() | changes))
 
 
 @FUZZ
@@ -102,7 +110,8 @@ def test_bodies_of_json(client: Client, body: Any) -> None:
 def test_bodies_that_are_torn(client: Client, noise: bytes, content_type: str, at: int, kind: int) -> None:
     document = to_xml(workitem()) if kind % 2 else json.dumps(workitem()).encode()
     body = document[:at] + noise + document[at + kind :]
-    check(client, "POST", f"/workitems?{new_uid()}", body, content_type=content_type)
+    uid = new_uid()
+    check_created(client, uid, check(client, "POST", f"/workitems?{uid}", body, content_type=content_type))
 
 
 @FUZZ

@@ -92,7 +92,9 @@ def test_whatever_is_asked_is_understood_or_refused(matches: list[Match], is_fuz
         PatientName=name("a"), PatientID=["1", None], StudyDate="x", Rows="?", WindowCenter=[1.5, None], StudyTime=7
     )
     for tag, criterion in understood:
-        satisfies(stored, tag, criterion)
+        assert tag in {match.path[0] for match in matches}
+        assert satisfies(stored, tag, criterion) in (True, False)
+        assert not satisfies({}, tag, criterion), "an attribute that is absent matches no value"
 
 
 def test_all_of_several_values_cannot_be_asked_of_single_ones() -> None:

@@ -171,12 +171,12 @@ class TestWhoMayConnect:
     def test_a_page_of_the_archive_is(self, archive: RunningArchive) -> None:
         """The control of the two tests above."""
 
-        async def run() -> None:
+        async def run() -> float:
             fields = {"Origin": archive.origin, "Sec-Fetch-Site": "same-origin"}
             async with connect(url_of(archive, "PAGE"), additional_headers=fields) as socket:
-                await asyncio.wait_for(await socket.ping(), LIMIT_S)
+                return await asyncio.wait_for(await socket.ping(), LIMIT_S)
 
-        asyncio.run(run())
+        assert 0 < asyncio.run(run()) < LIMIT_S
 
     def test_what_is_no_subscriber(self, archive: RunningArchive) -> None:
         assert self.refused(archive, "TOO%20LONG%20FOR%20A%20TITLE") == 400

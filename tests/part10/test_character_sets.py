@@ -81,7 +81,9 @@ def test_wrong_bytes_never_raise_nor_warn(value, character_set):
         warnings.simplefilter("error")
         for vr in ("PN", "LO", "LT", "CS"):
             for content in (value, b"\x1b$B" + value, b"\x1b$)C" + value, b"\x1b-F" + value):
-                decode(content, encodings(character_set.encode("utf-8")), vr).encode("utf-8")
+                text = decode(b"KIM^" + content, encodings(character_set.encode("utf-8")), vr)
+                assert text.startswith("KIM^"), "what stood before the damage is as it was"
+                assert text.encode("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pacs.errors import MalformedDataSet, PeerFault, TooLarge
@@ -73,7 +72,23 @@ def test_the_same_as_the_standard_library(values: list[Any], indent: int | None)
     assert list(read_json(json.dumps(values, indent=indent).encode())) == values
 
 
-@given(st.binary(max_size=60) | st.text('[]{},:"0 \\u', max_size=60).map(str.encode))
+def damaged(values: list[Any], at: int, other: str) -> bytes:
+    text = json.dumps(values)
+    at %= len(text)
+    return (text[:at] + other + text[at + 1 :]).encode()
+
+
+DAMAGED = st.builds(damaged, st.lists(JSON, max_size=4), st.integers(0, 200), st.sampled_from(list('[]{},:"0 ')))
+
+
+@example(b"[0:1]")
+@given(DAMAGED | st.binary(max_size=60) | st.text('[]{},:"0 \\u', max_size=60).map(str.encode))
 def test_any_bytes_are_read_or_refused(noise: bytes) -> None:
-    with contextlib.suppress(PeerFault):
-        list(read_json(noise))
+    try:
+        found = list(read_json(noise))
+    except PeerFault:
+        with pytest.raises(ValueError):
+            json.loads(noise.decode("utf-8-sig"), parse_constant=int)
+        return
+    whole = json.loads(noise.decode("utf-8-sig"))
+    assert found == (whole if isinstance(whole, list) else [whole])

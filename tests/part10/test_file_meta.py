@@ -102,6 +102,8 @@ def test_torn_and_overwritten_heads_give_a_result_or_not_dicom(change):
 def test_random_bytes(data):
     for content in (data, HEAD[:132] + data, b"\x02\x00" + data):
         try:
-            read_file_meta(content)
+            meta = read_file_meta(content)
         except NotDicom:
             continue
+        assert meta.transfer_syntax_uid
+        assert 0 <= meta.data_set_offset <= len(content)

@@ -175,10 +175,13 @@ def test_random_bytes(data, syntax):
         header = scan(data, syntax, max_inflated_bytes=1 << 20)
     except PeerFault:
         return
-    for tag in header.elements:
-        header.text(tag)
-        header.numbers(tag)
-        header.uid(tag)
+    assert header.header_length <= header.data_set_length <= len(header.buffer)
+    for tag, element in header.elements.items():
+        assert 0 < element.value_offset <= element.end <= len(header.buffer)
+        value = bytes(header.value(tag) or b"")
+        assert len(header.text(tag) or "") <= len(value)
+        assert len(header.numbers(tag)) <= len(value)
+        assert (header.uid(tag) or "").encode("latin-1") in value
 
 
 def test_the_corpus_is_scanned_or_refused_with_a_reason(corpus):

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import struct
+
 import imagecodecs
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pacs.errors import UndecodablePixels
@@ -49,20 +51,29 @@ def test_torn_and_damaged_headers_are_refused_and_nothing_else(read, data) -> No
         read_jpeg_2000: lambda: imagecodecs.jpeg2k_encode(gradient(), level=0),
         read_jpeg_xl: lambda: imagecodecs.jpegxl_encode(gradient(), lossless=True, usecontainer=True),
     }[read]()[:400]
-    frame = bytearray(whole[: data.draw(st.integers(0, len(whole)))])
+    torn = whole[: data.draw(st.integers(0, len(whole)))]
+    frame = bytearray(torn)
     for position in data.draw(st.lists(st.integers(0, max(0, len(frame) - 1)), max_size=6)):
         if frame:
             frame[position] = data.draw(st.integers(0, 255))
     try:
-        read(bytes(frame))
+        header = read(bytes(frame))
     except UndecodablePixels:
+        assert len(torn) < len(whole) or frame != torn
         return
+    assert frame != torn or header == read(whole)
+    assert min(header.rows, header.columns) >= 0
+    assert 0 <= header.start < len(frame)
 
 
 @given(st.binary(max_size=200))
+@example(noise=struct.pack(">HHIIII", 41, 0, 48, 32, 48, 0) + bytes(40))
+@example(noise=struct.pack(">HHIIII", 41, 0, 48, 32, 0, 33) + bytes(40))
 def test_noise_is_no_frame_of_any_kind(noise: bytes) -> None:
     for read, start in ((read_jpeg, b"\xff\xd8"), (read_jpeg_2000, b"\xff\x4f\xff\x51"), (read_jpeg_xl, b"\xff\x0a")):
         try:
-            read(start + noise)
+            header = read(start + noise)
         except UndecodablePixels:
             continue
+        assert (header.rows > 0 and header.columns > 0) or read is read_jpeg  # DNL tells the rows of some
+        assert 0 <= header.start < len(start + noise)

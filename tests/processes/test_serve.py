@@ -62,6 +62,7 @@ def test_a_child_that_dies_is_started_again(archive: RunningArchive, role: str) 
 
 def test_children_end_when_the_parent_is_killed(archive: RunningArchive) -> None:
     pids = [archive.pid_of(role) for role in ("dimse", "web-1", "web-2", "background")]
+    assert all(map(_is_alive, pids)), "the control: they are seen"
     archive.kill()
     _wait(lambda: not any(_is_alive(pid) for pid in pids))
     archive.start()

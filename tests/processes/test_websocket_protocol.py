@@ -107,9 +107,11 @@ def test_a_stop_does_not_wait_for_who_does_not_read(monkeypatch: pytest.MonkeyPa
         await asyncio.sleep(0)
         protocol.pause_writing()
         protocol.shutdown()
+        assert transport.ended != "aborted", "who reads has a moment to say good-bye"
         async with asyncio.timeout(10):
             while transport.ended != "aborted":
                 await asyncio.sleep(0.005)
+        assert transport.ended == "aborted"
         protocol.connection_lost(None)
 
     asyncio.run(run())

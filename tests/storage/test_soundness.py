@@ -16,9 +16,17 @@ PLACE = Location("default/0", 1024, len(CONTENT), 0)
 
 def test_what_was_stored_is_sound_and_read_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
     checked = Soundness()
-    checked.require(PLACE, DIGEST, memoryview(CONTENT))
-    monkeypatch.setattr(hashlib, "sha256", None)
-    checked.require(PLACE, DIGEST, memoryview(CONTENT))
+    read_through: list[int] = []
+
+    def sha256(data: memoryview) -> object:
+        read_through.append(len(data))
+        return whole(data)
+
+    whole = hashlib.sha256
+    monkeypatch.setattr(hashlib, "sha256", sha256)
+    for _ in range(3):
+        checked.require(PLACE, DIGEST, memoryview(CONTENT))
+    assert read_through == [len(CONTENT)]
 
 
 @pytest.mark.parametrize("position", [0, 5000, len(CONTENT) - 1])

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import struct
 import zlib
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from pacs.dimse.scp.identifier import MAX_KEYS, Identifier, decode_identifier
+from pacs.dimse.scp.identifier import MAX_DEPTH, MAX_KEYS, Identifier, Key, decode_identifier
 from pacs.errors import InvalidRequest, PacsError
 from tests.dimse.scp.fake_exchange import EXPLICIT, IMPLICIT, encoded
 
@@ -119,7 +119,30 @@ def test_a_length_beyond_the_end_is_an_error() -> None:
         decode_identifier(struct.pack("<HHL", 0x0008, 0x0052, 0xFFFFFFF0) + b"STUDY ", IMPLICIT)
 
 
-@given(st.binary(max_size=300), st.sampled_from([IMPLICIT, EXPLICIT, "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"]))
+_TAGS = st.sampled_from([0x00080000, 0x00080005, 0x00080052, NAME, STUDY_UID, 0x00200000, 0x00400275, 0x00091001])
+_KEYS = st.tuples(_TAGS, st.binary(max_size=8)).map(
+    lambda key: struct.pack("<HHL", key[0] >> 16, key[0] & 0xFFFF, len(key[1])) + key[1]
+)
+
+
+@given(
+    st.binary(max_size=300) | st.lists(_KEYS, max_size=6).map(b"".join),
+    st.sampled_from([IMPLICIT, IMPLICIT, EXPLICIT, "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"]),
+)
 def test_any_bytes_give_keys_or_an_error_of_ours(data_set: bytes, syntax: str) -> None:
-    with contextlib.suppress(PacsError):
-        decode_identifier(data_set, syntax)
+    def keys_of(keys: tuple[Key, ...], depth: int = 0) -> Iterator[Key]:
+        assert depth <= MAX_DEPTH
+        for key in keys:
+            yield key
+            yield from keys_of(key.item, depth + 1)
+
+    try:
+        found = decode_identifier(data_set, syntax)
+    except PacsError as refused:
+        assert str(refused)
+        return
+    every = list(keys_of(found.keys))
+    assert len(every) <= MAX_KEYS
+    assert all(key.tag & 0xFFFF and key.tag != 0x00080005 for key in every)
+    assert all(value for key in every for value in key.values), "no value is universal matching, an empty one is none"
+    assert [key.tag for key in found.keys] == sorted(found.by_tag)

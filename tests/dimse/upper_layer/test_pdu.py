@@ -103,8 +103,16 @@ def test_what_cannot_be_read_is_a_protocol_violation(encoded: bytes, complaint: 
 def test_a_changed_request_is_read_or_refused(at: int, change: bytes) -> None:
     encoded = bytearray(RQ)
     encoded[at : at + len(change)] = change
-    with contextlib.suppress(ProtocolViolation):
-        pdu.decode_associate_rq(_body(bytes(encoded)))
+    try:
+        read = pdu.decode_associate_rq(_body(bytes(encoded)))
+    except ProtocolViolation:
+        return
+    context_ids = [context.context_id for context in read.contexts]
+    assert context_ids
+    assert len(set(context_ids)) == len(context_ids)
+    assert all(context_id % 2 for context_id in context_ids)
+    with contextlib.suppress(UnicodeEncodeError):  # no UID that is written here has more than ASCII
+        assert pdu.decode_associate_rq(_body(pdu.encode_associate_rq(read))) == read
 
 
 _UIDS = st.from_regex(r"[1-9][0-9]{0,5}(\.[1-9][0-9]{0,5}){1,7}", fullmatch=True)
