@@ -62,7 +62,7 @@ class NotFound(PacsError):
 
 
 class Gone(NotFound):
-    """It was deleted, and is in the trash until it is erased."""
+    """It was deleted: it is in the trash, or it was erased and the deletion is known."""
 
 
 class Conflict(PacsError):

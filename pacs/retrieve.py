@@ -13,7 +13,7 @@ from pacs.index import ChangeMark, Index
 from pacs.index.contents import SeriesRow
 from pacs.measured.stages import INDEX, STORAGE
 from pacs.metadata import Form, Metadata, SeriesMetadata
-from pacs.model import DicomJson, EarlierVersion, InstanceKey, Principal, StoredInstance
+from pacs.model import Deletion, DicomJson, EarlierVersion, InstanceKey, Principal, StoredInstance
 from pacs.part10.dicom_json import to_json, value_bytes
 from pacs.part10.file_meta import read_file_meta
 from pacs.part10.frame_bytes import frame_bytes
@@ -283,13 +283,22 @@ class Retrieve:
         return value_bytes(self.header(instance), path)
 
     def _absent(self, message: str, principal: Principal, study: str, series: str | None, sop: str | None) -> NotFound:
-        """What to tell of what is not there: whoever could see it learns that it waits in the trash."""
-        deletion = self._index.trash.holding(principal.hospital, study, series, sop)
+        """What to tell of what is not there: whoever could see it learns that it waits in the trash, or was erased."""
+        trash, what = self._index.trash, sop or series or study
+        deletion = trash.holding(principal.hospital, study, series, sop)
         if deletion is None:
-            return NotFound(message)
+            erased = trash.erased_with(principal.hospital, study, series, sop)
+            if erased is None or self._is_there_again(erased):
+                return NotFound(message)
+            at = erased.deleted_at.isoformat(timespec="minutes")
+            return Gone(f"{what} was deleted at {at} and is erased; it cannot be restored (deletion {erased.name})")
         at, until = (when.isoformat(timespec="minutes") for when in (deletion.deleted_at, deletion.erase_at))
-        what = sop or series or study
         return Gone(f"{what} was deleted at {at}; until {until} it can be restored (deletion {deletion.name})")
+
+    def _is_there_again(self, erased: Deletion) -> bool:
+        """Then nobody knows whether what is asked for below it ever was."""
+        named = (erased.study_instance_uid, erased.series_instance_uid, erased.sop_instance_uid)
+        return self._index.trash.newest_stored_at(erased.hospital, *named) is not None
 
     def _unchecked(self, instance: StoredInstance) -> memoryview:
         return self._view(instance)[instance.location.data_set_offset :]

@@ -22,7 +22,7 @@ from pacs.query import Search
 from pacs.retrieve import Retrieve
 from pacs.settings import CommitmentSettings, IngestSettings, LifecycleSettings
 from pacs.storage.bounded_store import BoundedStore
-from pacs.storage.derived import FRAMES, DerivedStore, thumbnail_name
+from pacs.storage.derived import FRAMES, DerivedStore, metadata_name, thumbnail_name, xml_metadata_name
 from pacs.storage.segments import SegmentStore
 from tests.ingest.small_archive import CT, Place, encoded, open_place
 
@@ -194,7 +194,10 @@ def test_erased_by_schedule_its_bytes_are_gone(archive: Archive) -> None:
     assert archive.retrieve.thumbnail(archive.instance(2), 1) and archive.derived.get("default", thumbnail)
     frames, digest = BoundedStore(archive.folder / "derived" / FRAMES, 1 << 20), archive.instance(2).digest
     frames.put("default", digest, "frame in another transfer syntax", b"Secret2")
+    metadata = [name("1.2.1", "1.2.2") for name in (metadata_name, xml_metadata_name)]
+    assert all(archive.derived.get("default", name) for name in metadata)
     done = archive.delete("1.2.1", "1.2.2", "1.2.3.2")
+    assert not any(archive.derived.get("default", name) for name in metadata)
     assert not archive.deletions.erase_next()
     archive.clock.ahead = timedelta(days=29, hours=23)
     assert not archive.deletions.erase_next()
@@ -208,7 +211,12 @@ def test_erased_by_schedule_its_bytes_are_gone(archive: Archive) -> None:
         if path.is_file():
             assert b"Secret2" not in path.read_bytes() or "index" in path.name, path
     with pytest.raises(NotFound) as problem:
+        archive.retrieve.instance(Principal("other", "elsewhere"), "1.2.1", "1.2.2", "1.2.3.2")
+    assert not isinstance(problem.value, Gone)
+    with pytest.raises(Gone, match="is erased"):
         archive.instance(2)
+    with pytest.raises(NotFound) as problem:
+        archive.instance(9)
     assert not isinstance(problem.value, Gone)
     assert bytes(archive.retrieve.file(archive.instance(3)))
     with pytest.raises(Retained):
@@ -217,6 +225,24 @@ def test_erased_by_schedule_its_bytes_are_gone(archive: Archive) -> None:
     (history,) = archive.deletions.all("default", with_history=True, limit=10)
     assert (history.state, history.reason) == (DeletionState.ERASED, "wrong patient")
     assert archive.place.send(encoded(2, PatientName="Secret2^Name")).outcome is Outcome.STORED
+
+
+def test_what_was_erased_is_gone_until_it_is_sent_again(archive: Archive) -> None:
+    for number in (1, 2):
+        archive.place.send(encoded(number))
+    archive.delete("1.2.1")
+    archive.clock.ahead = timedelta(days=30, minutes=1)
+    assert archive.deletions.erase_next()
+    for series in (None, "1.2.2"):
+        with pytest.raises(Gone, match="is erased"):
+            archive.retrieve.series(ME, "1.2.1", series)
+    with pytest.raises(Gone, match="is erased"):
+        archive.instance(2)
+    archive.place.send(encoded(1))
+    assert archive.retrieve.series(ME, "1.2.1")
+    with pytest.raises(NotFound) as problem:
+        archive.instance(2)
+    assert not isinstance(problem.value, Gone), "the study that was erased is another one now"
 
 
 def test_erased_early_but_not_under_a_reader(archive: Archive) -> None:

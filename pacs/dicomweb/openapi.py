@@ -55,7 +55,11 @@ _ERRORS = {
     500: "What is stored is damaged, or the archive has an error; its log says which",
     503: "Try again shortly, after what Retry-After says",
 }
-_OF_STORING = {409: "Other data is kept, or it is of another study", 415: "Not taken in this form", 507: "No room"}
+_OF_CHANGES = {
+    409: "Other data is kept, it is of another study, or its state does not allow it",
+    415: "Not taken in this form",
+}
+_OF_STORING = {507: "No room"}
 
 _DATA_SET = {
     "type": "object",
@@ -142,7 +146,9 @@ def _complete(schema: dict[str, Any], hot: Mapping[str, Described]) -> None:
             _complete_operation(operation, method, _PARAMETER.findall(path))
     schema["components"] = {
         "schemas": {"DataSet": _DATA_SET, "Error": _ERROR},
-        "responses": {str(status): _problem(status, text) for status, text in {**_ERRORS, **_OF_STORING}.items()},
+        "responses": {
+            str(status): _problem(status, text) for status, text in {**_ERRORS, **_OF_CHANGES, **_OF_STORING}.items()
+        },
     }
 
 
@@ -177,7 +183,8 @@ def _complete_operation(operation: dict[str, Any], method: str, path_parameters:
     ]
     responses = operation["responses"]
     responses.pop("422", None)  # FastAPI's own; path parameters are text and checked by the routes
-    for status in (*_ERRORS, *(_OF_STORING if method == "post" else ())):
+    changes = (*_OF_CHANGES, *(_OF_STORING if method == "post" else ())) if method != "get" else ()
+    for status in (*_ERRORS, *changes):
         responses.setdefault(str(status), {"$ref": f"#/components/responses/{status}"})
 
 

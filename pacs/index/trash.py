@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, exists, func, insert, select, text, update
+from sqlalchemy import Connection, Engine, exists, func, insert, select, text, tuple_, update
 
 from pacs.errors import IndexUnavailable, NotFound, Retained
 from pacs.index import read, trash_rows
@@ -97,6 +97,26 @@ class Trash:
                 if connection.execute(select(below)).scalar():
                     return _deletion(row)
         return None
+
+    def erased_with(self, hospital: str, study: str, series_uid: str | None, sop: str | None) -> Deletion | None:
+        """The latest deletion that named this study, series or instance, or what it was in, and of which nothing is
+        left, or soon nothing will be."""
+        within = [("", ""), *([(series_uid, "")] if series_uid else []), *([(series_uid, sop)] if sop else [])]
+        named = tuple_(deletions.c.series_instance_uid, deletions.c.sop_instance_uid)
+        chosen = (
+            select(deletions)
+            .where(
+                deletions.c.hospital == hospital,
+                deletions.c.study_instance_uid == study,
+                deletions.c.state.in_((DeletionState.ERASING.value, DeletionState.ERASED.value)),
+                named.in_(within),
+            )
+            .order_by(deletions.c.deleted_at_us.desc(), deletions.c.id.desc())
+            .limit(1)
+        )
+        with reading(self._engine, "look for what was erased") as connection:
+            row = connection.execute(chosen).one_or_none()
+        return None if row is None else _deletion(row)
 
     def newest_stored_at(self, hospital: str, study: str, series_uid: str | None, sop: str | None) -> datetime | None:
         """When the last of the live instances below these UIDs was stored; None when there is none."""

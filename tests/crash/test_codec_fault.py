@@ -13,7 +13,7 @@ from pacs import thumbnails
 from pacs.decoding.workers import InThisProcess, Workers
 from pacs.lifecycle import Lifecycle
 from pacs.settings import DecodingSettings, LifecycleSettings
-from pacs.storage.derived import DerivedStore, chosen_thumbnail_name, metadata_name
+from pacs.storage.derived import DerivedStore, chosen_thumbnail_name, metadata_name, xml_metadata_name
 from tests.decoding.faults import crash
 from tests.ingest.small_archive import encoded, open_place
 
@@ -49,7 +49,8 @@ def test_the_series_is_settled_without_a_picture(folder: Path) -> None:
     finally:
         workers.close()
     derived = DerivedStore(folder / "derived")
-    names = (metadata_name("1.2.1", "1.2.2"), chosen_thumbnail_name("1.2.1", "1.2.2"))
+    series = ("1.2.1", "1.2.2")
+    names = (metadata_name(*series), chosen_thumbnail_name(*series), xml_metadata_name(*series))
     kept = {path for path in folder.glob("derived/**/*") if path.is_file()}
     assert kept == {derived._path("default", name) for name in names}
     assert b"SIGSEGV" in (derived.get("default", names[1]) or b""), "why there is none is kept: it is not tried at once"
