@@ -2,7 +2,7 @@
 
     python -m benchmarks.transcoding [--images FOLDER] [--rounds 7]
 
-Slices are synthetic CT, or the single-frame images of that size under FOLDER. Each round goes through all transfer
+Slices are synthetic CT, or the uncompressed single-frame images of that size under FOLDER. Each round goes through all transfer
 syntaxes in turn, so that what else the machine does meets all alike. Every frame that is made is decoded again and
 compared; the time counts processor time of this process, and only of what stands in the column.
 """
@@ -55,7 +55,9 @@ def images(folder: Path | None) -> list[tuple[PixelDescription, bytes]]:
                 data_set = dcmread(path)
             except (InvalidDicomError, OSError):
                 continue
-            if (data_set.get("Rows"), data_set.get("Columns"), data_set.get("BitsAllocated")) == (512, 512, 16):
+            size = (data_set.get("Rows"), data_set.get("Columns"), data_set.get("BitsAllocated"))
+            is_single = int(data_set.get("NumberOfFrames") or 1) == 1
+            if size == (512, 512, 16) and is_single and not data_set.file_meta.TransferSyntaxUID.is_encapsulated:
                 found.append(data_set)
     if not found:
         raise SystemExit(f"no 512 x 512 images of 16 bit below {folder}")
