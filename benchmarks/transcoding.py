@@ -2,9 +2,9 @@
 
     python -m benchmarks.transcoding [--images FOLDER] [--rounds 7]
 
-Slices are synthetic CT, or the uncompressed single-frame images of that size under FOLDER. Each round goes through all transfer
-syntaxes in turn, so that what else the machine does meets all alike. Every frame that is made is decoded again and
-compared; the time counts processor time of this process, and only of what stands in the column.
+Slices are synthetic CT, or the uncompressed single-frame images of that size under FOLDER. Each round goes through all
+transfer syntaxes in turn, so that what else the machine does meets all alike. Every frame that is made is decoded again
+and compared; the time counts processor time of this process, and only of what stands in the column.
 """
 
 from __future__ import annotations
