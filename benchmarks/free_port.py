@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import socket
 
+_PORTS = range(15_000, 32_000)
+"""Below those that systems give to outgoing connections: between two starts of a server nobody is given its port."""
 _GIVEN: set[int] = set()
 
 
 def free_port() -> int:
-    """A port nobody listens on, never the same twice: the system may offer one again as soon as it is closed."""
+    """A port nobody listens on, never the same twice; by chance, so that processes side by side choose others."""
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in _GIVEN:
-            _GIVEN.add(port)
+        port = random.choice(_PORTS)
+        if port in _GIVEN:
+            continue
+        _GIVEN.add(port)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
             return port

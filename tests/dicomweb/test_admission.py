@@ -126,16 +126,22 @@ def test_who_gives_way_is_told_in_the_form_of_every_other_error(caplog: pytest.L
     caplog.clear()
 
     async def small(_scope: Scope, _receive: Receive, send: Send) -> None:
-        await asyncio.sleep(0.05)
+        entered.set()
+        await asyncio.wait_for(released.wait(), 10)
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
     async def ask() -> list[httpx.Response]:
         transport = httpx.ASGITransport(Door(small, counts, gate))
         async with httpx.AsyncClient(transport=transport, base_url="http://h") as client:
-            return await asyncio.gather(*(client.get("/studies/1.2/rendered") for _ in range(3)))
+            first = asyncio.create_task(client.get("/studies/1.2/rendered"))
+            await asyncio.wait_for(entered.wait(), 10)
+            refused = await asyncio.gather(*(client.get("/studies/1.2/rendered") for _ in range(2)))
+            released.set()
+            return [await first, *refused]
 
-    answered, *refusals = sorted(asyncio.run(ask()), key=lambda answer: answer.status_code)
+    entered, released = asyncio.Event(), asyncio.Event()
+    answered, *refusals = asyncio.run(ask())
     assert answered.status_code == 204
     for refusal in refusals:
         assert refusal.status_code == 503

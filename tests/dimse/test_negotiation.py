@@ -156,9 +156,9 @@ def test_every_storage_class_in_every_transfer_syntax_is_answered_at_once() -> N
     classes = [str(uid) for uid in _STORAGE_CLASSES.values()][:128]
     request = _request(*(ProposedContext(2 * n + 1, uid, syntaxes) for n, uid in enumerate(classes)))
     encoded = pdu.encode_associate_rq(request)
-    started = time.perf_counter()
+    started = time.process_time()
     read = pdu.decode_associate_rq(memoryview(encoded)[6:])
     negotiated = negotiate(read, SERVICES, 131072)
     pdu.encode_associate_ac(negotiated.accept)
     assert len(negotiated.contexts) == 128
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5

@@ -168,12 +168,12 @@ def test_a_tls_peer_at_the_plain_door_is_closed(ingest: MemoryIngest, hospital: 
 def test_silent_and_dripping_handshakes_block_nobody_and_end(
     ingest: MemoryIngest, hospital: Authority, ours: Certified
 ) -> None:
-    with serving(ingest, tls=TlsSettings(certificate=ours.certificate, key=ours.key), acse_timeout_s=1.5) as server:
+    with serving(ingest, tls=TlsSettings(certificate=ours.certificate, key=ours.key), acse_timeout_s=3) as server:
         silent = [RawPeer(server) for _ in range(30)]
         dripping = RawPeer(server)
         started = time.monotonic()
         assert _works(server, hospital.client()) == "TLSv1.3"
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < 3
         hello = b"\x16\x03\x01\x02\x00"
         waiting = threading.Event()
         try:

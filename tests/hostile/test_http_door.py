@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import stat
@@ -86,12 +87,8 @@ def test_no_answer_may_be_guessed_or_shown_elsewhere(archive: RunningArchive, pa
 def test_a_head_without_end_is_cut(archive: RunningArchive, head: bytes) -> None:
     assert len(head) > 3 * MAX_HEAD_BYTES
     with connection(archive) as peer:
-        try:
-            for start in range(0, len(head), 10_000):
-                peer.sendall(head[start : start + 10_000])
-                time.sleep(0.001)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            peer.sendall(head)
         assert answer(peer)[:12] in (b"HTTP/1.1 431", b"HTTP/1.1 400", b"")
     assert httpx.get(f"{archive.origin}/health/ready").status_code == 200
 
@@ -101,9 +98,9 @@ def test_trailers_without_end_are_cut(archive: RunningArchive) -> None:
     with connection(archive) as peer:
         peer.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n")
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
-            for _ in range(2000):
+            until = time.monotonic() + 20
+            while time.monotonic() < until:
                 peer.sendall(b"X: " + b"y" * 1000 + b"\r\n")
-                time.sleep(0.0005)
 
 
 def test_what_is_no_http_is_answered_in_json(archive: RunningArchive) -> None:

@@ -19,9 +19,9 @@ def test_matches_as_a_regular_expression_does(pattern: str, text: str) -> None:
 
 
 def test_many_stars_take_no_time() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert not matches("*a" * 512, "a" * 256 + "b")
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(("pattern", "prefix"), [("kim*", "kim"), ("k?m*", "k"), ("kim", "kim"), ("*", "")])

@@ -77,10 +77,18 @@ def test_a_second_head_has_the_same_limit(port: int) -> None:
         assert is_cut(connection)
 
 
-def test_a_peer_that_reads_nothing_loses_its_answer(port: int) -> None:
+def test_a_peer_that_reads_nothing_loses_its_answer(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_given_up = threading.Event()
+    connection_lost = BoundedHttpProtocol.connection_lost
+
+    def lost(protocol: BoundedHttpProtocol, exc: Exception | None) -> None:
+        connection_lost(protocol, exc)
+        is_given_up.set()
+
+    monkeypatch.setattr(BoundedHttpProtocol, "connection_lost", lost)
     with peer(port) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        time.sleep(1.0)
+        assert is_given_up.wait(20)
         received = 0
         try:
             while part := connection.recv(1 << 20):
