@@ -333,12 +333,16 @@ def _change_trash(config: Path | None, data: Path | None, change: Callable[[Sett
 def status(
     config: ConfigOption = None,
     data: DataOption = None,
+    http: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where the running archive listens [default: 127.0.0.1:8080]."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
-    """Show what is stored, where, and how full it is."""
+    """Show what is stored, where, how full it is, and whether the running archive keeps its budgets."""
     from pacs.figures import figures, show  # noqa: PLC0415
 
-    settings = _settings(config, data)
+    settings = _settings(config, data, {"http": _address(http, "--http")} if http else None)
     log.configure(process="status", format=settings.log.format, level="WARNING")
     try:
         found = figures(settings)

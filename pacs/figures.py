@@ -1,4 +1,5 @@
-"""`pacs status`: what is stored, where, and how full it is. Reads only; the archive may run or not."""
+"""`pacs status`: what is stored, where, how full it is, and how the budgets stand. Reads only; the archive may run or
+not."""
 
 from __future__ import annotations
 
@@ -11,11 +12,12 @@ from sqlalchemy.engine import make_url
 
 from pacs.errors import StorageError
 from pacs.index import Index
+from pacs.measured.standing import lines, standing
 from pacs.settings import Settings
 
 
 def figures(settings: Settings) -> dict[str, Any]:
-    """Counts from the index and sizes from the disk.
+    """Counts from the index, sizes from the disk, and what the running archive has measured.
 
     Raises:
         pacs.errors.StorageError: there is no archive under `settings.data`, or its index does not answer.
@@ -45,6 +47,7 @@ def figures(settings: Settings) -> dict[str, Any]:
         "disk_total_bytes": disk.total,
         "disk_free_bytes": disk.free,
         "disk_used_percent": round(100 * disk.used / disk.total, 1),
+        "budgets": standing(settings),
     }
 
 
@@ -52,6 +55,7 @@ def show(found: dict[str, Any], console: Console) -> None:
     """Print `figures` for a person."""
     modalities = ", ".join(f"{name} {count:,}" for name, count in found["series_by_modality"].items())
     last = found["last_stored_at"]
+    budgets = [*lines(found["budgets"])]
     for name, text in (
         ("kept in", found["data"]),
         ("index", found["index"]),
@@ -67,8 +71,12 @@ def show(found: dict[str, Any], console: Console) -> None:
             f"{found['disk_used_percent']} % used, {_readable(found['disk_free_bytes'])} free"
             f" of {_readable(found['disk_total_bytes'])}",
         ),
+        budgets[0],
     ):
         console.print(f"{name:24}{text}", markup=False, highlight=False, soft_wrap=True)
+    width = max((len(name) for name, _ in budgets), default=0) + 2
+    for name, text in budgets[1:]:
+        console.print(f"{name:{width}}{text}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _size(folder: Path) -> int:

@@ -6,4 +6,5 @@
 - `stages`      where the time of one request goes (Server-Timing)
 - `burn`        whether budgets are kept, and what gives way when they are not
 - `prometheus`  the board as text for Prometheus
+- `standing`    that text put into words, for `pacs status`
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -112,3 +113,18 @@ def test_every_answer_says_what_it_took(archive: RunningArchive, path: str) -> N
 def test_stages_are_told(archive: RunningArchive) -> None:
     timing = httpx.get(f"{archive.dicomweb}/studies?PatientID=1").headers["server-timing"]
     assert "index;dur=" in timing
+
+
+def test_pacs_status_tells_how_the_budgets_stand(archive: RunningArchive) -> None:
+    httpx.get(f"{archive.dicomweb}/studies")
+    address = archive.origin.removeprefix("http://")
+    found = json.loads(archive.run("status", "--json", "--http", address).stdout)
+    search = next(one for one in found["budgets"]["budgets"] if one["kind"] == "search")
+    assert found["budgets"]["running"] and search["answers"] >= 1 and search["budget_ms"] == 5
+    said = archive.run("status", "--http", address)
+    assert said.returncode == 0, said.stderr
+    assert re.search(
+        r"^  QIDO-RS by keys +(NOT KEPT|kept): [0-9.]+ % of [0-9,]+ within 5 ms", said.stdout, re.MULTILINE
+    )
+    assert "nothing has to give way now" in said.stdout
+    assert "nothing answers at 127.0.0.1:1" in archive.run("status", "--http", "127.0.0.1:1").stdout
