@@ -3,7 +3,8 @@
 Written in the transaction that makes the study or patient, and never changed until the one that drops it: also while it
 is in the trash. They can be made again from the rows.
 On SQLite places come out in order, so the first page of a frequent word costs as little as of a rare one. On
-PostgreSQL all that have the grams are found first; so the newest are looked through before.
+PostgreSQL all that have the grams are found first and their rows read. So the newest rows are looked through before;
+and where that shows that two months or two years will do, only theirs are asked for: studies have those as a gram.
 """
 # ruff: noqa: S608 -- names of tables and numbers of grams are our own
 
@@ -20,12 +21,14 @@ from pacs.index.grams import Alternatives
 from pacs.index.trash_hospital import owner_of
 from pacs.model import Level
 
+_Sets = tuple[frozenset[int], ...]
 TABLES = {Level.STUDY: "study_grams", Level.PATIENT: "patient_grams"}
 MORE_TABLES = tuple(f"{table}_{part}" for table in TABLES.values() for part in ("data", "idx", "config"))
 """In which SQLite keeps them."""
-NEWEST = (1_000, 8_000)
-"""Rows that PostgreSQL looks through before it asks for all; the second number only where the first gave some."""
-_FREQUENT = 3
+_NEWEST = 1_000
+"""Rows that PostgreSQL looks through before it asks GIN."""
+_ENOUGH = 2
+"""Times as many as are wanted must be expected of some months or years, to ask for those before all."""
 
 _INSERT = {
     ("sqlite", level): text(f"INSERT INTO {table} (rowid, grams) VALUES (:place, :grams)")
@@ -120,9 +123,11 @@ def forget(connection: Connection, level: Level, hospital: str, row: int, column
 def _values(dialect: str, level: Level, hospital: str, row: int, columns: Any) -> dict[str, Any]:
     hospital = owner_of(hospital)
     place = row if level is Level.PATIENT else grams.study_place(columns["study_date"], columns["study_time"], row)
-    numbers = sorted(grams.of_values(hospital, columns))
+    numbers = grams.of_values(hospital, columns)
     if dialect == "sqlite":
-        return {"place": place, "grams": " ".join(map(_word, numbers))}
+        return {"place": place, "grams": " ".join(map(_word, sorted(numbers)))}
+    if level is Level.STUDY:
+        numbers |= grams.of_place(hospital, place)
     return {"hospital": hospital, "place": place, "grams": _array(numbers)}
 
 
@@ -147,34 +152,41 @@ def newest(
     """At most `size` places from `above` on and less than `below` of rows that may match, greatest first."""
     bounds: dict[str, Any] = {"above": above, "below": below, "size": size}
     if connection.dialect.name == "sqlite":
-        match = _expression(asked, lambda one: " AND ".join(map(_word, sorted(one))))
+        match = _expression([one.sets for one in asked], lambda one: " AND ".join(map(_word, sorted(one))))
         return list(connection.execute(_FULL_TEXT[level], {"match": match, **bounds}).scalars())
-    condition = " AND ".join(map(_contained, asked))
+    condition = " AND ".join(_contained(one.sets) for one in asked)
     bounds["hospital"] = hospital
-    found: list[int] = []
+
     # Not as `text`, whose compiling costs as much as the search: no two have the same numbers.
-    lately = _LATELY[level].format(condition)
-    for newest_rows in NEWEST:
-        values = bounds | {"size": size - len(found), "newest": newest_rows}
-        found += connection.exec_driver_sql(lately, values).scalars()
-        if len(found) == size:
-            return found
-        values = bounds | {"offset": newest_rows - 1}
-        end = connection.exec_driver_sql(_NEWEST_END[level], values).scalar_one_or_none()
-        if end is None:
-            return found
-        bounds["below"] = end
-        if len(found) < _FREQUENT:
+    def found_by(condition: str) -> list[int]:
+        return list(connection.exec_driver_sql(_ALL[level].format(condition), bounds).scalars())
+
+    if any(one.is_rare for one in asked):
+        return found_by(condition)
+    lately = connection.exec_driver_sql(_LATELY[level].format(condition), bounds | {"newest": _NEWEST}).all()
+    (_, seen), (_, newest_place), (_, end) = lately[:3]
+    found = [int(place) for _, place in lately[3:]]
+    if seen < _NEWEST or len(found) == size:
+        return found
+    bounds |= {"below": end, "size": size - len(found)}
+    per_day = len(found) / (grams.day_of(newest_place) - grams.day_of(end) + 1)
+    for days in grams.days_before(end) if level is Level.STUDY else ():
+        begin = max(above, grams.begin_of(days[-1]))
+        if per_day * (grams.day_of(end) - grams.day_of(begin)) >= _ENOUGH * bounds["size"]:
+            within = _contained(tuple(frozenset((grams.of_days(hospital, one),)) for one in days))
+            found += connection.exec_driver_sql(
+                _ALL[level].format(f"{within} AND {condition}"), bounds | {"above": begin}
+            ).scalars()
+            bounds |= {"below": begin, "size": size - len(found)}
             break
-    everywhere = _ALL[level].format(condition)
-    return found + list(connection.exec_driver_sql(everywhere, bounds | {"size": size - len(found)}).scalars())
+    return found + found_by(condition) if len(found) < size else found
 
 
-def _expression(asked: tuple[Alternatives, ...], of_one: Callable[[frozenset[int]], str]) -> str:
+def _expression(asked: Iterable[_Sets], of_one: Callable[[frozenset[int]], str]) -> str:
     return " AND ".join("(" + " OR ".join(f"({of_one(one)})" for one in several) + ")" for several in asked)
 
 
-def _contained(several: Alternatives) -> str:
+def _contained(several: _Sets) -> str:
     """In PostgreSQL's words; alternatives of one gram each are looked up together."""
     single = [number for one in several if len(one) == 1 for number in one]
     found = [f"grams @> '{_array(one)}'::int[]" for one in several if len(one) > 1]
@@ -191,17 +203,17 @@ _FULL_TEXT = {
     )
     for level, table in TABLES.items()
 }
+# How many were looked through, the first and the last of them, then those that may match.
 _LATELY = {
     level: f"WITH lately AS MATERIALIZED (SELECT place, grams FROM {table} WHERE {_WITHIN}"
-    " ORDER BY place DESC LIMIT %(newest)s) SELECT place FROM lately WHERE {} ORDER BY place DESC LIMIT %(size)s"
+    " ORDER BY place DESC LIMIT %(newest)s), found AS (SELECT place FROM lately WHERE {} ORDER BY place DESC"
+    " LIMIT %(size)s) SELECT 0 AS kind, count(*) AS place FROM lately UNION ALL SELECT 1, max(place) FROM lately"
+    " UNION ALL SELECT 2, min(place) FROM lately UNION ALL SELECT 3, place FROM found ORDER BY kind, place DESC"
     for level, table in TABLES.items()
 }
-_NEWEST_END = {
-    level: f"SELECT place FROM {table} WHERE {_WITHIN} ORDER BY place DESC LIMIT 1 OFFSET %(offset)s"
-    for level, table in TABLES.items()
-}
-# An order that no index has: the planner would rather look through all from the newest on.
+# Bounds and an order that no index has: the planner would rather look through all from the newest on.
 _ALL = {
-    level: f"SELECT place FROM {table} WHERE {_WITHIN} AND {{}} ORDER BY place + 0 DESC LIMIT %(size)s"
+    level: f"SELECT place FROM {table} WHERE hospital = %(hospital)s AND place + 0 >= %(above)s"
+    f" AND place + 0 < %(below)s AND {{}} ORDER BY place + 0 DESC LIMIT %(size)s"
     for level, table in TABLES.items()
 }

@@ -19,7 +19,7 @@ def _is_found(choices: tuple[tuple[str, ...], ...], **names: str) -> bool:
     stored = grams.of_values("h", {**dict.fromkeys(_COLUMNS, ""), **names})
     asked = grams.asked("h", 0x00100010, FuzzyNames(choices))
     assert asked
-    return all(any(one <= stored for one in several) for several in asked)
+    return all(any(one <= stored for one in several.sets) for several in asked)
 
 
 @given(pairs())

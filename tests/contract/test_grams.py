@@ -1,0 +1,117 @@
+"""A part of a text finds every study that has it, however far back it lies, and newest first."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from pacs.index import Index, gram_tables, pages
+from pacs.index.engine import open_engine, writing
+from pacs.model import Level, Match, NewInstance, Query
+from tests.index.new_instances import attributes, name, new_instance
+
+_DAYS = ("", "18500607", "19000101", "19000102", "19991231", "20231231", "20240101", "20240131", "20240201", "99991231")
+_NAMES = (
+    ("Kim^Minsu", "金^敏洙", "김^민수"),
+    ("Kim^Minsu", "金^民秀", "김^민수"),
+    ("KIM^MINSU^", "", ""),
+    ("Kim^Min Su", "", "김^민 수"),
+    ("Kimura^Ken", "木村^健", "きむら^けん"),
+    ("Müller^Jörg", "", ""),
+    ("", "金^敏洙", ""),
+    ("", "", ""),
+)
+_QUESTIONS = (
+    "*kim*", "kim^minsu", "kim^min?u", "kim*u", "*민수*", "김^민수", "*수", "金^敏洙", "=金^敏洙", "kim^minsu^",
+    "kim^minsu=金^民秀=김^민수", "kim^minsu=金^敏洙=김^민*", "*健*", "muller^jorg", "MÜLLER*", "kim", "*k*",
+    "kim^minsu=木村^健",
+)  # fmt: skip
+
+
+def _archive(count: int) -> list[NewInstance]:
+    random = Random(7)
+    found = []
+    for number in range(1, count + 1):
+        patient_name = name(*_NAMES[int(len(_NAMES) * random.random() ** 1.5)])
+        found.append(
+            new_instance(
+                f"1.{number:04}",
+                f"1.{number:04}.1",
+                f"1.{number:04}.1.1",
+                in_patient=attributes(PatientID=f"P{random.randrange(10**7):07}", PatientName=patient_name),
+                in_study=attributes(StudyDate=random.choice(_DAYS), StudyTime=random.choice(("", "10", "1015"))),
+            )
+        )
+    return found
+
+
+@pytest.fixture(scope="module")
+def asked_of(new_url: object) -> Iterator[Index]:
+    """An index of 300 studies."""
+    index = Index.open(new_url())  # type: ignore[operator]
+    index.migrate()
+    archive = _archive(300)
+    index.add(archive)
+    yield index
+    index.close()
+
+
+def _found(index: Index, value: str, *, tag: int = 0x00100010, days: str = "", size: int = 25) -> list[str]:
+    """All pages, each with no more than `size`."""
+    keys = [Match((tag,), (value,)), *([Match((0x00080020,), (days,))] if days else [])]
+    found: list[str] = []
+    while len(found) % size == 0:
+        query = Query(Level.STUDY, tuple(keys), limit=size, offset=len(found))
+        page = [answer["0020000D"]["Value"][0] for answer in index.search("default", query, reader=f"{value}{days}")]
+        if not page:
+            break
+        found += page
+    return found
+
+
+@pytest.mark.parametrize("newest", [1000, 40, 1])
+def test_pages_of_a_part_are_those_of_the_whole_list(
+    asked_of: Index, monkeypatch: pytest.MonkeyPatch, newest: int
+) -> None:
+    """However few are looked through before GIN is asked, for a month, for years and for all."""
+    monkeypatch.setattr(gram_tables, "_NEWEST", newest)
+    monkeypatch.setattr(gram_tables, "_ENOUGH", 0.1)
+    for value, days in itertools.product(_QUESTIONS, ("", "19000101-20240115")):
+        found = _found(asked_of, value, days=days)
+        with monkeypatch.context() as without:
+            without.setattr(pages.Pages, "_found_by_grams", lambda *_: None)  # the list is walked
+            assert found == _found(asked_of, value, days=days, size=1000), (value, days)
+    assert len(_found(asked_of, "kim^minsu")) > 50
+
+
+def test_parts_of_a_number(asked_of: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = [str(new.patient["00100020"]["Value"][0]) for new in _archive(300)]
+    for number, length in itertools.product(numbers[:10], (2, 3, 4, 5, 7)):
+        part = number[1 : 1 + length]
+        for value in (f"*{part}*", f"*{part[:-1]}?*", f"*{part}"):
+            found = _found(asked_of, value, tag=0x00100020)
+            with monkeypatch.context() as without:
+                without.setattr(pages.Pages, "_found_by_grams", lambda *_: None)
+                assert found == _found(asked_of, value, tag=0x00100020, size=1000), value
+
+
+def test_grams_of_an_older_version_are_made_anew(url: str) -> None:
+    """An index with rows, written when there were no whole names among its grams."""
+    index = Index.open(url)
+    index.migrate()
+    index.add(_archive(30))
+    expected = _found(index, "kim^minsu")
+    assert expected
+    engine = open_engine(url)
+    with writing(engine, "go back") as connection:
+        gram_tables.drop(connection)
+        gram_tables.create(connection)
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0009'")
+    assert not _found(index, "kim^minsu"), "the control: nothing is found by grams that are not there"
+    engine.dispose()
+    index.migrate()
+    assert _found(index, "kim^minsu", size=20) == expected
+    index.close()
