@@ -29,7 +29,7 @@ from pacs.settings import TranscodingSettings
 from pacs.storage.bounded_store import BoundedStore
 from pacs.storage.spool import Spool
 
-FORM = f"1/{imagecodecs.__version__}"
+FORM = f"2/{imagecodecs.__version__}"
 """Part of each name and entity tag: another one when encoders write other bytes."""
 _MAX_DESCRIPTIONS = 1024
 _MAX_PIXEL_DATA_BYTES = 0xFFFFFFFE

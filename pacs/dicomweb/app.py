@@ -26,7 +26,7 @@ from pacs.dicomweb.services import Identify, Services, anonymous, told_apart
 from pacs.dicomweb.stow import store_routes
 from pacs.dicomweb.thumbnails import THUMBNAIL_MEDIA_TYPES, THUMBNAIL_PARAMETERS, thumbnails_of
 from pacs.dicomweb.versions import version_routes
-from pacs.dicomweb.wado import instances_of
+from pacs.dicomweb.wado import DICOM, ZIP, instances_of
 from pacs.dicomweb.wado_uri import URI_PARAMETERS, WADO_URI_PATH, WadoUri
 from pacs.ingest import Ingest
 from pacs.measured.counts import Counts
@@ -153,7 +153,7 @@ def dicomweb_app(
 
 
 def _described() -> dict[str, Described]:
-    files, xml = binary("application/dicom", MULTIPART), binary(DICOM_XML, MULTIPART)
+    files, xml = binary(DICOM, MULTIPART, ZIP), binary(DICOM_XML, MULTIPART)
     frames = binary(OCTET_STREAM, MULTIPART, "image/*", "video/*")
     metadata = {**data_sets(is_array=True), **xml}
     return {

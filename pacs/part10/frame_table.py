@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from pacs.errors import MalformedDataSet, NotFound, StoredBytesDamaged
 from pacs.part10.fragments import MAX_FRAGMENTS, find_fragments, first_fragments
+from pacs.part10.transfer_syntax import GE_PRIVATE_BIG_ENDIAN_PIXELS
 
 if TYPE_CHECKING:
     from pacs.part10.header import Header
@@ -24,7 +25,7 @@ _BITS_ALLOCATED: Final = 0x00280100
 _FLOAT_BITS: Final = {0x7FE00008: 32, 0x7FE00009: 64}
 _MAX_FRAMES: Final = 1 << 31
 
-_NATIVE, _FRAGMENTS, _FRAGMENTS_DEFLATED = 1, 2, 3
+_NATIVE, _FRAGMENTS, _FRAGMENTS_DEFLATED, _NATIVE_IN_WORDS = 1, 2, 3, 4
 _NATIVE_RECORD = struct.Struct("<BQQL")
 _FRAGMENTS_HEAD = struct.Struct("<BLL")
 
@@ -42,6 +43,9 @@ class FrameTable:
     frame_bits: int = 0
     """Native: bits of one frame; not a multiple of 8 for some one-bit images, whose frames follow without padding."""
     native_count: int = 0
+    is_in_words: bool = False
+    """Native: the bytes of each 16-bit word lie the other way round, and frames begin or end inside words: pixels of 1
+    or 8 bits as OW in big endian (PS3.5 §8.2)."""
     offsets: tuple[int, ...] = ()
     """Encapsulated: first byte of each fragment, all frames in turn."""
     lengths: tuple[int, ...] = ()
@@ -52,7 +56,7 @@ class FrameTable:
         return len(self.firsts) - 1 if self.is_encapsulated else self.native_count
 
     def fragments(self, number: int) -> tuple[tuple[int, int], ...]:
-        """(offset, length) of each part of frame `number`; a native frame has one, cut to whole bytes.
+        """(offset, length) of each part of frame `number`; a native frame has one, cut to whole bytes, or words.
 
         Raises:
             NotFound: there is no such frame.
@@ -64,16 +68,19 @@ class FrameTable:
         first_bit = (number - 1) * self.frame_bits
         start = first_bit >> 3
         end = first_bit + self.frame_bits + 7 >> 3
+        if self.is_in_words:
+            start, end = start & ~1, end + 1 & ~1
         return ((self.first_offset + start, end - start),)
 
     def bit_offset(self, number: int) -> int:
-        """Bits of the first byte, least significant first, that belong to the frame before (PS3.5 §8.1.1); mostly 0.
+        """Bits of the first byte, or word, least significant first, that belong to the frame before (PS3.5 §8.1.1);
+        mostly 0.
 
         Raises:
             NotFound: there is no such frame.
         """
         self._check(number)
-        return 0 if self.is_encapsulated else (number - 1) * self.frame_bits & 7
+        return 0 if self.is_encapsulated else (number - 1) * self.frame_bits & (15 if self.is_in_words else 7)
 
     def _check(self, number: int) -> None:
         if not 1 <= number <= len(self):
@@ -82,7 +89,8 @@ class FrameTable:
     def encode(self) -> bytes:
         """A few bytes for native frames; about 3 per fragment otherwise."""
         if not self.is_encapsulated:
-            return _NATIVE_RECORD.pack(_NATIVE, self.first_offset, self.frame_bits, self.native_count)
+            kind = _NATIVE_IN_WORDS if self.is_in_words else _NATIVE
+            return _NATIVE_RECORD.pack(kind, self.first_offset, self.frame_bits, self.native_count)
         frames, count = len(self), len(self.offsets)
         ends = map(add, self.offsets, self.lengths)
         gaps = map(sub, self.offsets, (0, *ends))
@@ -108,9 +116,9 @@ class FrameTable:
         if not encoded:
             return cls(is_encapsulated=False)
         try:
-            if encoded[0] == _NATIVE:
-                _, first_offset, frame_bits, count = _NATIVE_RECORD.unpack(encoded)
-                return cls(False, first_offset, frame_bits, count)
+            if encoded[0] in (_NATIVE, _NATIVE_IN_WORDS):
+                kind, first_offset, frame_bits, count = _NATIVE_RECORD.unpack(encoded)
+                return cls(False, first_offset, frame_bits, count, is_in_words=kind == _NATIVE_IN_WORDS)
             return cls._decode_fragments(encoded)
         except (struct.error, zlib.error, ValueError) as error:
             raise StoredBytesDamaged(f"a frame table of {len(encoded)} bytes cannot be read: {error}") from error
@@ -190,4 +198,13 @@ def _native(header: Header, number_of_frames: int) -> FrameTable:
         first_offset=pixel_data.value_offset,
         frame_bits=frame_bits,
         native_count=count,
+        is_in_words=bits in (1, 8) and frame_bits % 16 != 0 and _has_swapped_words(header),
     )
+
+
+def _has_swapped_words(header: Header) -> bool:
+    is_big_endian = not header.is_little_endian or header.transfer_syntax.uid == GE_PRIVATE_BIG_ENDIAN_PIXELS
+    pixel_data = header.pixel_data
+    if not is_big_endian or pixel_data is None or (pixel_data.end - pixel_data.value_offset) % 2:
+        return False  # without its last byte there is no last word
+    return header.vr(pixel_data) == "OW"

@@ -44,6 +44,7 @@ _GREYS = {"MONOCHROME1", "MONOCHROME2"}
 _FEWEST_DECOMPOSITIONS = 5
 _BASE_SIDE = 64
 """PS3.5 §10.18: what is left after all decompositions of HTJ2K with RPCL is at most this wide and high."""
+_START_OF_LOSSLESS_FRAME, _START_OF_SCAN, _ADOBE = 0xC3, 0xDA, 0xEE
 _MAX_RLE_BYTES = 0xFFFFFFFF
 _JXL_BOX_FILE = b"\x00\x00\x00\x0cJXL "
 
@@ -108,7 +109,7 @@ def encode(
         elif target_uid == JPEG_LS_LOSSLESS:
             data = _jpeg_ls(pixels)
         elif target_uid == JPEG_LOSSLESS_SV1:
-            data = _jpeg_lossless(pixels, _precision(pixels, description))
+            data = _jpeg_lossless(pixels, _precision(pixels, description), is_rgb)
         elif target_uid == JPEG_XL_LOSSLESS:
             data = _jpeg_xl(pixels, _precision(pixels, description))
         elif target_uid == RLE_LOSSLESS:
@@ -186,12 +187,12 @@ def _jpeg_ls(pixels: Pixels) -> bytes:
     return stream[:2] + stream[start:]
 
 
-def _jpeg_lossless(pixels: Pixels, precision: int) -> bytes:
+def _jpeg_lossless(pixels: Pixels, precision: int, is_rgb: bool) -> bytes:
     # Decoders hand out 16-bit cells from 9 bits on, and few of them extend a sign.
     cell = 8 * pixels.dtype.itemsize
     precision = cell if pixels.dtype.kind == "i" else max(precision, 9 if cell == 16 else 2)
     space = "RGB" if pixels.ndim == 3 else None
-    return bytes(
+    stream = bytes(
         imagecodecs.jpeg8_encode(
             pixels.view(f"u{pixels.dtype.itemsize}"),
             lossless=True,
@@ -201,6 +202,26 @@ def _jpeg_lossless(pixels: Pixels, precision: int) -> bytes:
             outcolorspace=space,
         )
     )
+    return stream if space is None or is_rgb else _without_marks_of_rgb(stream)
+
+
+def _without_marks_of_rgb(stream: bytes) -> bytes:
+    """The same samples, components 1, 2, 3 and no Adobe marker: readers believe `R`, `G`, `B` before the data set.
+
+    The encoder takes YCbCr itself for 8 bits only.
+    """
+    kept, position = bytearray(stream[:2]), 2
+    while stream[position + 1] != _START_OF_SCAN:
+        marker, end = stream[position + 1], position + 2 + int.from_bytes(stream[position + 2 : position + 4], "big")
+        segment = bytearray(stream[position:end])
+        if marker == _START_OF_LOSSLESS_FRAME:
+            segment[10::3] = b"\1\2\3"
+        if marker != _ADOBE:
+            kept += segment
+        position = end
+    scan = bytearray(stream[position:])
+    scan[5:11:2] = b"\1\2\3"
+    return bytes(kept + scan)
 
 
 def _jpeg_xl(pixels: Pixels, precision: int) -> bytes:

@@ -4,6 +4,7 @@ import struct
 from typing import Any
 
 import imagecodecs
+import libjpeg
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -125,6 +126,25 @@ def test_jpeg_tells_bits_stored() -> None:
     pixels = noise(12, False, (64, 64))
     stream = read_jpeg(encode(pixels, described(pixels, bits_stored=12), "MONOCHROME2", JPEG_LOSSLESS_SV1).data)
     assert (stream.precision, stream.start_of_frame) == (12, 0xC3)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_jpeg_lossless_says_rgb_of_rgb_only(bits: int) -> None:
+    """pydicom and others believe component names and Adobe's marker before Photometric Interpretation."""
+    pixels = noise(bits, False, (20, 30, 3))
+    rgb, ybr = (
+        encode(pixels, described(pixels, photometric_interpretation=name), name, JPEG_LOSSLESS_SV1).data
+        for name in ("RGB", "YBR_FULL")
+    )
+    assert read_jpeg(rgb).component_ids == (82, 71, 66)
+    assert read_jpeg(rgb).adobe_transform == 0
+    assert read_jpeg(ybr).component_ids == (1, 2, 3)
+    assert read_jpeg(ybr).adobe_transform is None
+    scan = ybr.index(b"\xff\xda")
+    assert tuple(ybr[scan + 5 : scan + 11 : 2]) == (1, 2, 3)
+    for name, stream in (("RGB", rgb), ("YBR_FULL", ybr)):
+        seen = libjpeg.decode_pixel_data(stream, photometric_interpretation=name, version=1)
+        assert np.array_equal(np.frombuffer(bytes(seen), pixels.dtype).reshape(pixels.shape), pixels)
 
 
 def test_jpeg_ls_comes_without_a_file_header() -> None:
