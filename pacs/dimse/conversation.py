@@ -16,7 +16,8 @@ from pacs.access.application_entities import UnknownApplicationEntity
 from pacs.dimse.connection import Connection, HandshakeFailed, Silence
 from pacs.dimse.exchange import LiveExchange
 from pacs.dimse.follow_ups import LOOK_EVERY_S, FollowUps
-from pacs.dimse.messages.command import CommandField, response_to
+from pacs.dimse.messages.command import CommandField
+from pacs.dimse.messages.command_builders import response_to
 from pacs.dimse.messages.message import CommandReceived, DataSetPiece, MessageReader
 from pacs.dimse.messages.status import Status, comment, status_of
 from pacs.dimse.negotiation import negotiate

@@ -11,7 +11,8 @@ from pydicom.datadict import private_dictionary_VR
 
 from pacs.errors import MalformedDataSet, NotFound, TooLarge
 from pacs.part10 import character_sets, values
-from pacs.part10.elements import MAX_KEPT_ELEMENTS, PIXEL_DATA_TAGS, Element, Item, elements_by_tag, iter_items
+from pacs.part10.elements import MAX_KEPT_ELEMENTS, PIXEL_DATA_TAGS, Element
+from pacs.part10.sequence_items import Item, elements_by_tag, iter_items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping

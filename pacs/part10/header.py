@@ -16,15 +16,13 @@ from pacs.part10.elements import (
     MAX_TOP_LEVEL_ELEMENTS,
     PIXEL_DATA_TAGS,
     Element,
-    Item,
     NestedEnds,
-    elements_by_tag,
     iter_elements,
-    iter_items,
     looks_explicit,
     tag_text,
     usual_elements,
 )
+from pacs.part10.sequence_items import Item, elements_by_tag, iter_items
 from pacs.part10.shapes import Shape, known_shape, remember_shape
 from pacs.part10.transfer_syntax import TransferSyntax, transfer_syntax
 

@@ -11,8 +11,9 @@ from itertools import islice
 from typing import Literal
 
 from pacs.errors import MalformedDataSet
-from pacs.part10.elements import Item, iter_elements, iter_items
+from pacs.part10.elements import iter_elements
 from pacs.part10.header import Header
+from pacs.part10.sequence_items import Item, iter_items
 from pacs.pixels.lookup import LookUpTable, Palette, lut_of_item, palette
 
 _MODALITY = 0x00080060

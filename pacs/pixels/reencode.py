@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from pacs.errors import MalformedDataSet
-from pacs.part10.elements import Element, iter_elements, iter_items
+from pacs.part10.elements import Element, iter_elements
 from pacs.part10.header import Header
+from pacs.part10.sequence_items import iter_items
 from pacs.part10.value_writer import (
     ITEM,
     ITEM_DELIMITATION,

@@ -8,16 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from pacs import errors
-from pacs.dimse.messages.command import (
-    CommandField,
-    CommandSet,
-    Element,
-    c_cancel_rq,
-    c_echo_rq,
-    c_find_rq,
-    c_store_rq,
-    response_to,
-)
+from pacs.dimse.messages.command import CommandField, CommandSet, Element
+from pacs.dimse.messages.command_builders import c_cancel_rq, c_echo_rq, c_find_rq, c_store_rq, response_to
 from pacs.dimse.scp.service import Exchange
 from pacs.dimse.server import DimseServer
 from pacs.dimse.upper_layer import pdu

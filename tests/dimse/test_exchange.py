@@ -8,7 +8,8 @@ import time
 import pytest
 
 from pacs.dimse import exchange as exchange_module
-from pacs.dimse.messages.command import CommandSet, Element, c_cancel_rq, c_find_rq, c_store_rq, response_to
+from pacs.dimse.messages.command import CommandSet, Element
+from pacs.dimse.messages.command_builders import c_cancel_rq, c_find_rq, c_store_rq, response_to
 from pacs.dimse.scp.service import AssociationLost, Exchange
 from pacs.dimse.upper_layer.events import Aborted
 from pacs.dimse.upper_layer.items import RoleSelection

@@ -7,15 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pacs.dimse.messages.command import (
-    CommandField,
-    CommandSet,
-    Element,
-    c_echo_rq,
-    c_store_rq,
-    n_event_report_rq,
-    response_to,
-)
+from pacs.dimse.messages.command import CommandField, CommandSet, Element
+from pacs.dimse.messages.command_builders import c_echo_rq, c_store_rq, n_event_report_rq, response_to
 from pacs.dimse.scp.service import Exchange
 from pacs.dimse.server import DimseServer
 from pacs.dimse.upper_layer.events import ReleaseConfirmed

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from pacs.dimse import server as server_module
-from pacs.dimse.messages.command import c_echo_rq, c_store_rq
+from pacs.dimse.messages.command_builders import c_echo_rq, c_store_rq
 from pacs.dimse.server import DimseServer
 from pacs.dimse.upper_layer import pdu
 from pacs.dimse.upper_layer.events import Aborted, AssociationAccepted, AssociationRejected, ReleaseConfirmed

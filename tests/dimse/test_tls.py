@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pacs.dimse.messages.command import c_echo_rq, c_store_rq
+from pacs.dimse.messages.command_builders import c_echo_rq, c_store_rq
 from pacs.dimse.server import DimseServer
 from pacs.dimse.tls import client_context, server_context
 from pacs.dimse.upper_layer.events import AssociationAccepted

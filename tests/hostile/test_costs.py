@@ -22,7 +22,7 @@ from pydicom.uid import AllTransferSyntaxes
 from pynetdicom.sop_class import _STORAGE_CLASSES
 
 from benchmarks.synthetic_ct import Slice, make_series, part10
-from pacs.dimse.messages.command import c_store_rq
+from pacs.dimse.messages.command_builders import c_store_rq
 from pacs.dimse.upper_layer.events import AssociationAccepted
 from pacs.dimse.upper_layer.items import ProposedContext
 from tests.dimse.served import CT, EXPLICIT, RawPeer

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.dimse_load import store
 from benchmarks.synthetic_ct import make_series
-from pacs.dimse.messages.command import c_store_rq
+from pacs.dimse.messages.command_builders import c_store_rq
 from pacs.dimse.upper_layer import pdu
 from pacs.dimse.upper_layer.items import ProposedContext, UserInformation
 from pacs.dimse.upper_layer.outgoing_data import data_pdus

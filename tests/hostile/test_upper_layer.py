@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pacs.dimse.messages.command import c_echo_rq, c_store_rq
+from pacs.dimse.messages.command_builders import c_echo_rq, c_store_rq
 from pacs.dimse.server import DimseServer
 from pacs.dimse.upper_layer import pdu
 from tests.dimse.served import CT, CT_CONTEXT, ECHO_CONTEXT, MemoryIngest, RawPeer, serving

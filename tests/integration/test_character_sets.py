@@ -17,7 +17,7 @@ import pytest
 from pydicom.charset import python_encoding
 from pydicom.dataset import Dataset
 
-from pacs.dimse.messages.command import c_find_rq
+from pacs.dimse.messages.command_builders import c_find_rq
 from pacs.dimse.scp.query import QueryService
 from pacs.dimse.scp.service import PresentationContext
 from pacs.ingest import Ingest

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pacs.dimse.messages.command import c_store_rq
+from pacs.dimse.messages.command_builders import c_store_rq
 from pacs.dimse.scu import DestinationLost, Destinations, StorageAssociation
 from pacs.dimse.upper_layer.items import ContextResult, ProposedContext, UserInformation
 from pacs.dimse.upper_layer.pdu import (

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacs.errors import MalformedDataSet
-from pacs.part10.elements import MAX_DEPTH, NestedEnds, iter_elements, iter_items, looks_explicit, standard_vr
+from pacs.part10.elements import MAX_DEPTH, NestedEnds, iter_elements, looks_explicit, standard_vr
+from pacs.part10.sequence_items import iter_items
 from tests.part10.encoding import SEQUENCE_END, UNDEFINED, explicit, implicit, item, sequence
 
 A = explicit(0x00080018, "UI", b"1.2\0")

@@ -14,9 +14,11 @@ MAX_COMMAND_SET_BYTES = 1 << 16
 Value = int | str | tuple[int, ...]
 """US and UL as int, UI, AE and LO as str, AT as a tuple of tags."""
 
-_NO_DATA_SET = 0x0101
-_A_DATA_SET = 0x0001
-_RESPONSE = 0x8000
+NO_DATA_SET = 0x0101
+A_DATA_SET = 0x0001
+"""Values of Command Data Set Type (0000,0800); any but the first says that a data set follows."""
+RESPONSE = 0x8000
+"""Set in the command field of every response."""
 
 
 class CommandField(IntEnum):
@@ -88,7 +90,8 @@ _UID = frozenset({0x0002, 0x0003, 0x1000, 0x1001})
 _TEXT = frozenset({0x0600, 0x0902, 0x1030})
 _TAGS = frozenset({0x0901, 0x1005})
 _KNOWN = frozenset(int(element) for element in Element)
-_MAX_TEXT_BYTES = 64
+MAX_TEXT_BYTES = 64
+"""The longest that UI and LO allow (PS3.5 §6.2)."""
 _HEAD = struct.Struct("<HHI")
 _US = struct.Struct("<HHIH")
 _GROUP_LENGTH = struct.Struct("<HHII")
@@ -132,12 +135,12 @@ class CommandSet(Mapping[int, Value]):
 
     @property
     def is_response(self) -> bool:
-        return bool(self.command_field & _RESPONSE)
+        return bool(self.command_field & RESPONSE)
 
     @property
     def has_data_set(self) -> bool:
         """Whether a data set follows (PS3.7 E.1: anything but 0x0101)."""
-        return self._required_number(Element.COMMAND_DATA_SET_TYPE) != _NO_DATA_SET
+        return self._required_number(Element.COMMAND_DATA_SET_TYPE) != NO_DATA_SET
 
     @property
     def message_id(self) -> int:
@@ -295,7 +298,7 @@ def _decode_value(element: int, encoded: bytes) -> Value | None:
         return None
     if element in _UID or element in _TEXT:
         # 64 is the longest that UI and LO allow; a spare byte or two of padding is seen in practice.
-        if len(encoded) > _MAX_TEXT_BYTES + 2 and element != Element.ERROR_COMMENT:
+        if len(encoded) > MAX_TEXT_BYTES + 2 and element != Element.ERROR_COMMENT:
             raise ProtocolViolation(f"element (0000,{element:04X}) of {len(encoded)} bytes; at most 64 (PS3.5 §6.2)")
         return encoded.decode("latin-1").strip("\0 ")
     if element in _TAGS:
@@ -306,137 +309,3 @@ def _decode_value(element: int, encoded: bytes) -> Value | None:
     if len(encoded) != 2:
         raise ProtocolViolation(f"element (0000,{element:04X}) of {len(encoded)} bytes; a US has 2 (PS3.5 §6.2)")
     return int.from_bytes(encoded, "little")
-
-
-# -- builders: requests (PS3.7 §9.3)
-
-
-def c_echo_rq(message_id: int) -> CommandSet:
-    return CommandSet(
-        {
-            Element.AFFECTED_SOP_CLASS_UID: "1.2.840.10008.1.1",
-            Element.COMMAND_FIELD: CommandField.C_ECHO_RQ,
-            Element.MESSAGE_ID: message_id,
-            Element.COMMAND_DATA_SET_TYPE: _NO_DATA_SET,
-        }
-    )
-
-
-def c_store_rq(
-    message_id: int,
-    sop_class_uid: str,
-    sop_instance_uid: str,
-    *,
-    priority: int = Priority.MEDIUM,
-    move_originator_ae_title: str | None = None,
-    move_originator_message_id: int | None = None,
-) -> CommandSet:
-    """C-STORE-RQ; the originator is named when it is a sub-operation of a C-MOVE (PS3.7 §9.1.1.1.6-7)."""
-    values: dict[int, Value] = {
-        Element.AFFECTED_SOP_CLASS_UID: sop_class_uid,
-        Element.COMMAND_FIELD: CommandField.C_STORE_RQ,
-        Element.MESSAGE_ID: message_id,
-        Element.PRIORITY: priority,
-        Element.COMMAND_DATA_SET_TYPE: _A_DATA_SET,
-        Element.AFFECTED_SOP_INSTANCE_UID: sop_instance_uid,
-    }
-    if move_originator_ae_title is not None:
-        values[Element.MOVE_ORIGINATOR_AE_TITLE] = move_originator_ae_title
-    if move_originator_message_id is not None:
-        values[Element.MOVE_ORIGINATOR_MESSAGE_ID] = move_originator_message_id
-    return CommandSet(values)
-
-
-def c_find_rq(message_id: int, sop_class_uid: str, *, priority: int = Priority.MEDIUM) -> CommandSet:
-    return _query_rq(CommandField.C_FIND_RQ, message_id, sop_class_uid, priority)
-
-
-def c_get_rq(message_id: int, sop_class_uid: str, *, priority: int = Priority.MEDIUM) -> CommandSet:
-    return _query_rq(CommandField.C_GET_RQ, message_id, sop_class_uid, priority)
-
-
-def c_move_rq(
-    message_id: int, sop_class_uid: str, move_destination: str, *, priority: int = Priority.MEDIUM
-) -> CommandSet:
-    request = _query_rq(CommandField.C_MOVE_RQ, message_id, sop_class_uid, priority)
-    return CommandSet({**request, Element.MOVE_DESTINATION: move_destination})
-
-
-def c_cancel_rq(message_id_being_responded_to: int) -> CommandSet:
-    return CommandSet(
-        {
-            Element.COMMAND_FIELD: CommandField.C_CANCEL_RQ,
-            Element.MESSAGE_ID_BEING_RESPONDED_TO: message_id_being_responded_to,
-            Element.COMMAND_DATA_SET_TYPE: _NO_DATA_SET,
-        }
-    )
-
-
-def _query_rq(command_field: CommandField, message_id: int, sop_class_uid: str, priority: int) -> CommandSet:
-    return CommandSet(
-        {
-            Element.AFFECTED_SOP_CLASS_UID: sop_class_uid,
-            Element.COMMAND_FIELD: command_field,
-            Element.MESSAGE_ID: message_id,
-            Element.PRIORITY: priority,
-            Element.COMMAND_DATA_SET_TYPE: _A_DATA_SET,
-        }
-    )
-
-
-def n_event_report_rq(message_id: int, sop_class_uid: str, sop_instance_uid: str, event_type_id: int) -> CommandSet:
-    """N-EVENT-REPORT-RQ with Event Information (PS3.7 §10.3.1)."""
-    return CommandSet(
-        {
-            Element.AFFECTED_SOP_CLASS_UID: sop_class_uid,
-            Element.COMMAND_FIELD: CommandField.N_EVENT_REPORT_RQ,
-            Element.MESSAGE_ID: message_id,
-            Element.COMMAND_DATA_SET_TYPE: _A_DATA_SET,
-            Element.AFFECTED_SOP_INSTANCE_UID: sop_instance_uid,
-            Element.EVENT_TYPE_ID: event_type_id,
-        }
-    )
-
-
-# -- builders: responses
-
-
-def response_to(
-    request: CommandSet,
-    status: int,
-    *,
-    has_data_set: bool = False,
-    error_comment: str | None = None,
-    remaining: int | None = None,
-    completed: int | None = None,
-    failed: int | None = None,
-    warning: int | None = None,
-) -> CommandSet:
-    """The response message to `request` with `status`, naming the same SOP class and instance.
-
-    `remaining`, `completed`, `failed` and `warning` are the sub-operation counts of C-MOVE and C-GET
-    (PS3.7 §9.3.3, §9.3.4); counts beyond 65,535 are sent as 65,535. `error_comment` must be at most 64 characters
-    (`pacs.dimse.messages.status.comment` makes it so).
-    """
-    values: dict[int, Value] = {
-        Element.COMMAND_FIELD: request.command_field | _RESPONSE,
-        Element.MESSAGE_ID_BEING_RESPONDED_TO: request.message_id,
-        Element.COMMAND_DATA_SET_TYPE: _A_DATA_SET if has_data_set else _NO_DATA_SET,
-        Element.STATUS: status,
-    }
-    sop_class_uid = request.affected_sop_class_uid or request.requested_sop_class_uid
-    if sop_class_uid:
-        values[Element.AFFECTED_SOP_CLASS_UID] = sop_class_uid
-    sop_instance_uid = request.affected_sop_instance_uid or request.requested_sop_instance_uid
-    if sop_instance_uid:
-        values[Element.AFFECTED_SOP_INSTANCE_UID] = sop_instance_uid
-    if error_comment:
-        values[Element.ERROR_COMMENT] = error_comment[:_MAX_TEXT_BYTES]
-    counts = {
-        Element.REMAINING_SUB_OPERATIONS: remaining,
-        Element.COMPLETED_SUB_OPERATIONS: completed,
-        Element.FAILED_SUB_OPERATIONS: failed,
-        Element.WARNING_SUB_OPERATIONS: warning,
-    }
-    values.update({element: min(count, 0xFFFF) for element, count in counts.items() if count is not None})
-    return CommandSet(values)

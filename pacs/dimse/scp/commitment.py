@@ -8,14 +8,15 @@ from typing import Final
 
 from pacs import log
 from pacs.commitment import Commitment, Report
-from pacs.dimse.messages.command import CommandField, CommandSet, n_event_report_rq, response_to
+from pacs.dimse.messages.command import CommandField, CommandSet
+from pacs.dimse.messages.command_builders import n_event_report_rq, response_to
 from pacs.dimse.messages.status import Status, comment, is_failure
 from pacs.dimse.scp.identifier_writer import encode_identifier
 from pacs.dimse.scp.service import Exchange
 from pacs.errors import Conflict, InvalidIdentity, InvalidRequest, NotFound, TooLarge
 from pacs.model import CommitmentKey, DicomJson, ReferencedInstance
-from pacs.part10.elements import elements_by_tag, iter_items
 from pacs.part10.header import Header, scan
+from pacs.part10.sequence_items import elements_by_tag, iter_items
 
 STORAGE_COMMITMENT: Final = "1.2.840.10008.1.20.1"
 """Storage Commitment Push Model SOP Class."""

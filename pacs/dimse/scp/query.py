@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pacs import log
-from pacs.dimse.messages.command import CommandField, response_to
+from pacs.dimse.messages.command import CommandField
+from pacs.dimse.messages.command_builders import response_to
 from pacs.dimse.messages.status import Status
 from pacs.dimse.scp.identifier import MAX_IDENTIFIER_BYTES, Identifier, Key, decode_identifier
 from pacs.dimse.scp.identifier_writer import encode_identifier

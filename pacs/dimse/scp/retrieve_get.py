@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pacs import log
-from pacs.dimse.messages.command import CommandField, c_store_rq, response_to
+from pacs.dimse.messages.command import CommandField
+from pacs.dimse.messages.command_builders import c_store_rq, response_to
 from pacs.dimse.messages.status import Status
 from pacs.dimse.scp.information_model import GET_MODELS
 from pacs.dimse.scp.retrieval import (

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pacs import log
-from pacs.dimse.messages.command import CommandField, CommandSet, c_store_rq, response_to
+from pacs.dimse.messages.command import CommandField, CommandSet
+from pacs.dimse.messages.command_builders import c_store_rq, response_to
 from pacs.dimse.messages.status import Status, comment
 from pacs.dimse.scp.information_model import MOVE_MODELS
 from pacs.dimse.scp.retrieval import (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pacs.dimse.messages.command import CommandField, response_to
+from pacs.dimse.messages.command import CommandField
+from pacs.dimse.messages.command_builders import response_to
 from pacs.dimse.messages.status import Status
 from pacs.dimse.scp.service import Exchange
 from pacs.errors import InvalidIdentity, MalformedDataSet

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pacs.dimse.messages.command import CommandSet, response_to
+from pacs.dimse.messages.command import CommandSet
+from pacs.dimse.messages.command_builders import response_to
 from pacs.dimse.messages.status import Status, comment, is_warning
 from pacs.dimse.scp.identifier_writer import encode_identifier
 from pacs.model import DicomJson

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pacs.dimse.messages.command import CommandField, response_to
+from pacs.dimse.messages.command import CommandField
+from pacs.dimse.messages.command_builders import response_to
 from pacs.dimse.messages.status import Status
 from pacs.dimse.scp.service import Exchange
 

@@ -10,11 +10,8 @@ from pydicom import Dataset
 from pynetdicom.dsutils import decode as pynetdicom_decode
 from pynetdicom.dsutils import encode as pynetdicom_encode
 
-from pacs.dimse.messages.command import (
-    MAX_COMMAND_SET_BYTES,
-    CommandField,
-    CommandSet,
-    Element,
+from pacs.dimse.messages.command import MAX_COMMAND_SET_BYTES, CommandField, CommandSet, Element
+from pacs.dimse.messages.command_builders import (
     c_cancel_rq,
     c_echo_rq,
     c_find_rq,

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pacs.dimse.messages.command import MAX_COMMAND_SET_BYTES, c_echo_rq, c_store_rq
+from pacs.dimse.messages.command import MAX_COMMAND_SET_BYTES
+from pacs.dimse.messages.command_builders import c_echo_rq, c_store_rq
 from pacs.dimse.messages.message import CommandReceived, DataSetPiece, MessageReader
 from pacs.errors import ProtocolViolation
 

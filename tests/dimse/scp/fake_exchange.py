@@ -13,7 +13,8 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 
-from pacs.dimse.messages.command import CommandSet, response_to
+from pacs.dimse.messages.command import CommandSet
+from pacs.dimse.messages.command_builders import response_to
 from pacs.dimse.scp.service import FollowUp, Peer, PresentationContext
 from pacs.errors import NotFound, TooLarge
 from pacs.model import InstanceKey, Location, Principal, StoredInstance

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from pacs.commitment import Report
-from pacs.dimse.messages.command import CommandField, CommandSet, Element, c_echo_rq
+from pacs.dimse.messages.command import CommandField, CommandSet, Element
+from pacs.dimse.messages.command_builders import c_echo_rq
 from pacs.dimse.scp.commitment import (
     STORAGE_COMMITMENT,
     WELL_KNOWN_INSTANCE,
@@ -251,6 +252,14 @@ def test_any_damage(data: st.DataObject) -> None:
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(whole)))
     only_what_was_sent(bytes(whole[:cut]), EXPLICIT)
+
+
+def test_an_item_that_is_no_reference_is_not_kept() -> None:
+    asked = information()
+    for number in range(70):
+        asked.ReferencedSOPSequence[0].add_new(0x00110010 + number, "LO", "x")
+    with pytest.raises(TooLarge, match="64"):
+        action_information(encoded(asked, EXPLICIT), EXPLICIT, 10)
 
 
 def test_an_absent_sequence_is_no_reference() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from pydicom.dataset import Dataset
 
-from pacs.dimse.messages.command import c_echo_rq, c_find_rq
+from pacs.dimse.messages.command_builders import c_echo_rq, c_find_rq
 from pacs.dimse.scp.query import QueryService
 from pacs.dimse.scp.service import PresentationContext
 from pacs.errors import InvalidRequest, MalformedDataSet

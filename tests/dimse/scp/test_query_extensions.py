@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from pacs.dimse.messages.command import c_find_rq
+from pacs.dimse.messages.command_builders import c_find_rq
 from pacs.dimse.scp.query import QueryService
 from pacs.dimse.scp.query_extensions import QueryExtensions, accepted_extensions, query_extensions
 from pacs.dimse.scp.service import PresentationContext

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
 
-from pacs.dimse.messages.command import c_echo_rq, c_get_rq
+from pacs.dimse.messages.command_builders import c_echo_rq, c_get_rq
 from pacs.dimse.scp.retrieve_get import RetrieveGet
 from pacs.dimse.scp.service import PresentationContext
 from pacs.model import StoredInstance

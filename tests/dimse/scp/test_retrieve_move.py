@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import pytest
 from pydicom.dataset import Dataset
 
-from pacs.dimse.messages.command import CommandSet, c_echo_rq, c_move_rq
+from pacs.dimse.messages.command import CommandSet
+from pacs.dimse.messages.command_builders import c_echo_rq, c_move_rq
 from pacs.dimse.scp.retrieve_move import MAX_CONTEXTS, RetrieveMove, batches
 from pacs.dimse.scp.service import PresentationContext
 from pacs.dimse.scu import DestinationLost

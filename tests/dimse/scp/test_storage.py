@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pacs.dimse.messages.command import CommandSet, Element, c_echo_rq, c_store_rq
+from pacs.dimse.messages.command import CommandSet, Element
+from pacs.dimse.messages.command_builders import c_echo_rq, c_store_rq
 from pacs.dimse.scp.service import AssociationLost, PresentationContext
 from pacs.dimse.scp.storage import Storage
 from pacs.errors import InvalidIdentity, MalformedDataSet, StorageFull

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pacs.dimse.messages.command import Element, c_move_rq
+from pacs.dimse.messages.command import Element
+from pacs.dimse.messages.command_builders import c_move_rq
 from pacs.dimse.scp.sub_operations import SubOperations
 from tests.dimse.scp.fake_exchange import EXPLICIT, IMPLICIT, decoded
 

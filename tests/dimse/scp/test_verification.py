@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pacs.dimse.messages.command import c_echo_rq, c_find_rq
+from pacs.dimse.messages.command_builders import c_echo_rq, c_find_rq
 from pacs.dimse.scp.service import PresentationContext
 from pacs.dimse.scp.verification import VERIFICATION, Verification
 from tests.dimse.scp.fake_exchange import EXPLICIT, FakeExchange
