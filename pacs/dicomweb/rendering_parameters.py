@@ -104,11 +104,11 @@ def viewport_of(text: str) -> Viewport:
     fields = text.split(",")
     if not 2 <= len(fields) <= 6:
         raise InvalidRequest(f"viewport={text[:60]!r} is not columns,rows[,left,top,width,height]")
-    sizes = [_finite("viewport", field) for field in fields[:2]]
+    sizes = [decimal_number("viewport", field) for field in fields[:2]]
     columns, rows = (round(size) for size in sizes)
     if not (1 <= columns <= MAX_VIEWPORT and 1 <= rows <= MAX_VIEWPORT):
         raise InvalidRequest(f"viewport={text[:60]!r}: columns and rows must be 1 to {MAX_VIEWPORT}")
-    region = [_finite("viewport", field) if field.strip() else None for field in fields[2:]]
+    region = [decimal_number("viewport", field) if field.strip() else None for field in fields[2:]]
     left, top, width, height = region + [None] * (4 - len(region))
     return Viewport(columns, rows, left or 0, top or 0, width, height)
 
@@ -117,7 +117,7 @@ def _window(text: str) -> Window:
     fields = text.split(",")
     if len(fields) not in (2, 3):
         raise InvalidRequest(f"window={text[:60]!r} is not center,width or center,width,function")
-    center, width = _finite("window", fields[0]), _finite("window", fields[1])
+    center, width = decimal_number("window", fields[0]), decimal_number("window", fields[1])
     name = fields[2].strip().lower() if len(fields) == 3 else "linear"
     if name not in _FUNCTIONS:
         raise InvalidRequest(f"window function {name[:30]!r} is none of linear, linear-exact, sigmoid")
@@ -149,7 +149,12 @@ def _uid(parameters: Mapping[str, str], name: str) -> str | None:
     return checked_uid(parameters[name], name) if name in parameters else None
 
 
-def _finite(name: str, text: str) -> float:
+def decimal_number(name: str, text: str) -> float:
+    """The number that a parameter holds: decimal, finite, at most 1e12 either way.
+
+    Raises:
+        InvalidRequest: names the parameter.
+    """
     try:
         number = float(text) if len(text) <= 32 and text.isascii() and "_" not in text else math.nan
     except ValueError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -75,20 +76,8 @@ def study_query(query_string: bytes, level: Level, parents: ResourceKey | None =
     cut = {path[0] for path in members}
     members |= {match.path for match in reader.matches if len(match.path) > 1 and match.path[0] in cut}
     whole = frozenset(path[0] for path in reader.included if len(path) == 1) | _default_tags(level, parents)
-    return Query(
-        level=level,
-        matches=tuple(own),
-        include=None if reader.is_everything else whole | {path[0] for path in members},
-        include_members=frozenset() if reader.is_everything else _not_in(members, whole),
-        limit=reader.numbers.get("limit"),
-        offset=reader.numbers.get("offset", 0),
-        is_fuzzy=reader.truths.get("fuzzymatching", False),
-        # PS3.18 §8.3.4.1.1 has what C-FIND negotiates.
-        combines_date_and_time=True,
-        finds_empty=reader.truths.get("emptyvaluematching", False),
-        needs_all_values=reader.truths.get("multiplevaluematching", False),
-        timezone_offset=reader.timezone_offset,
-    )
+    include_members = frozenset() if reader.is_everything else _not_in(members, whole)
+    return replace(reader.query(level, own, whole | {path[0] for path in members}), include_members=include_members)
 
 
 def asked_fields(query_string: bytes) -> tuple[frozenset[int], tuple[str, ...]]:
@@ -134,6 +123,22 @@ class _Reader:
                 if key.path == (_TIMEZONE_OFFSET_FROM_UTC,):
                     self._take_zone(name, value)
                 self.matches.append(key)
+
+    def query(self, level: Level, matches: Iterable[Match], include: frozenset[int]) -> Query:
+        """What was taken, as a query for these matches and attributes."""
+        return Query(
+            level=level,
+            matches=tuple(matches),
+            include=None if self.is_everything else include,
+            limit=self.numbers.get("limit"),
+            offset=self.numbers.get("offset", 0),
+            is_fuzzy=self.truths.get("fuzzymatching", False),
+            # PS3.18 §8.3.4.1.1 has what C-FIND negotiates.
+            combines_date_and_time=True,
+            finds_empty=self.truths.get("emptyvaluematching", False),
+            needs_all_values=self.truths.get("multiplevaluematching", False),
+            timezone_offset=self.timezone_offset,
+        )
 
     def _include(self, value: str) -> None:
         for item in value.split(","):
@@ -326,15 +331,4 @@ def _plain(parameters: Iterable[tuple[str, str]]) -> Query:
     reader = _Reader()
     for name, value in parameters:
         reader.take(name, value)
-    return Query(
-        level=Level.IMAGE,
-        matches=tuple(_joined(reader.matches)),
-        include=None if reader.is_everything else frozenset(path[0] for path in reader.included),
-        limit=reader.numbers.get("limit"),
-        offset=reader.numbers.get("offset", 0),
-        is_fuzzy=reader.truths.get("fuzzymatching", False),
-        combines_date_and_time=True,
-        finds_empty=reader.truths.get("emptyvaluematching", False),
-        needs_all_values=reader.truths.get("multiplevaluematching", False),
-        timezone_offset=reader.timezone_offset,
-    )
+    return reader.query(Level.IMAGE, _joined(reader.matches), frozenset(path[0] for path in reader.included))

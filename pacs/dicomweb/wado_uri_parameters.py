@@ -6,11 +6,11 @@ the picture would be another than the one that was asked for.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pacs.dicomweb.accept import MediaRange, parse_accept
+from pacs.dicomweb.rendering_parameters import decimal_number
 from pacs.dicomweb.resources import ResourceKey
 from pacs.dicomweb.search_parameters import query_fields
 from pacs.errors import InvalidRequest
@@ -166,7 +166,7 @@ def _window(said: Mapping[str, str]) -> tuple[float, float] | None:
     for name in ("windowCenter", "windowWidth"):
         if name not in said:
             raise InvalidRequest(f"{given[0]} is given without {name}; a window needs both")
-    center, width = (_decimal(name, said[name]) for name in given)
+    center, width = (decimal_number(name, said[name]) for name in given)
     if not width >= 1:
         raise InvalidRequest(f"windowWidth={width:g} is too small; it must be 1 or more (PS3.3 §C.11.2.1.2)")
     return center, width
@@ -176,7 +176,7 @@ def _region(text: str) -> Region:
     fields = text.split(",")
     if len(fields) != 4:
         raise InvalidRequest(f"region={text[:60]!r} is not left,top,right,bottom")
-    left, top, right, bottom = (_decimal("region", each) for each in fields)
+    left, top, right, bottom = (decimal_number("region", each) for each in fields)
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
         raise InvalidRequest(
             f"region={text[:60]!r}: left,top,right,bottom are parts of the image from 0 to 1, left before right"
@@ -209,16 +209,6 @@ def _presentation(said: Mapping[str, str]) -> tuple[str | None, str | None]:
             raise InvalidRequest(f"{name} cannot be used with presentationUID: a presentation state brings its own")
     series_and_instance = [checked_uid(said[name], name) for name in names]
     return series_and_instance[0], series_and_instance[1]
-
-
-def _decimal(name: str, text: str) -> float:
-    try:
-        number = float(text) if len(text) <= 32 and text.isascii() and "_" not in text else math.nan
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number) or abs(number) > 1e12:
-        raise InvalidRequest(f"{name} holds {text[:30]!r}, which is no number")
-    return number
 
 
 def _cut(region: Region, columns: int, rows: int) -> tuple[int, int, int, int]:
