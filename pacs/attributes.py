@@ -88,12 +88,17 @@ class Attributes:
         return self._searchable.progress()
 
     def work_once(self) -> bool:
-        """Keep the values of some instances, or drop some; whether there may be more to do.
+        """Keep the values of some instances, read some again, or drop some; whether there may be more to do.
 
         Raises:
             StorageError: index or storage failed; what was done stays done.
         """
         if self._searchable.drop_next():
+            return True
+        again = self._searchable.next_stale()
+        if again is not None:
+            attribute, stale, instances = again
+            self._searchable.renew(attribute, stale, [(one, self._values(attribute, one)) for one in instances])
             return True
         found = self._searchable.next_unlooked(_AT_ONCE)
         if found is None:

@@ -8,7 +8,7 @@ from alembic.util import CommandError
 from sqlalchemy import Engine, text
 
 from pacs.errors import IndexUnavailable
-from pacs.index import gram_tables, page_marks
+from pacs.index import gram_tables, page_marks, stale_values
 from pacs.index.engine import writing
 from pacs.index.sqlite_statistics import write_statistics
 
@@ -36,6 +36,7 @@ def migrate(engine: Engine) -> None:
             ) from error
         gram_tables.ensure(connection)
         page_marks.ensure_table(connection)
+        stale_values.ensure_table(connection)
         if connection.dialect.name == "sqlite":
             write_statistics(connection)
 

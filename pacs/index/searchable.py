@@ -17,12 +17,14 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from pydicom.datadict import dictionary_VR, keyword_for_tag
-from sqlalchemy import Connection, Engine, bindparam, delete, func, select, text, update
+from sqlalchemy import Connection, Engine, Select, Update, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from pacs.index import stale_values
 from pacs.index.engine import reading, writing
 from pacs.index.normal_form import date_text, date_time_span, name_group, time_span, word
-from pacs.index.tables import attribute_values, instances, searchable_attributes, segments, series
+from pacs.index.stale_values import StaleRow
+from pacs.index.tables import attribute_values, instances, searchable_attributes, segments, series, studies
 from pacs.index.trash_hospital import owner_of
 from pacs.model import DicomJson, Level, Location
 
@@ -31,6 +33,7 @@ _MOST_SHOWN = 1024
 _DROPPED_AT_ONCE = 5_000
 _NUMBERS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
 LEVELS = (Level.STUDY, Level.SERIES, Level.IMAGE)
+_STUDY_ROW = series.c.study_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +142,14 @@ class Searchable:
         return [Progress(one, min(one.done_until, of), of) for one in self.all()]
 
     def incomplete(self, attributes: Iterable[SearchableAttribute]) -> list[SearchableAttribute]:
-        """Those of `attributes` that do not have the values of all instances yet."""
+        """Those of `attributes` that do not have the values of all instances yet, or have to read some again."""
         wanted = {one.id for one in attributes}
         if not wanted:
             return []
-        return [one.attribute for one in self.progress() if one.attribute.id in wanted and one.done < one.of]
+        with reading(self._engine, "look for values to read again") as connection:
+            stale = stale_values.attributes(connection)
+        behind = {one.attribute.id: one for one in self.progress() if one.done < one.of or one.attribute.id in stale}
+        return [behind[number].attribute for number in sorted(wanted & behind.keys())]
 
     def drop_next(self) -> bool:
         """Delete some values of what was removed; False when there is nothing left to delete."""
@@ -165,6 +171,7 @@ class Searchable:
                         )
                     )
                 else:
+                    stale_values.forget(connection, one.id)
                     connection.execute(delete(searchable_attributes).where(searchable_attributes.c.id == one.id))
             return True
         return False
@@ -180,39 +187,38 @@ class Searchable:
             one = min(behind, key=lambda attribute: attribute.done_until)
             if one.done_until >= horizon:
                 return None
-            level_row = {
-                Level.IMAGE: instances.c.id,
-                Level.SERIES: instances.c.series_row,
-                Level.STUDY: series.c.study_row,
-            }[one.level]
-            found = connection.execute(
-                select(
-                    instances.c.id,
-                    instances.c.hospital,
-                    level_row.label("level_row"),
-                    segments.c.name.label("segment"),
-                    instances.c.offset,
-                    instances.c.length,
-                    instances.c.data_set_offset,
-                    instances.c.transfer_syntax_uid,
+            chosen = _to_look_at(one.level).where(instances.c.id > one.done_until, instances.c.id <= horizon)
+            return one, [_unlooked(row) for row in connection.execute(chosen.limit(limit))]
+
+    def next_stale(self) -> tuple[SearchableAttribute, StaleRow, list[Unlooked]] | None:
+        """A row whose values are to be read anew, and the instances that it has them of; None when there is none."""
+        with reading(self._engine, "look for values to read again") as connection:
+            stale = stale_values.next_row(connection)
+            if stale is None:
+                return None
+            statement = select(searchable_attributes).where(searchable_attributes.c.id == stale.attribute)
+            one = _attribute(connection.execute(statement).one())
+            table, column = (series, instances.c.series_row) if one.level is Level.SERIES else (studies, _STUDY_ROW)
+            home = select(table.c.hospital).where(table.c.id == stale.row).scalar_subquery()
+            chosen = _to_look_at(one.level).where(column == stale.row, instances.c.hospital == home)
+            return one, stale, [_unlooked(row) for row in connection.execute(chosen)]
+
+    def renew(
+        self, attribute: SearchableAttribute, stale: StaleRow, values: Iterable[tuple[Unlooked, DicomJson]]
+    ) -> None:
+        """Write the values of a row that was read anew; nothing when it, or what it was read of, changed meanwhile."""
+        rows = self._rows_of(attribute, values)
+        with self._write_lock, writing(self._engine, "keep values") as connection:
+            # Held until the end, so that nobody adds values of instances that were not seen here.
+            held = self._held(attribute).values(done_until=attribute.done_until)
+            if not connection.execute(held).rowcount or not stale_values.done(connection, stale):
+                return
+            connection.execute(
+                delete(attribute_values).where(
+                    attribute_values.c.attribute == stale.attribute, attribute_values.c.row == stale.row
                 )
-                .join(segments, segments.c.id == instances.c.segment_row)
-                .join(series, series.c.id == instances.c.series_row)
-                .where(instances.c.id > one.done_until, instances.c.id <= horizon)
-                .order_by(instances.c.id)
-                .limit(limit)
             )
-            rows = [
-                Unlooked(
-                    row.id,
-                    row.hospital,
-                    row.level_row,
-                    Location(row.segment, row.offset, row.length, row.data_set_offset),
-                    row.transfer_syntax_uid,
-                )
-                for row in found
-            ]
-        return one, rows
+            self._write(connection, rows)
 
     def _settled_until(self, connection: Connection) -> int:
         """The last row of `instances` below which no other can appear any more: on PostgreSQL, rows get their numbers
@@ -234,7 +240,24 @@ class Searchable:
         self, attribute: SearchableAttribute, looked: Sequence[Unlooked], values: Iterable[tuple[Unlooked, DicomJson]]
     ) -> None:
         """Write the values of `looked`, and that they are looked at; nothing when somebody else did meanwhile."""
-        rows = [
+        found = [*values]
+        done = self._held(attribute).values(done_until=looked[-1].row)
+        with self._write_lock, writing(self._engine, "keep values") as connection:
+            if connection.execute(done).rowcount:
+                there = _still_there(connection, attribute.level, looked)
+                self._write(connection, self._rows_of(attribute, (each for each in found if each[0].row in there)))
+
+    def _held(self, attribute: SearchableAttribute) -> Update:
+        return update(searchable_attributes).where(
+            searchable_attributes.c.id == attribute.id,
+            searchable_attributes.c.done_until == attribute.done_until,
+            ~searchable_attributes.c.is_removed,
+        )
+
+    def _rows_of(
+        self, attribute: SearchableAttribute, values: Iterable[tuple[Unlooked, DicomJson]]
+    ) -> list[dict[str, Any]]:
+        return [
             {
                 "attribute": attribute.id,
                 "row": unlooked.level_row,
@@ -245,19 +268,11 @@ class Searchable:
             for unlooked, found in values
             for value, shown in _to_keep(attribute, found)
         ]
-        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
-        done = (
-            update(searchable_attributes)
-            .where(
-                searchable_attributes.c.id == attribute.id,
-                searchable_attributes.c.done_until == attribute.done_until,
-                ~searchable_attributes.c.is_removed,
-            )
-            .values(done_until=looked[-1].row)
-        )
-        with self._write_lock, writing(self._engine, "keep values") as connection:
-            if connection.execute(done).rowcount and rows:
-                connection.execute(insert(attribute_values).on_conflict_do_nothing(), rows)
+
+    def _write(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+            connection.execute(insert(attribute_values).on_conflict_do_nothing(), rows)
 
     def shown(self, attribute: SearchableAttribute, rows: Sequence[int]) -> dict[int, Any]:
         """The attribute as answers show it, by row of its level."""
@@ -274,6 +289,47 @@ _SHOWN = select(attribute_values.c.row, attribute_values.c.shown).where(
     attribute_values.c.attribute == bindparam("attribute"),
     attribute_values.c.row.in_(bindparam("rows", expanding=True)),
 )
+
+
+def _to_look_at(level: Level) -> Select[Any]:
+    """Instances, in the order of their rows, each with its row of `level`."""
+    level_row = {Level.IMAGE: instances.c.id, Level.SERIES: instances.c.series_row, Level.STUDY: _STUDY_ROW}[level]
+    return (
+        select(
+            instances.c.id,
+            instances.c.hospital,
+            level_row.label("level_row"),
+            segments.c.name.label("segment"),
+            instances.c.offset,
+            instances.c.length,
+            instances.c.data_set_offset,
+            instances.c.transfer_syntax_uid,
+        )
+        .join(segments, segments.c.id == instances.c.segment_row)
+        .join(series, series.c.id == instances.c.series_row)
+        .order_by(instances.c.id)
+    )
+
+
+def _unlooked(row: Any) -> Unlooked:
+    location = Location(row.segment, row.offset, row.length, row.data_set_offset)
+    return Unlooked(row.id, row.hospital, row.level_row, location, row.transfer_syntax_uid)
+
+
+def _still_there(connection: Connection, level: Level, looked: Sequence[Unlooked]) -> set[int]:
+    """Rows of those instances that are in the same series or study as when they were looked at, and where that is: of
+    one in the trash, a series or study that stayed has no values."""
+    home = {Level.IMAGE: instances, Level.SERIES: series, Level.STUDY: studies}[level]
+    level_row = {Level.IMAGE: instances.c.id, Level.SERIES: series.c.id, Level.STUDY: studies.c.id}[level]
+    chosen = select(instances.c.id, level_row.label("level_row")).where(
+        instances.c.id.in_([one.row for one in looked]), instances.c.hospital == home.c.hospital
+    )
+    if level is not Level.IMAGE:
+        chosen = chosen.join(series, series.c.id == instances.c.series_row)
+    if level is Level.STUDY:
+        chosen = chosen.join(studies, studies.c.id == series.c.study_row)
+    found = {row.id: row.level_row for row in connection.execute(chosen)}
+    return {one.row for one in looked if found.get(one.row) == one.level_row}
 
 
 def _last_row(connection: Connection) -> int:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Table, case, delete, exists, false, func, select, update
 
-from pacs.index import gram_tables
+from pacs.index import gram_tables, stale_values
 from pacs.index.columns import ROW_ABOVE
 from pacs.index.row_values import NO_MODALITY
 from pacs.index.tables import instances, patients, segments, series, studies, versions
@@ -116,6 +116,7 @@ def take(connection: Connection, hospital: str, trash: str, rows: Sequence[Insta
         if _has(connection, instances, "series_row", row, hospital):
             _shrink(connection, series, row, change, ("instances", "stored_bytes"))
             _stir(connection, row)
+            stale_values.note(connection, Level.SERIES, [row])
         else:
             _rehome(connection, series, row, hospital, trash)
             _stir(connection, row)
@@ -127,6 +128,7 @@ def take(connection: Connection, hospital: str, trash: str, rows: Sequence[Insta
         if _has(connection, series, "study_row", row, hospital):
             _shrink(connection, studies, row, change, ("series", "instances"))
             _write_words(connection, row, hospital, [getattr(study, column) for column in _WORDS])
+            stale_values.note(connection, Level.STUDY, [row])
         else:
             _rehome(connection, studies, row, hospital, trash)
             changes.patients[study.patient_row].studies += 1
@@ -163,6 +165,9 @@ def give_back(
     for row, change in sorted(changes.series.items()):
         _grow(connection, series, row, change, ("instances", "stored_bytes"))
         _stir(connection, row)
+    # Values that went with a row may be of instances that stay in the trash, and a row that stayed lacks some.
+    stale_values.note(connection, Level.SERIES, sorted(changes.series))
+    stale_values.note(connection, Level.STUDY, sorted(changes.studies))
     saved = json.loads(words or "{}")
     for row in sorted(changes.studies):
         now = connection.execute(select(*(studies.c[column] for column in _WORDS)).where(studies.c.id == row)).one()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,9 @@ from sqlalchemy import create_engine, text
 
 from pacs.attributes import Attributes, attribute_named
 from pacs.errors import InvalidRequest
-from pacs.index import Index
+from pacs.index import Index, stale_values
 from pacs.ingest import Ingest
-from pacs.model import Level, Match, Query
+from pacs.model import Deletion, Level, Match, Query
 from pacs.settings import IngestSettings
 from pacs.storage.segments import SegmentStore
 from tests.ingest.small_archive import Place, encoded
@@ -153,6 +155,112 @@ def test_an_answer_shows_the_value(place: Place, attributes: Attributes) -> None
     _work(attributes)
     (series,) = place.index.search("default", Query(Level.SERIES, (Match((KVP,), ("120",)),), include=frozenset()))
     assert series["00180060"] == {"vr": "DS", "Value": [120]}
+
+
+def _delete(place: Place, *uids: str) -> Deletion:
+    at = datetime.now(UTC)
+    deletion = Deletion(secrets.token_hex(16), "default", uids[0], *(*uids, None, None)[1:3], "x", "me", "here", at, at)
+    return place.index.trash.put(deletion, lambda *_: None)
+
+
+@pytest.mark.parametrize("level", [Level.SERIES, Level.STUDY])
+def test_values_of_what_is_deleted_go_and_come_back_with_it(place: Place, attributes: Attributes, level: Level) -> None:
+    attributes.add("KVP", level)
+    for number, value in ((1, "120"), (2, "80"), (3, "120")):
+        _send(place, number, study=7, series="1.2.7.1", KVP=value)
+    _work(attributes)
+    deletion = _delete(place, "1.2.7", "1.2.7.1", "1.2.3.2")
+    assert _find(place, Level.STUDY, (KVP, "80")) == [], "nothing of it is found from then on"
+    (one,) = place.index.searchable.known()
+    assert place.index.searchable.incomplete([one]) == [one], "who asks meanwhile is told"
+    _work(attributes)
+    assert place.index.searchable.incomplete([one]) == []
+    assert _find(place, Level.STUDY, (KVP, "80")) == []
+    assert _find(place, Level.STUDY, (KVP, "120")) == ["1.2.7"]
+    place.index.trash.restore("default", deletion.name, lambda *_: None)
+    _work(attributes)
+    assert _find(place, Level.STUDY, (KVP, "80")) == _find(place, Level.STUDY, (KVP, "120")) == ["1.2.7"]
+
+
+def test_control_otherwise_a_deleted_value_stays(
+    place: Place, attributes: Attributes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stale_values, "note", lambda *_: None)
+    attributes.add("KVP")
+    for number, value in ((1, "120"), (2, "80")):
+        _send(place, number, study=7, series="1.2.7.1", KVP=value)
+    _work(attributes)
+    _delete(place, "1.2.7", "1.2.7.1", "1.2.3.2")
+    _work(attributes)
+    assert _find(place, Level.STUDY, (KVP, "80")) == ["1.2.7"]
+
+
+def test_a_study_loses_the_values_of_a_series_that_is_deleted(place: Place, attributes: Attributes) -> None:
+    attributes.add("KVP", Level.STUDY)
+    _send(place, 1, study=7, series="1.2.7.1", KVP="120")
+    _send(place, 2, study=7, series="1.2.7.2", KVP="80")
+    _work(attributes)
+    deletion = _delete(place, "1.2.7", "1.2.7.2")
+    _work(attributes)
+    assert (_find(place, Level.STUDY, (KVP, "80")), _find(place, Level.STUDY, (KVP, "120"))) == ([], ["1.2.7"])
+    _send(place, 3, study=7, series="1.2.7.2", KVP="90")  # the same series, anew
+    place.index.trash.restore("default", deletion.name, lambda *_: None)
+    _work(attributes)
+    assert _find(place, Level.STUDY, (KVP, "80")) == _find(place, Level.STUDY, (KVP, "90")) == ["1.2.7"]
+
+
+def test_what_is_in_the_trash_gives_no_values_to_what_stayed(place: Place, attributes: Attributes) -> None:
+    for number, value in ((1, "120"), (2, "80")):
+        _send(place, number, study=7, series="1.2.7.1", KVP=value)
+    deletion = _delete(place, "1.2.7", "1.2.7.1", "1.2.3.2")
+    attributes.add("KVP")
+    _work(attributes)
+    assert (_find(place, Level.STUDY, (KVP, "80")), _find(place, Level.STUDY, (KVP, "120"))) == ([], ["1.2.7"])
+    place.index.trash.restore("default", deletion.name, lambda *_: None)
+    _work(attributes)
+    assert _find(place, Level.STUDY, (KVP, "80")) == ["1.2.7"]
+
+
+def test_who_reads_while_more_is_deleted_reads_again(
+    place: Place, attributes: Attributes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attributes.add("KVP")
+    for number, value in ((1, "120"), (2, "80"), (3, "90")):
+        _send(place, number, study=7, series="1.2.7.1", KVP=value)
+    _work(attributes)
+    _delete(place, "1.2.7", "1.2.7.1", "1.2.3.2")
+    values = Attributes._values
+
+    def meanwhile(self: Attributes, *given: Any) -> Any:
+        monkeypatch.undo()
+        _delete(place, "1.2.7", "1.2.7.1", "1.2.3.3")
+        return values(self, *given)
+
+    monkeypatch.setattr(Attributes, "_values", meanwhile)
+    _work(attributes)
+    found = [_find(place, Level.STUDY, (KVP, value)) for value in ("80", "90", "120")]
+    assert found == [[], [], ["1.2.7"]]
+
+
+def test_what_was_deleted_while_it_was_looked_at_leaves_no_value(
+    place: Place, attributes: Attributes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attributes.add("KVP")
+    for number, value in ((1, "120"), (2, "80")):
+        _send(place, number, study=7, series="1.2.7.1", KVP=value)
+    values = Attributes._values
+
+    def meanwhile(self: Attributes, *given: Any) -> Any:
+        monkeypatch.undo()
+        _delete(place, "1.2.7", "1.2.7.1", "1.2.3.2")
+        while (again := place.index.searchable.next_stale()) is not None:  # another process is quicker
+            one, stale, instances = again
+            place.index.searchable.renew(one, stale, [(each, values(self, one, each)) for each in instances])
+        return values(self, *given)
+
+    monkeypatch.setattr(Attributes, "_values", meanwhile)
+    _work(attributes)
+    assert (_find(place, Level.STUDY, (KVP, "80")), _find(place, Level.STUDY, (KVP, "120"))) == ([], ["1.2.7"])
 
 
 def test_removed_is_ignored_at_once_and_dropped(place: Place, attributes: Attributes) -> None:
