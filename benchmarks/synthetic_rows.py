@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.synthetic_names import PersonName, korean_name, person_name
 from pacs.index import row_values
-from pacs.index.packed import packed
+from pacs.index.packed import packed, packed_above
 from pacs.model import DicomJson
 
 _IMAGE = "1.2.840.10008.5.1.4.1.1"
@@ -114,7 +114,7 @@ def patient_row(hospital: str, patient: Patient) -> dict[str, Any]:
         "studies": 0,
         "series": 0,
         "instances": 0,
-        "attributes": row_values.encoded(patient.attributes),
+        "attributes": packed_above(patient.attributes),
     }
 
 
@@ -200,8 +200,8 @@ def study_row(hospital: str, study: Study, series: int, instances: int) -> dict[
         "sop_classes_in_study": "".join(f"\\{one}" for one in sop_classes) + "\\",
         "series": series,
         "instances": instances,
-        "patient_attributes": row_values.encoded(patient),
-        "attributes": row_values.encoded(attributes),
+        "patient_attributes": packed_above(patient),
+        "attributes": packed_above(attributes),
     }
 
 
@@ -225,7 +225,7 @@ def series_row(hospital: str, series: Series, *, instances: int, stored_bytes: i
         "stored_bytes": stored_bytes,
         "last_stored_at_us": int((series.moment - datetime(1970, 1, 1)).total_seconds()) * 1_000_000,  # noqa: DTZ001
         "is_settled": True,
-        "attributes": row_values.encoded(attributes),
+        "attributes": packed_above(attributes),
     }
 
 

@@ -163,10 +163,12 @@ def newest(
 
     if any(one.is_rare for one in asked):
         return found_by(condition)
-    lately = connection.exec_driver_sql(_LATELY[level].format(condition), bounds | {"newest": _NEWEST}).all()
-    (_, seen), (_, newest_place), (_, end) = lately[:3]
-    found = [int(place) for _, place in lately[3:]]
-    if seen < _NEWEST or len(found) == size:
+    lately = connection.exec_driver_sql(
+        _LATELY[level].format(condition), bounds | {"newest": _NEWEST, "rest": _NEWEST - 1}
+    ).all()
+    (_, end), (_, newest_place) = lately[:2]
+    found = [int(place) for _, place in lately[2:]]
+    if end is None or len(found) == size:
         return found
     bounds |= {"below": end, "size": size - len(found)}
     per_day = len(found) / (grams.day_of(newest_place) - grams.day_of(end) + 1)
@@ -203,12 +205,12 @@ _FULL_TEXT = {
     )
     for level, table in TABLES.items()
 }
-# How many were looked through, the first and the last of them, then those that may match.
+# The last that was looked through, NULL where there are fewer, the first, and those that may match.
 _LATELY = {
     level: f"WITH lately AS MATERIALIZED (SELECT place, grams FROM {table} WHERE {_WITHIN}"
     " ORDER BY place DESC LIMIT %(newest)s), found AS (SELECT place FROM lately WHERE {} ORDER BY place DESC"
-    " LIMIT %(size)s) SELECT 0 AS kind, count(*) AS place FROM lately UNION ALL SELECT 1, max(place) FROM lately"
-    " UNION ALL SELECT 2, min(place) FROM lately UNION ALL SELECT 3, place FROM found ORDER BY kind, place DESC"
+    " LIMIT %(size)s) SELECT 0 AS kind, (SELECT place FROM lately ORDER BY place DESC LIMIT 1 OFFSET %(rest)s) AS place"
+    " UNION ALL SELECT 1, max(place) FROM lately UNION ALL SELECT 2, place FROM found ORDER BY kind, place DESC"
     for level, table in TABLES.items()
 }
 # Bounds and an order that no index has: the planner would rather look through all from the newest on.

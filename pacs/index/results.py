@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pacs.index.packed import unpacked
-from pacs.index.row_values import decoded
+from pacs.index.packed import unpacked, unpacked_above
 from pacs.model import DicomJson, Level
 from pacs.part10.indexed_attributes import INSTANCE_TAGS, PATIENT_TAGS, SERIES_TAGS, STUDY_TAGS
 
@@ -33,7 +32,7 @@ def is_answered(tag: int, level: Level) -> bool:
 
 def patient_result(row: Any) -> DicomJson:
     return {
-        **decoded(row.attributes),
+        **unpacked_above(row.attributes),
         "00201200": _attribute("IS", row.studies),
         "00201202": _attribute("IS", row.series),
         "00201204": _attribute("IS", row.instances),
@@ -42,8 +41,8 @@ def patient_result(row: Any) -> DicomJson:
 
 def study_result(row: Any) -> DicomJson:
     return {
-        **decoded(row.patient_attributes),
-        **decoded(row.attributes),
+        **unpacked_above(row.patient_attributes),
+        **unpacked_above(row.attributes),
         "0020000D": _attribute("UI", row.study_instance_uid),
         "00080061": _attribute("CS", *_list(row.modalities_in_study)),
         "00080062": _attribute("UI", *_list(row.sop_classes_in_study)),
@@ -54,7 +53,7 @@ def study_result(row: Any) -> DicomJson:
 
 def series_result(row: Any) -> DicomJson:
     return {
-        **decoded(row.attributes),
+        **unpacked_above(row.attributes),
         "0020000E": _attribute("UI", row.series_instance_uid),
         "00201209": _attribute("IS", row.instances),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,27 +12,6 @@ from pacs.model import DicomJson, InstanceKey, Location, NewInstance, StoredInst
 
 NO_MODALITY = "OT"
 """Told for a series without Modality (PS3.3 C.7.3.1.1.1 "Other"): viewers show nothing for a study that names none."""
-
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-_DECODER = json.JSONDecoder()
-
-
-def encoded(attributes: DicomJson) -> str:
-    """`attributes` as compact JSON that both databases keep."""
-    text = _ENCODER.encode(attributes)
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a lone surrogate from a wrong byte
-        return json.dumps(attributes, separators=(",", ":"))
-    return text
-
-
-def decoded(text: str | bytes) -> DicomJson:
-    """What `encoded` was given."""
-    # `encoded` leaves no white space, which is what `json.loads` looks for before and after.
-    attributes: DicomJson = _DECODER.raw_decode(text if isinstance(text, str) else text.decode())[0]
-    return attributes
 
 
 def first_value(attributes: DicomJson, tag: str) -> Any:

@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from pacs.index import gram_tables, row_values
 from pacs.index.driver import Driver
+from pacs.index.packed import packed_above
 from pacs.index.tables import patients, segments, series, studies
 from pacs.index.trash_hospital import owner_of
 from pacs.model import Level, NewInstance
@@ -64,7 +65,7 @@ def _new_series(driver: Driver, hospital: str, key: SeriesKey, new: NewInstance)
         "stored_bytes": 0,
         "last_stored_at_us": 0,
         "is_settled": False,
-        "attributes": row_values.encoded(new.series),
+        "attributes": packed_above(new.series),
     }
     series_row, is_new = _ensure(driver, series, values, ("hospital", "series_instance_uid", "study_row"))
     return Above(patient_row, study_row, series_row, is_new_series=is_new, is_new_study=is_new_study)
@@ -86,7 +87,7 @@ def _ensure_study(driver: Driver, new: NewInstance) -> tuple[int, int, bool]:
         "studies": 0,
         "series": 0,
         "instances": 0,
-        "attributes": row_values.encoded(new.patient),
+        "attributes": packed_above(new.patient),
     }
     patient_row, is_new_patient = _ensure(
         driver, patients, patient, ("hospital", "patient_id", "issuer_of_patient_id", "lone_study_uid")
@@ -102,8 +103,8 @@ def _ensure_study(driver: Driver, new: NewInstance) -> tuple[int, int, bool]:
         "sop_classes_in_study": "\\",
         "series": 0,
         "instances": 0,
-        "patient_attributes": row_values.encoded(new.patient),
-        "attributes": row_values.encoded(new.study),
+        "patient_attributes": packed_above(new.patient),
+        "attributes": packed_above(new.study),
     }
     study_row, is_new = _ensure(driver, studies, study, ("hospital", "study_instance_uid"))
     if is_new:

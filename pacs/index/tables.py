@@ -38,6 +38,8 @@ metadata = MetaData(
 )
 
 _RowId = BigInteger().with_variant(Integer, "sqlite")
+# On SQLite a column keeps what it is given, text of older versions or bytes.
+_Attributes = LargeBinary().with_variant(Text(), "sqlite")
 _Word = Text().with_variant(Text(collation="C"), "postgresql")
 
 
@@ -82,7 +84,7 @@ patients = Table(
     _count("studies"),
     _count("series"),
     _count("instances"),
-    Column("attributes", Text, nullable=False),
+    Column("attributes", _Attributes, nullable=False),
     UniqueConstraint("hospital", "patient_id", "issuer_of_patient_id", "lone_study_uid", name="uq_patients_identity"),
     Index("ix_patients_newest", "hospital", "id"),
     Index("ix_patients_name", "hospital", "patient_name"),
@@ -115,8 +117,8 @@ studies = Table(
     Column("sop_classes_in_study", _Word, nullable=False),
     _count("series"),
     _count("instances"),
-    Column("patient_attributes", Text, nullable=False),
-    Column("attributes", Text, nullable=False),
+    Column("patient_attributes", _Attributes, nullable=False),
+    Column("attributes", _Attributes, nullable=False),
     UniqueConstraint("hospital", "study_instance_uid"),
     Index("ix_studies_newest", "hospital", "study_date", "study_time", "id"),
     Index("ix_studies_patient_id", "hospital", "patient_id"),
@@ -159,7 +161,7 @@ series = Table(
     _count("stored_bytes"),
     _count("last_stored_at_us"),
     Column("is_settled", Boolean(create_constraint=False), nullable=False),
-    Column("attributes", Text, nullable=False),
+    Column("attributes", _Attributes, nullable=False),
     # A series belongs to one study; equipment that sends one UID under two studies gets two rows.
     UniqueConstraint("hospital", "series_instance_uid", "study_row"),
     Index("ix_series_in_study", "hospital", "study_row", "series_number", "id"),

@@ -109,6 +109,10 @@ def test_grams_of_an_older_version_are_made_anew(url: str) -> None:
     with writing(engine, "go back") as connection:
         gram_tables.drop(connection)
         gram_tables.create(connection)
+        if connection.dialect.name == "postgresql":  # what a later step changed, without what it held
+            for table in ("patients", "studies", "series"):
+                connection.exec_driver_sql(f"ALTER TABLE {table} ALTER attributes TYPE TEXT USING '{{}}'")
+            connection.exec_driver_sql("ALTER TABLE studies ALTER patient_attributes TYPE TEXT USING '{}'")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0009'")
     assert not _found(index, "kim^minsu"), "the control: nothing is found by grams that are not there"
     engine.dispose()

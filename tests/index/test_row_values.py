@@ -1,11 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from pacs.index.row_values import (
-    decoded,
-    encoded,
     instance_columns,
     modality_in_study,
     patient_columns,
@@ -14,15 +9,6 @@ from pacs.index.row_values import (
 )
 from pacs.index.tables import NO_NUMBER
 from tests.index.new_instances import attributes, name, new_instance
-
-
-@given(st.text(st.characters(exclude_categories=())))
-def test_attributes_come_back_whatever_they_hold(text: str) -> None:
-    stored = {"00104000": {"vr": "LT", "Value": [text, 1.5, None]}}
-    written = encoded(stored)
-    assert "\0" not in written
-    written.encode()
-    assert decoded(written) == stored
 
 
 def test_columns_of_ordinary_values() -> None:
