@@ -60,9 +60,10 @@ def run_check(
 
 def _show(findings: Findings, out: Console, *, is_repaired: bool) -> None:
     left = findings.records_without_row - findings.rows_added
-    lines = [f"{findings.segments:,} segments with {findings.records:,} images"]
+    looked_at = f"{findings.segments - findings.in_use:,} of {findings.segments:,}"
+    lines = [f"looked at {looked_at} segments, with {findings.records:,} images"]
     if findings.in_use:
-        lines.append(f"{findings.in_use:,} segments are being written and were not looked at")
+        lines.append(f"{findings.in_use:,} segments are being written; to look at them, too, stop the archive first")
     if findings.rows_added:
         lines.append(f"{findings.rows_added:,} rows added")
     if left:
@@ -76,6 +77,6 @@ def _show(findings: Findings, out: Console, *, is_repaired: bool) -> None:
     if findings.damaged_ranges:
         lines.append(f"{findings.damaged_ranges:,} places in segments are damaged: look at the disk")
     if findings.is_sound:
-        lines.append("index and images agree")
+        lines.append("index and images agree" + (", as far as they were looked at" if findings.in_use else ""))
     for line in lines:
         out.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -29,6 +29,7 @@ from pacs.ingest import Ingest
 from pacs.model import Level
 from pacs.part10.character_sets import encodings
 from pacs.part10.elements import MAX_DEPTH, MAX_KEPT_ELEMENTS
+from pacs.part10.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from pacs.query import Search
 from pacs.retrieve import Retrieve
 from pacs.settings import CommitmentSettings, DicomSettings, WorklistSettings
@@ -46,6 +47,11 @@ def test_the_routes_are_those_served() -> None:
     add_deletions(app, create_autospec(Deletions))
     served = {f"{method.upper()} {path}" for path, methods in app.openapi()["paths"].items() for method in methods}
     assert set(re.findall(r"^\| `((?:GET|POST|DELETE|PUT) [^`]+)` \|", _PAGE, re.MULTILINE)) == served
+
+
+def test_the_implementation_is_named_as_in_every_association() -> None:
+    (row,) = re.findall(r"^\| Implementation class UID, version name \| ([^|]*) \|$", _PAGE, re.MULTILINE)
+    assert row.startswith(f"{IMPLEMENTATION_CLASS_UID}, `{IMPLEMENTATION_VERSION_NAME}`; ")
 
 
 def test_the_information_models_are_those_served() -> None:
