@@ -7,7 +7,6 @@ import functools
 import hashlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -232,10 +231,9 @@ class _Door:
         offer = _chosen(request)
         query = plain_query(request.scope["query_string"])
         most = MAX_RESULTS if query.limit is None else min(query.limit, MAX_RESULTS)
-        found = self._worklist.search(principal, query)
-        results = list(islice(found, query.offset, query.offset + most + 1))
-        if len(results) > most:
-            return _with_data_sets(request, offer, results[:most], 206, MORE_RESULTS)
+        results, has_more = self._worklist.page(principal, query, most)
+        if has_more:
+            return _with_data_sets(request, offer, results, 206, MORE_RESULTS)
         return _with_data_sets(request, offer, results) if results else _response(request, 204)
 
     def subscribe(self, request: Request, principal: Principal, workitem: str, aetitle: str) -> Response:

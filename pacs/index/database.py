@@ -47,7 +47,7 @@ class Index:
         self._readers = KeptConnections(engine, most=8)
         self._write_lock = threading.Lock() if engine.dialect.name == "sqlite" else None
         self._marks = PageMarks(engine)
-        self.workitems = Workitems(engine, self._write_lock)
+        self.workitems = Workitems(engine, self._write_lock, marks=self._marks)
         """Unified Procedure Steps, their subscriptions and events."""
         self.searchable = Searchable(engine, self._write_lock)
         """Attributes that an operator made searchable."""

@@ -8,7 +8,7 @@ from alembic.util import CommandError
 from sqlalchemy import Engine, text
 
 from pacs.errors import IndexUnavailable
-from pacs.index import gram_tables, page_marks, stale_values
+from pacs.index import gram_tables, page_marks, stale_values, workitem_values
 from pacs.index.engine import writing
 from pacs.index.sqlite_statistics import write_statistics
 
@@ -37,6 +37,7 @@ def migrate(engine: Engine) -> None:
         gram_tables.ensure(connection)
         page_marks.ensure_table(connection)
         stale_values.ensure_table(connection)
+        workitem_values.ensure(connection)
         if connection.dialect.name == "sqlite":
             write_statistics(connection)
 

@@ -18,9 +18,12 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, select, text, update
 
 from pacs.errors import Conflict
+from pacs.index import workitem_values
 from pacs.index.allowance import Allowance
+from pacs.index.criteria import Criterion
 from pacs.index.engine import reading, writing
 from pacs.index.normal_form import word
+from pacs.index.page_marks import PageMarks
 from pacs.index.subscriptions import Event, GlobalSubscription, Subscriptions
 from pacs.index.tables import workitem_subscriptions as subscriptions
 from pacs.index.tables import workitems as table
@@ -60,8 +63,14 @@ class Workitems:
     """The tables of one index. Every method raises `pacs.errors.IndexUnavailable` as `pacs.index.Index` does."""
 
     def __init__(
-        self, engine: Engine, write_lock: threading.Lock | None, clock: Callable[[], float] = time.time
+        self,
+        engine: Engine,
+        write_lock: threading.Lock | None,
+        clock: Callable[[], float] = time.time,
+        marks: PageMarks | None = None,
     ) -> None:
+        self.marks = marks or PageMarks(engine)
+        """Where pages of searches ended; the key of a mark is the row of a workitem."""
         self._engine = engine
         self._is_shared = engine.dialect.name != "sqlite"
         self._turn: AbstractContextManager[Any] = contextlib.nullcontext() if write_lock is None else write_lock
@@ -92,6 +101,7 @@ class Workitems:
                 raise Conflict(f"a workitem with the UID {workitem_uid} exists already, or existed before")
             new = insert(table).values(hospital=hospital, workitem_uid=workitem_uid, **values).returning(_column.id)
             row = int(connection.execute(new).scalar_one())
+            workitem_values.write(connection, hospital, row, attributes)
             self.subscriptions.follow_new(connection, hospital, row, is_asked_for)
             self.subscriptions.tell(connection, hospital, row, workitem_uid, events)
 
@@ -119,27 +129,36 @@ class Workitems:
             if changed is None or row is None:
                 return
             connection.execute(update(table).where(_column.id == row.id).values(**self._values(changed)))
+            workitem_values.write(connection, hospital, row.id, changed.attributes)
             self.subscriptions.tell(connection, hospital, row.id, workitem_uid, changed.events)
 
     # -- many
 
-    def search(self, hospital: str, equal: Mapping[str, Sequence[str]], allowance: Allowance) -> Iterator[KeptWorkitem]:
-        """Workitems in the order in which they were created.
+    def search(
+        self,
+        hospital: str,
+        equal: Mapping[str, Sequence[str]],
+        allowance: Allowance,
+        *,
+        keys: Sequence[tuple[int, Criterion]] = (),
+        after: int = 0,
+    ) -> Iterator[KeptWorkitem]:
+        """Workitems in the order in which they were created, behind the row `after`.
 
         `equal` names columns (``state``, ``patient_id``, ``worklist_label``, ``workitem_uid``) and the values of which
-        one is wanted.
+        one is wanted. None that meets `keys` is missed; others may be given, too.
 
         Raises:
             TooBroad: the allowance is spent (also while iterating).
         """
-        wanted = [_column[name].in_(values) for name, values in equal.items()]
+        wanted: list[ColumnElement[bool]] = [_column[name].in_(values) for name, values in equal.items()]
+        wanted += workitem_values.conditions(hospital, keys, self._engine.dialect.name)
         page = (
             select(table)
             .where(_column.hospital == hospital, _column.state != DELETED, *wanted)
             .order_by(_column.id)
             .limit(_PAGE)
         )
-        after = 0
         while True:
             with allowance.reading(self._engine) as connection:
                 rows = connection.execute(page.where(_column.id > after)).all()
@@ -219,6 +238,7 @@ class Workitems:
             connection.execute(delete(subscriptions).where(subscriptions.c.workitem_row.in_(rows)))
             gone = ChangedWorkitem(DELETED, "", {})
             connection.execute(update(table).where(_column.id.in_(rows)).values(**self._values(gone)))
+            workitem_values.forget(connection, rows)
             return len(rows)
 
     def count(self, hospital: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,13 @@ from pacs import log
 from pacs.errors import Busy, InvalidRequest, NotFound
 from pacs.index import Index
 from pacs.index.allowance import Allowance
+from pacs.index.page_marks import question_of
 from pacs.index.subscriptions import Event, GlobalSubscription, WaitingEvent
 from pacs.index.workitems import ChangedWorkitem, KeptWorkitem
 from pacs.model import DicomJson, Principal, Query, checked_uid
 from pacs.settings import SearchSettings, WorklistSettings
 from pacs.turns import Turns
-from pacs.worklist import matching, reports
+from pacs.worklist import matching, paging, reports
 from pacs.worklist.attributes import key_of
 from pacs.worklist.cancellation import UNSPECIFIED, with_cancellation
 from pacs.worklist.checks import STATE, TRANSACTION_UID, UPS_PUSH, check_created, check_set, missing_for
@@ -244,7 +246,7 @@ class Worklist:
         return ChangedWorkitem(State.CANCELED, "", after, _events(told))
 
     def search(self, principal: Principal, query: Query) -> Iterator[DicomJson]:
-        """Matching workitems, in the order in which they were created, with the attributes that are asked for.
+        """All matching workitems, in the order in which they were created, with the attributes that are asked for.
 
         The keys are checked before this returns.
 
@@ -253,9 +255,23 @@ class Worklist:
             TooBroad, Busy: as `pacs.query.Search.find` (also while iterating).
         """
         keys = matching.keys_of(query)
-        allowance = Allowance(self._deadline_s, lambda: self._turns.of(principal.hospital))
-        found = self._rows.search(principal.hospital, matching.equal_columns(keys), allowance)
+        found = self._candidates(principal, keys, 0)
         return (matching.shown(kept.attributes, query) for kept in found if matching.matches(kept.attributes, keys))
+
+    def page(self, principal: Principal, query: Query, most: int) -> tuple[list[DicomJson], bool]:
+        """`most` of what `search` gives, from the query's `offset` on, and whether there may be more; see `paging`.
+
+        Raises: as `search`.
+        """
+        keys = matching.keys_of(query)
+        question = question_of(principal.hospital, f"worklist {principal.name}", query)
+        candidates = functools.partial(self._candidates, principal, keys)
+        return paging.page(candidates, keys, query, most, self._rows.marks, question)
+
+    def _candidates(self, principal: Principal, keys: matching.Keys, after: int) -> Iterator[KeptWorkitem]:
+        allowance = Allowance(self._deadline_s, lambda: self._turns.of(principal.hospital))
+        columns = matching.equal_columns(keys)
+        return self._rows.search(principal.hospital, columns, allowance, keys=keys, after=after)
 
     # -- subscriptions
 

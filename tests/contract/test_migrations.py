@@ -10,14 +10,20 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
-from pacs.index import Index, gram_tables, page_marks, stale_values
+from pacs.index import Index, gram_tables, page_marks, stale_values, workitem_values
 from pacs.index.engine import open_engine, writing
 from pacs.index.packed import unpacked_above
 from pacs.index.tables import metadata
 from pacs.model import Level, Query
 from tests.index.new_instances import new_instance
 
-DERIVED = {*gram_tables.TABLES.values(), *gram_tables.MORE_TABLES, page_marks.TABLE, stale_values.TABLE}
+DERIVED = {
+    *gram_tables.TABLES.values(),
+    *gram_tables.MORE_TABLES,
+    page_marks.TABLE,
+    stale_values.TABLE,
+    workitem_values.TABLE,
+}
 """Made by themselves, each database in its own way."""
 
 
