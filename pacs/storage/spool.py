@@ -47,13 +47,22 @@ class Spool:
         else:
             try:
                 if self._handle < 0:
-                    self._handle = _unnamed_file(self._folder)
-                    Disk().write(self._handle, [self._memory], 0)
-                    self._memory = bytearray()
-                Disk().write(self._handle, [data], self.length)
+                    self._move_to_file(data)
+                else:
+                    Disk().write(self._handle, [data], self.length)
             except OSError as problem:
                 raise storage_error(problem, "keep bulk data until its instance is whole") from problem
         self.length += len(data)
+
+    def _move_to_file(self, data: Bytes) -> None:
+        """Go on in a file, with `data` behind what was in memory, which is given up only when it stands there."""
+        handle = _unnamed_file(self._folder)
+        try:
+            Disk().write(handle, [self._memory, data], 0)
+        except BaseException:
+            os.close(handle)
+            raise
+        self._handle, self._memory = handle, bytearray()
 
     def read(self, offset: int, length: int) -> Iterator[bytes]:
         """The bytes of a range in pieces of at most `PIECE_BYTES`. Raises `StorageError`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,30 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(StorageFull):
         spool.write(b"12345678")
     assert spool.length == 0
+    spool.clear()
+
+
+def test_what_waits_stays_what_it_was_when_the_disk_is_full_for_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one whose bytes found no room is told; those of others in the same request are never read as zeros."""
+    is_full = True
+    write = Disk.write
+
+    def full_at_first(disk: Disk, *arguments: Any) -> None:
+        if is_full:
+            raise OSError(errno.ENOSPC, "full")
+        write(disk, *arguments)
+
+    monkeypatch.setattr(Disk, "write", full_at_first)
+    spool = Spool(tmp_path, max_bytes=1 << 20, memory_bytes=8)
+    spool.write(b"before")
+    with pytest.raises(StorageFull):
+        spool.write(b"too many")
+    assert b"".join(spool.read(0, 6)) == b"before"
+    is_full = False
+    spool.write(b"after that")
+    assert b"".join(spool.read(0, 16)) == b"beforeafter that"
     spool.clear()
 
 
