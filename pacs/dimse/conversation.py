@@ -252,8 +252,11 @@ class Conversation:
                     continue
                 if isinstance(received, DataSetPiece):
                     raise ProtocolViolation("data set without its command set")
-                if received is None or received.command.command_field == CommandField.C_CANCEL_RQ:
-                    continue  # cancels what has just been answered: too late, and no fault
+                if received is None:
+                    continue
+                if received.command.command_field == CommandField.C_CANCEL_RQ:
+                    timeout_s = self._become_idle()  # cancels what has just been answered: too late, and no fault
+                    continue
                 if received.command.is_response:
                     raise ProtocolViolation("response to no request of ours")
                 received.command.message_id  # noqa: B018 -- without it nothing can be answered

@@ -163,6 +163,40 @@ def test_a_cancel_reaches_the_service_while_it_answers(ingest: MemoryIngest) -> 
         assert peer.ask(ECHO_CONTEXT, c_echo_rq(1)).status == 0
 
 
+def test_who_cancels_too_late_may_be_quiet_as_long_as_before(ingest: MemoryIngest) -> None:
+    def find(exchange: Exchange) -> None:
+        exchange.read_data_set(1000)
+        exchange.respond(response_to(exchange.command, 0))
+
+    with (
+        serving(ingest, {FIND: Acting(find)}, data_timeout_s=0.2, idle_timeout_s=30) as server,
+        RawPeer(server) as peer,
+    ):
+        peer.associate()
+        assert peer.ask(FIND_CONTEXT, c_find_rq(9, FIND), b"keys").status == 0
+        peer.send(FIND_CONTEXT, c_cancel_rq(9))
+        threading.Event().wait(0.6)
+        assert peer.ask(ECHO_CONTEXT, c_echo_rq(1)).status == 0
+
+
+def test_a_stop_ends_who_cancelled_too_late_at_once(ingest: MemoryIngest) -> None:
+    def never_asked(exchange: Exchange) -> None:
+        raise AssertionError(exchange)
+
+    with serving(ingest, {FIND: Acting(never_asked)}) as server, RawPeer(server) as peer:
+        peer.associate()
+        assert peer.ask(ECHO_CONTEXT, c_echo_rq(1)).status == 0
+        (conversation,) = server._alive
+        before = conversation._connection.received_bytes
+        peer.send(FIND_CONTEXT, c_cancel_rq(9))
+        begun = time.monotonic()
+        while conversation._connection.received_bytes == before:
+            assert time.monotonic() - begun < 10, "it was not read"
+            threading.Event().wait(0.01)
+        server.stop(20)
+        assert time.monotonic() - begun < 10
+
+
 def test_a_request_that_comes_too_early_waits_its_turn(ingest: MemoryIngest) -> None:
     has_come = threading.Event()
 
