@@ -1,6 +1,7 @@
 """The index's tables, in SQLAlchemy Core; the same on SQLite and PostgreSQL.
 
-The hospital is the first column of every unique key and of every index that a question uses. Rows point to the row
+The hospital is the first column of every unique key and of every index that a question uses; on PostgreSQL some keys
+by UID are hashes, see `POSTGRESQL_KEYS`. Rows point to the row
 above by a surrogate (``study_row``); DICOM's own words (``patient_id``, ``study_id``) keep their meaning.
 
 Columns exist for what is asked often; every other kept attribute lives in ``attributes`` and is matched there.
@@ -27,6 +28,12 @@ from sqlalchemy import (
 
 NO_NUMBER = 1 << 31
 """In a number column: the attribute is missing or no integer. Outside the range of IS (PS3.5 §6.2); sorts last."""
+
+POSTGRESQL_KEYS = {
+    "uq_instances_hospital_sop_instance_uid": ("uq_instances_key", "ix_instances_uid"),
+    "uq_series_hospital_series_instance_uid_study_row": ("uq_series_key", "ix_series_uid"),
+}
+"""Unique keys of SQLite in whose place PostgreSQL has a unique index of a SHA-256 and a hash index of the UID."""
 
 metadata = MetaData(
     naming_convention={

@@ -10,6 +10,7 @@ import pytest
 
 from pacs.index import Index, gram_tables, pages
 from pacs.index.engine import open_engine, writing
+from pacs.index.tables import POSTGRESQL_KEYS
 from pacs.model import Level, Match, NewInstance, Query
 from tests.index.new_instances import attributes, name, new_instance
 
@@ -113,6 +114,10 @@ def test_grams_of_an_older_version_are_made_anew(url: str) -> None:
             for table in ("patients", "studies", "series"):
                 connection.exec_driver_sql(f"ALTER TABLE {table} ALTER attributes TYPE TEXT USING '{{}}'")
             connection.exec_driver_sql("ALTER TABLE studies ALTER patient_attributes TYPE TEXT USING '{}'")
+            for key, (unique, hashed) in POSTGRESQL_KEYS.items():
+                connection.exec_driver_sql(f"DROP INDEX {unique}; DROP INDEX {hashed}")
+                table = unique.split("_")[1]
+                connection.exec_driver_sql(f"ALTER TABLE {table} ADD CONSTRAINT {key} UNIQUE (id)")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0009'")
     assert not _found(index, "kim^minsu"), "the control: nothing is found by grams that are not there"
     engine.dispose()
