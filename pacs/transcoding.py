@@ -116,6 +116,14 @@ class Transcoding:
                 self._keep(instance, name, kept)
             return kept.data
 
+    def kept_frame(self, instance: StoredInstance, number: int, transfer_syntax_uid: str) -> bytes | None:
+        """As `frame`, of one that was made before and is still there."""
+        kept = self._find(instance, _name(instance, number, transfer_syntax_uid))
+        if kept is None:
+            return None
+        turned_out("transcoded")
+        return kept.data
+
     def file(self, instance: StoredInstance, transfer_syntax_uid: str) -> MadeFile:
         """The instance as a Part 10 file in `transfer_syntax_uid`: as stored when that is the stored one.
 

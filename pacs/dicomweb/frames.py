@@ -99,8 +99,15 @@ def _transcoded(
     """Frames made one after the other while they are sent, so that memory holds one of them."""
     uid = offer.transfer_syntax_uid or EXPLICIT_VR_LITTLE_ENDIAN
     if not offer.is_multipart:
-        frame = services.transcoding.frame(instance, numbers[0], uid)
-        return Answer({**headers, "content-type": offer.content_type(), "content-length": str(len(frame))}, (frame,))
+
+        def whole(frame: bytes) -> Answer:
+            length = str(len(frame))
+            return Answer({**headers, "content-type": offer.content_type(), "content-length": length}, (frame,))
+
+        kept = services.transcoding.kept_frame(instance, numbers[0], uid)
+        if kept is not None:
+            return whole(kept)
+        return Answer({}, make=lambda: whole(services.transcoding.frame(instance, numbers[0], uid)))
     boundary = derived_boundary(*identity)
 
     def parts() -> Iterator[Part]:
@@ -108,7 +115,12 @@ def _transcoded(
             frame = services.transcoding.frame(instance, number, uid)
             yield Part(offer.part_content_type, (frame,), f"{location}{number}")
 
-    return Answer({**headers, "content-type": offer.content_type(boundary)}, encoded(boundary, parts()), is_lazy=True)
+    return Answer(
+        {**headers, "content-type": offer.content_type(boundary)},
+        encoded(boundary, parts()),
+        is_lazy=True,
+        is_transcoded=True,
+    )
 
 
 def _path(instance: StoredInstance) -> str:

@@ -17,7 +17,15 @@ from pacs.dicomweb.http_errors import body as error_body
 from pacs.dicomweb.http_errors import hint_for
 from pacs.dicomweb.kept_answers import KeptAnswers, fields_of_304, request_key
 from pacs.dicomweb.request_kinds import kind_of, refined
-from pacs.dicomweb.responses import header_of, in_making_thread, in_thread, is_known_to_client, problem, send_pieces
+from pacs.dicomweb.responses import (
+    header_of,
+    in_making_thread,
+    in_thread,
+    in_transcoding_thread,
+    is_known_to_client,
+    problem,
+    send_pieces,
+)
 from pacs.errors import PacsError
 from pacs.measured import stages
 from pacs.measured.counts import Counts
@@ -39,6 +47,10 @@ class Answer:
     status: int = 200
     is_lazy: bool = field(default=False)
     """Taking the next piece may wait for storage or decode pixels, so it is done in a thread."""
+    is_transcoded: bool = field(default=False)
+    """Taking the next piece waits for a decoder, so it is done where no look-up waits."""
+    make: Callable[[], Answer] | None = field(default=None)
+    """Gives the answer itself, after waiting for a decoder; everything else here is empty then."""
 
 
 class HotRoutes:
@@ -125,7 +137,7 @@ class HotRoute:
 
     async def _answer(self, scope: Scope) -> Answer:
         if self._keeping is None:
-            return await self._in_thread(self._prepare, scope)
+            return await self._prepared(scope)
         principal = self._keeping.identify(scope)
         key = request_key(scope, principal, scope.get("root_path", ""))
         kept = self._keeping.kept.get(key)
@@ -137,17 +149,22 @@ class HotRoute:
         if kept is None:
             # Before anything is looked up: a change that comes after it must be seen.
             mark = self._keeping.mark(principal, scope["path_params"]["study"])
-            answer = await self._in_thread(self._prepare, scope)
+            answer = await self._prepared(scope)
             return self._keeping.kept.keep(key, mark, answer, _kind(scope), most_bytes=self._most_bytes)
         return kept.answer
 
+    async def _prepared(self, scope: Scope) -> Answer:
+        answer = await self._in_thread(self._prepare, scope)
+        return answer if answer.make is None else await in_transcoding_thread(answer.make)
+
     async def _send_lazily(self, send: Send, answer: Answer) -> None:
         pieces = iter(answer.pieces)
-        first = await self._in_thread(_next, pieces)  # an error here can still become an honest status
+        run_in_thread = in_transcoding_thread if answer.is_transcoded else self._in_thread
+        first = await run_in_thread(_next, pieces)  # an error here can still become an honest status
         await send_pieces(send, answer.headers, (), status=answer.status, is_last=False)
         while first is not _END:
             await send({"type": "http.response.body", "body": first, "more_body": True})
-            first = await self._in_thread(_next, pieces)
+            first = await run_in_thread(_next, pieces)
         await send({"type": "http.response.body", "body": b""})
 
 

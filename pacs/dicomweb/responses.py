@@ -46,6 +46,15 @@ async def in_making_thread(function: Callable[P, T], *args: P.args, **kwargs: P.
     return await _in(_makers, functools.partial(function, *args, **kwargs))
 
 
+_transcoders = ThreadPoolExecutor(4, "dicomweb-transcode")
+"""What is made in another transfer syntax for who asks; who only looks up waits neither here nor behind it."""
+
+
+async def in_transcoding_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """As `in_thread`, for what waits for a decoder."""
+    return await _in(_transcoders, functools.partial(function, *args, **kwargs))
+
+
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a blocking service from a plain ASGI route."""
     return await _in(_readers, functools.partial(function, *args, **kwargs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -49,7 +50,8 @@ def instances_of(services: Services) -> Callable[[Scope], Answer]:
         if offer.media_type == ZIP:
             return _zipped(services, instances, offer, headers, key)
         if not offer.is_multipart:
-            return _single(services, instances[0], offer, headers)
+            single = functools.partial(_single, services, instances[0], offer, headers)
+            return Answer({}, make=single) if offer.is_only_if_named else single()
         boundary = derived_boundary(*identity)
         headers["content-type"] = offer.content_type(boundary)
         if not offer.is_only_if_named:
@@ -57,7 +59,8 @@ def instances_of(services: Services) -> Callable[[Scope], Answer]:
                 boundary, (_part(instance, base, instance.transfer_syntax_uid) for instance in instances)
             )
             headers["content-length"] = str(length + sum(instance.location.length for instance in instances))
-        return Answer(headers, encoded(boundary, _parts(services, instances, offer, base)), is_lazy=True)
+        parts = encoded(boundary, _parts(services, instances, offer, base))
+        return Answer(headers, parts, is_lazy=True, is_transcoded=offer.is_only_if_named)
 
     return prepare
 
@@ -141,7 +144,7 @@ def _single(services: Services, instance: StoredInstance, offer: Offer, headers:
         headers |= {"content-type": offer.content_type(), "content-length": str(file.length)}
         if not offer.is_only_if_named or file.length <= _MAX_WHOLE_BYTES:
             return Answer(headers, tuple(file.pieces()))
-        return Answer(headers, _closing(file, stack.pop_all()), is_lazy=True)
+        return Answer(headers, _closing(file, stack.pop_all()), is_lazy=True)  # made already, and waits in a file
 
 
 def _closing(file: MadeFile, stack: ExitStack) -> Iterator[bytes | memoryview]:
@@ -187,7 +190,7 @@ def _zipped(
                 yield from writer.entry(_entry(instance, file.length, check), file.pieces())
         yield b"".join(writer.end())
 
-    return Answer(headers, pieces(), is_lazy=True)
+    return Answer(headers, pieces(), is_lazy=True, is_transcoded=offer.is_only_if_named)
 
 
 def _entry(instance: StoredInstance, length: int, crc32: int) -> ZipEntry:

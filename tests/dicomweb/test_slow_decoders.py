@@ -1,0 +1,114 @@
+"""Who asks for what is stored waits for nobody's transcoding, however many of them and however slow."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from pacs.dicomweb import hot
+from pacs.dicomweb.app import dicomweb_app
+from pacs.dicomweb.resources import ResourceKey
+from pacs.dicomweb.responses import in_thread
+from pacs.settings import TranscodingSettings
+from pacs.transcoding import Transcoding
+from tests.dicomweb.served import DoorInMemory, archive_under, image, mounted
+
+HTJ2K = "image/jphc; transfer-syntax=1.2.840.10008.1.2.4.201"
+LISTED = 'multipart/related; type="image/jphc"; transfer-syntax=1.2.840.10008.1.2.4.201'
+FILE = "application/dicom; transfer-syntax=1.2.840.10008.1.2.4.201"
+STORED = "application/octet-stream"
+MANY = 12
+"""More than there are threads of any kind."""
+
+
+class SlowDecoders:
+    """Nothing comes out of them until they are told."""
+
+    def __init__(self) -> None:
+        self.may_go_on = threading.Event()
+        self.begun = threading.Semaphore(0)
+
+    def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        self.begun.release()
+        assert self.may_go_on.wait(30)
+        return function(*args, **kwargs)
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[DoorInMemory]:
+    with archive_under(tmp_path) as services:
+        yield DoorInMemory(*services)
+
+
+async def asked(door: DoorInMemory, accept: str, suffix: str, looked_at: list[str], keys: list[ResourceKey]) -> Any:
+    """Statuses of slow requests, and of quick ones that were answered before any of those."""
+    decoders = SlowDecoders()
+    transcoding = Transcoding(door.retrieve, None, TranscodingSettings(), decoding=decoders)
+    app = mounted(dicomweb_app(door.ingest, door.search, door.retrieve, transcoding=transcoding))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=door.base) as client:
+        slow = [
+            asyncio.create_task(client.get(f"{keys[number].path}{suffix}", headers={"accept": accept}))
+            for number in range(MANY)
+        ]
+        try:
+            assert await asyncio.to_thread(decoders.begun.acquire, timeout=20), "one of them is being made"
+            quick = []
+            for path in looked_at:
+                answer = await asyncio.wait_for(client.get(path, headers={"accept": "*/*"}), 5)
+                quick.append(answer.status_code)
+            assert not any(task.done() for task in slow)
+        finally:
+            decoders.may_go_on.set()
+            answers = await asyncio.gather(*slow, return_exceptions=True)
+        return [answer.status_code for answer in answers if isinstance(answer, httpx.Response)], quick
+
+
+@pytest.mark.parametrize(("accept", "suffix"), [(HTJ2K, "/frames/1"), (LISTED, "/frames/1"), (FILE, "")])
+def test_stored_frames_do_not_wait(door: DoorInMemory, accept: str, suffix: str) -> None:
+    keys = [door.keep(image()) for _ in range(MANY)]
+    path = keys[0].path
+    looked_at = [f"{path}/frames/1", path, f"{path}/metadata", f"{path}/bulkdata/7FE00010"]
+    slow, quick = asyncio.run(asked(door, accept, suffix, looked_at, keys))
+    assert (slow, quick) == ([200] * MANY, [200] * len(looked_at))
+
+
+def test_frames_that_were_made_before_do_not_wait(door: DoorInMemory) -> None:
+    keys = [door.keep(image()) for _ in range(MANY + 1)]
+    decoders = SlowDecoders()
+    transcoding = Transcoding(door.retrieve, None, TranscodingSettings(), decoding=decoders)
+    decoders.may_go_on.set()
+    app = mounted(dicomweb_app(door.ingest, door.search, door.retrieve, transcoding=transcoding))
+
+    async def ask() -> None:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=door.base) as client:
+            made = f"{keys[MANY].path}/frames/1"
+            first = await client.get(made, headers={"accept": HTJ2K})
+            decoders.may_go_on.clear()
+            slow = [
+                asyncio.create_task(client.get(f"{key.path}/frames/1", headers={"accept": HTJ2K}))
+                for key in keys[:MANY]
+            ]
+            try:
+                await asyncio.to_thread(decoders.begun.acquire, timeout=20)
+                again = await asyncio.wait_for(client.get(made, headers={"accept": HTJ2K, "x-other": "1"}), 5)
+                assert again.content == first.content
+            finally:
+                decoders.may_go_on.set()
+                await asyncio.gather(*slow)
+
+    asyncio.run(ask())
+
+
+def test_control_in_the_threads_of_look_ups_they_would_wait(
+    door: DoorInMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hot, "in_transcoding_thread", in_thread)
+    keys = [door.keep(image()) for _ in range(MANY)]
+    with pytest.raises(TimeoutError):
+        asyncio.run(asked(door, HTJ2K, "/frames/1", [f"{keys[0].path}/frames/1"], keys))
