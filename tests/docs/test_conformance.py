@@ -24,6 +24,7 @@ from pacs.dimse.negotiation import MAX_OPERATIONS
 from pacs.dimse.scp.commitment import STORAGE_COMMITMENT, WELL_KNOWN_INSTANCE
 from pacs.dimse.scp.information_model import FIND_MODELS, GET_MODELS, MOVE_MODELS
 from pacs.dimse.scp.query_extensions import accepted_extensions
+from pacs.dimse.scp.retrieval import MAX_INSTANCES
 from pacs.index.keys import MAX_KEY_LENGTH, MAX_UIDS, MAX_VALUES
 from pacs.ingest import Ingest
 from pacs.model import Level
@@ -64,6 +65,13 @@ def test_extended_negotiation_of_queries_is_that_of_the_code() -> None:
     rows = re.findall(r"^\| ([1-9]) \| [^|]* \| ([01]) \|$", _PAGE, re.MULTILINE)
     assert bytes(int(supported) for _, supported in rows) == accepted_extensions(bytes([1] * 20))
     assert [int(number) for number, _ in rows] == list(range(1, len(rows) + 1))
+
+
+def test_the_limit_of_a_retrieval_is_that_of_the_code() -> None:
+    assert (
+        f"A C-MOVE or C-GET of more than {MAX_INSTANCES:,}\ninstances is 0x{Status.UNABLE_TO_COUNT_MATCHES:04X}"
+        in _PAGE
+    )
 
 
 def test_limits_of_keys_are_those_of_the_code() -> None:

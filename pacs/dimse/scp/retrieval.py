@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from pacs.dimse.scp.identifier import MAX_IDENTIFIER_BYTES, Identifier, decode_identifier
 from pacs.dimse.scp.information_model import InformationModel, level_of, retrieve_keys
 from pacs.dimse.scp.service import Exchange, PresentationContext
-from pacs.errors import NotFound
+from pacs.errors import NotFound, TooLarge
 from pacs.model import Level, Principal, StoredInstance
 from pacs.part10.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from pacs.retrieve import Retrieve
 
 FALLBACKS: Final = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 """What a data set is sent in when the other end does not take it as stored, the better one first."""
+
+MAX_INSTANCES: Final = 250_000
+"""Of one request, about 1 KB each: a list of UIDs may name ten thousand studies."""
 
 _MAX_MESSAGE_ID = 0xFFFF
 
@@ -33,15 +37,21 @@ def requested_instances(
 ) -> list[StoredInstance]:
     """The instances that `identifier` names; none when nothing matches, which is no error.
 
+    Of each only what sending needs is held: identity and place, not attributes and frame table.
+
     Raises:
         InvalidRequest: level or unique keys are missing or wrong.
+        TooLarge: more than `MAX_INSTANCES`.
     """
     keys = retrieve_keys(identifier, model, level_of(identifier, model))
     *upper, lowest = keys
     fixed = {level: keys[level][0] for level in upper}
     found: list[StoredInstance] = []
     for value in keys[lowest]:
-        found.extend(_instances(retrieve, principal, {**fixed, lowest: value}))
+        some = _instances(retrieve, principal, {**fixed, lowest: value})
+        if len(found) + len(some) > MAX_INSTANCES:
+            raise TooLarge(f"more than {MAX_INSTANCES} images at once; ask study by study")
+        found.extend(replace(instance, attributes={}, frame_table=b"") for instance in some)
     return found
 
 

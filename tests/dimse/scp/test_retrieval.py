@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
+from pacs.dimse.messages.command import CommandField
+from pacs.dimse.messages.status import status_of
+from pacs.dimse.scp import retrieval
 from pacs.dimse.scp.identifier import Identifier, Key
 from pacs.dimse.scp.information_model import PATIENT_ROOT, STUDY_ROOT
 from pacs.dimse.scp.retrieval import (
@@ -15,6 +19,7 @@ from pacs.dimse.scp.retrieval import (
     sub_operation_message_id,
 )
 from pacs.dimse.scp.service import PresentationContext
+from pacs.errors import TooLarge
 from pacs.model import Principal
 from tests.dimse.scp.fake_exchange import CT, EXPLICIT, IMPLICIT, JPEG_LS, MR, FakeRetrieve, instance
 
@@ -59,6 +64,21 @@ def test_each_of_a_uid_list_and_nothing_for_the_unknown() -> None:
     found = requested_instances(asked, retrieve, ANYBODY, STUDY_ROOT)  # type: ignore[arg-type]
     assert found == [kept[2], kept[0], kept[1]]
     assert {one["patient_id"] for one in retrieve.asked} == {None}
+
+
+def test_what_is_asked_at_once_is_bounded_in_number_and_each_in_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        replace(instance(1, study=study), attributes={"00200013": {"vr": "IS", "Value": [1]}}, frame_table=b"table")
+        for study in (1, 2, 3)
+    ]
+    retrieve = FakeRetrieve(rows)
+    monkeypatch.setattr(retrieval, "MAX_INSTANCES", 2)
+    found = requested_instances(identifier("STUDY", "P", "1.2.1", "1.2.2"), retrieve, ANYBODY, STUDY_ROOT)  # type: ignore[arg-type]
+    assert [one.key for one in found] == [rows[0].key, rows[1].key]
+    assert not any(one.attributes or one.frame_table for one in found), "ten times as much, and not sent"
+    with pytest.raises(TooLarge, match="more than 2") as refused:
+        requested_instances(identifier("STUDY", "P", "1.2.1", "1.2.2", "1.2.3"), retrieve, ANYBODY, STUDY_ROOT)  # type: ignore[arg-type]
+    assert status_of(refused.value, CommandField.C_MOVE_RQ) == 0xA701
 
 
 def test_patient_root_names_the_patient_too() -> None:
