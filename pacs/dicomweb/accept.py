@@ -224,7 +224,7 @@ def _specificity(offer: Offer, accepted: MediaRange) -> int:
     """How exactly `accepted` names `offer`; -1 when it does not."""
     if accepted.is_multipart != offer.is_multipart and not (accepted.media_type == ANY and not accepted.is_multipart):
         return -1
-    if accepted.media_type == offer.media_type:
+    if accepted.media_type == offer.media_type.lower():  # video/H265
         score = 8
     elif accepted.media_type == ANY:
         score = 2 if accepted.is_multipart else 0

@@ -19,6 +19,7 @@ from pacs.dicomweb.requests import accepted_by, is_not_modified, query_parameter
 from pacs.dicomweb.resources import ResourceKey, frame_numbers, service_base
 from pacs.dicomweb.responses import REVALIDATE, entity_tag
 from pacs.dicomweb.services import Services
+from pacs.dicomweb.stored_video import VIDEO_MEDIA_TYPES, is_video, stored_video
 from pacs.dicomweb.text_fonts import font_for
 from pacs.dicomweb.wado import find
 from pacs.errors import InvalidRequest, NotAcceptable, PacsError, UndecodablePixels
@@ -46,7 +47,7 @@ _FILMS = (Offer(MP4_MEDIA_TYPE),)
 _MAX_TRIED = 3
 """Instances tried when the middle one cannot be decoded; more would make one request expensive."""
 
-RENDERED_MEDIA_TYPES = (*STILL_MEDIA_TYPES, MP4_MEDIA_TYPE)
+RENDERED_MEDIA_TYPES = (*STILL_MEDIA_TYPES, *VIDEO_MEDIA_TYPES)
 DOCUMENT_MEDIA_TYPES = ("text/html", "text/plain", "application/pdf", "text/xml", "model/stl", "model/obj", "model/mtl")
 RENDERED_PARAMETERS: list[dict[str, Any]] = [
     {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": "string"}}
@@ -78,6 +79,8 @@ class Pictures:
             return self._of_many(scope, principal, instances, accepted, parameters)
         if is_document(instances[0].sop_class_uid) and not frames:
             return document(self._services, scope, instances[0], accepted)
+        if is_video(instances[0]) and not frames:
+            return stored_video(self._services, scope, instances[0], accepted, parameters)
         subjects = subjects_of(self._services, principal, instances[0], frames, parameters)
         offers = _offers(subjects)
         offer = _chosen(accepted, offers, parameters)

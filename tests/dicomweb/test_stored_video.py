@@ -1,0 +1,128 @@
+"""Videos are shown as they are stored, where a player takes the stream; else the answer says why not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.dataset import FileDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID
+
+from pacs.dicomweb.stored_video import VIDEO_MEDIA_TYPES, media_type_of
+from tests.dicomweb.served import DoorInMemory, image, parts_of
+
+_FAMILY = "1.2.840.10008.1.2.4."
+MPEG2, H264, HEVC = _FAMILY + "100", _FAMILY + "102", _FAMILY + "107"
+BODY = bytes(range(1, 250)) * 40
+MP4 = b"\0\0\0\x18ftypisom\0\0\2\0isomavc1" + BODY
+PROGRAM = b"\0\0\1\xba" + BODY
+ELEMENTARY = b"\0\0\1\xb3" + BODY
+ANNEX_B = b"\0\0\0\1\x67" + BODY
+TRANSPORT = (b"\x47" + BODY[:187]) * 20
+QUICKTIME = b"\0\0\0\x14ftypqt  \0\0\0\0qt  " + BODY
+
+
+def video(stream: bytes, syntax: str, *, fragments: int = 1) -> FileDataset:
+    size = -(-len(stream) // fragments) + 1 & ~1  # only the last one may be padded
+    pieces = [stream[start : start + size] for start in range(0, len(stream), size)]
+    made = image(NumberOfFrames=50, PhotometricInterpretation="YBR_PARTIAL_420", SamplesPerPixel=3)
+    made.PixelData = encapsulate(pieces)
+    made["PixelData"].is_undefined_length = True
+    made.file_meta.TransferSyntaxUID = UID(syntax)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("stream", "syntax", "media_type"),
+    [
+        (MP4, H264, "video/mp4"),
+        (MP4, HEVC, "video/mp4"),
+        (MP4, MPEG2, "video/mp4"),
+        (PROGRAM, MPEG2, "video/mpeg"),
+        (ELEMENTARY, MPEG2, "video/mpeg"),
+        (ANNEX_B, HEVC, "video/H265"),
+    ],
+)
+def test_a_stream_that_players_take_comes_as_it_is(
+    door: DoorInMemory, stream: bytes, syntax: str, media_type: str
+) -> None:
+    path = door.keep(video(stream, syntax)).path + "/rendered"
+    for accept in (media_type, "*/*", "video/*", f"image/jpeg, {media_type};q=0.1"):
+        answer = door.get(path, accept=accept)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-type"] == media_type
+        assert answer.content[: len(stream)] == stream
+        assert not answer.content[len(stream) :].strip(b"\0"), "padding of fragments, at most"
+    assert door.get(path, if_none_match=answer.headers["etag"]).status_code == 304
+    part = door.get(path, range="bytes=4-11")
+    assert (part.status_code, part.content) == (206, stream[4:12])
+
+
+@pytest.mark.parametrize(
+    ("stream", "syntax", "why"),
+    [
+        (ANNEX_B, H264, "bare H.264"),
+        (TRANSPORT, H264, "transport stream"),
+        (TRANSPORT, MPEG2, "transport stream"),
+        (QUICKTIME, H264, "QuickTime"),
+        (b"\0\0\1\x00" + BODY, MPEG2, "in the middle"),
+        (b"GIF89a" + BODY, H264, "no known kind"),
+        (b"<html><script>", HEVC, "no known kind"),
+    ],
+)
+def test_what_no_player_takes_is_refused_with_a_reason(
+    door: DoorInMemory, stream: bytes, syntax: str, why: str
+) -> None:
+    path = door.keep(video(stream, syntax)).path
+    for accept in ("video/mp4", "video/mpeg", "*/*"):
+        answer = door.get(f"{path}/rendered", accept=accept)
+        assert answer.status_code == 406
+        assert why in answer.json()["error"] and "/frames/1" in answer.json()["error"]
+    stored = door.get(f"{path}/frames/1", accept="*/*")
+    assert stored.status_code == 200, "as stored it can be had"
+
+
+def test_another_media_type_is_refused_with_the_one_that_there_is(door: DoorInMemory) -> None:
+    path = door.keep(video(MP4, H264)).path + "/rendered"
+    for accept in ("video/mpeg", "image/jpeg", "image/gif", 'multipart/related; type="image/jpeg"'):
+        answer = door.get(path, accept=accept)
+        assert answer.status_code == 406
+        assert "video/mp4" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("parameter", ["viewport=100,100", "window=1,2,linear", "quality=7", "annotation=patient"])
+def test_nothing_of_it_is_changed(door: DoorInMemory, parameter: str) -> None:
+    answer = door.get(f"{door.keep(video(MP4, H264)).path}/rendered?{parameter}", accept="video/mp4")
+    assert answer.status_code == 400
+    assert "as it is stored" in answer.json()["error"]
+
+
+def test_a_stream_in_several_fragments_is_one(door: DoorInMemory) -> None:
+    key = door.keep(video(MP4, _FAMILY + "102.1", fragments=5))
+    answer = door.get(f"{key.path}/rendered", accept="video/mp4")
+    assert (answer.status_code, answer.content.rstrip(b"\0")) == (200, MP4)
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    assert parts_of(door.get(f"{key.path}/frames/1"))[0][1].rstrip(b"\0") == MP4
+
+
+def test_frames_of_hevc_are_had_by_the_name_of_their_media_type(door: DoorInMemory) -> None:
+    """Media types have no case; this one is written with a capital (PS3.18 Table 8.7.3-5)."""
+    key = door.keep(video(ANNEX_B, HEVC))
+    for accept in ("video/H265", "video/h265"):
+        answer = door.get(f"{key.path}/frames/1", accept=f"{accept}; transfer-syntax={HEVC}")
+        assert (answer.status_code, answer.content[: len(ANNEX_B)]) == (200, ANNEX_B)
+
+
+def test_without_pixels_it_is_no_video(door: DoorInMemory) -> None:
+    empty = video(MP4, H264)
+    del empty.PixelData
+    answer = door.get(f"{door.keep(empty).path}/rendered", accept="video/mp4")
+    assert answer.status_code in (404, 406)
+
+
+@given(st.binary(max_size=400), st.sampled_from(VIDEO_MEDIA_TYPES))
+def test_any_bytes_are_told_apart(noise: bytes, coded_as: str) -> None:
+    found, what = media_type_of(noise, coded_as)
+    assert found is None or found in VIDEO_MEDIA_TYPES
+    assert what
