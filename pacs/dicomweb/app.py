@@ -23,6 +23,7 @@ from pacs.dicomweb.rendered import DOCUMENT_MEDIA_TYPES, RENDERED_MEDIA_TYPES, R
 from pacs.dicomweb.request_kinds import kind_of
 from pacs.dicomweb.responses import in_thread, problem
 from pacs.dicomweb.services import Identify, Services, anonymous, told_apart
+from pacs.dicomweb.stored_video import VIDEO_MEDIA_TYPES
 from pacs.dicomweb.stow import store_routes
 from pacs.dicomweb.thumbnails import THUMBNAIL_MEDIA_TYPES, THUMBNAIL_PARAMETERS, thumbnails_of
 from pacs.dicomweb.versions import version_routes
@@ -78,6 +79,7 @@ _INSTANCE = _SERIES + "/instances/{instance}"
 _PICTURED = {_STUDY: "study", _SERIES: "series", _INSTANCE: "instance", _INSTANCE + "/frames/{frame}": "frame"}
 _THUMBNAILS = {f"{path}/thumbnail": what for path, what in _PICTURED.items()}
 _RENDERED = {f"{path}/rendered": what for path, what in _PICTURED.items()}
+_ALSO_OF_INSTANCES = (*DOCUMENT_MEDIA_TYPES, *VIDEO_MEDIA_TYPES)
 _MOST_PICTURE_BYTES = 256 << 10
 """What is remembered of one picture."""
 
@@ -178,7 +180,7 @@ def _described() -> dict[str, Described]:
         **{
             path: Described(
                 f"Picture of a {what}",
-                binary(*RENDERED_MEDIA_TYPES, MULTIPART, *(DOCUMENT_MEDIA_TYPES if what == "instance" else ())),
+                binary(*RENDERED_MEDIA_TYPES, MULTIPART, *(_ALSO_OF_INSTANCES if what == "instance" else ())),
                 tag="Rendered",
                 parameters=RENDERED_PARAMETERS,
                 is_ranged=True,

@@ -19,7 +19,7 @@ from pacs.dicomweb.requests import accepted_by, is_not_modified, query_parameter
 from pacs.dicomweb.resources import ResourceKey, frame_numbers, service_base
 from pacs.dicomweb.responses import REVALIDATE, entity_tag
 from pacs.dicomweb.services import Services
-from pacs.dicomweb.stored_video import VIDEO_MEDIA_TYPES, is_video, stored_video
+from pacs.dicomweb.stored_video import is_video, stored_video
 from pacs.dicomweb.text_fonts import font_for
 from pacs.dicomweb.wado import find
 from pacs.errors import InvalidRequest, NotAcceptable, PacsError, UndecodablePixels
@@ -47,7 +47,7 @@ _FILMS = (Offer(MP4_MEDIA_TYPE),)
 _MAX_TRIED = 3
 """Instances tried when the middle one cannot be decoded; more would make one request expensive."""
 
-RENDERED_MEDIA_TYPES = (*STILL_MEDIA_TYPES, *VIDEO_MEDIA_TYPES)
+RENDERED_MEDIA_TYPES = (*STILL_MEDIA_TYPES, MP4_MEDIA_TYPE)
 DOCUMENT_MEDIA_TYPES = ("text/html", "text/plain", "application/pdf", "text/xml", "model/stl", "model/obj", "model/mtl")
 RENDERED_PARAMETERS: list[dict[str, Any]] = [
     {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": "string"}}

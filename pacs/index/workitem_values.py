@@ -76,8 +76,11 @@ def ensure(connection: Connection) -> None:
             .order_by(workitems.c.id)
             .limit(_AT_ONCE)
         ).all()
-        for row in rows:
-            write(connection, row.hospital, row.id, json.loads(row.attributes))
+        values = [
+            one for row in rows for one in _rows_of(row.hospital, row.id, {*_values(json.loads(row.attributes), "")})
+        ]
+        if values:
+            connection.execute(insert(_table), values)
         if len(rows) < _AT_ONCE:
             return
         after = rows[-1].id
@@ -86,14 +89,15 @@ def ensure(connection: Connection) -> None:
 def write(connection: Connection, hospital: str, row: int, attributes: DicomJson) -> None:
     """The values of a workitem, in place of those that it had."""
     forget(connection, [row])
-    found = {*_values(attributes, "")}
+    values = _rows_of(hospital, row, {*_values(attributes, "")})
+    if values:
+        connection.execute(insert(_table), values)
+
+
+def _rows_of(hospital: str, row: int, found: set[tuple[str, str]]) -> list[dict[str, Any]]:
     if len(found) > _MOST:
         found = {(_ANY_PATH, "")}
-    if found:
-        values = [
-            {"hospital": hospital, "path": path, "value": value, "workitem_row": row} for path, value in sorted(found)
-        ]
-        connection.execute(insert(_table), values)
+    return [{"hospital": hospital, "path": path, "value": value, "workitem_row": row} for path, value in sorted(found)]
 
 
 def forget(connection: Connection, rows: Sequence[int]) -> None:
