@@ -28,6 +28,7 @@ from pacs.dimse.upper_layer.items import ProposedContext, RoleSelection, UserInf
 from pacs.dimse.upper_layer.outgoing_data import LEAST_MAX_PDU_LENGTH
 from pacs.dimse.upper_layer.pdu import AssociateReject, AssociateRequest
 from pacs.errors import ProtocolViolation
+from pacs.pace import Pace
 from pacs.part10.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from pacs.settings import DestinationSettings, DicomSettings
 
@@ -35,6 +36,8 @@ CONNECT_TIMEOUT_S = 10.0
 """A destination on a hospital's network answers in milliseconds; whoever waits for the C-MOVE should hear of it."""
 RELEASE_TIMEOUT_S = 5.0
 """Everything has been answered by then; a peer that does not confirm is aborted."""
+MAX_REPLY_BYTES = 16 << 20
+"""Of the data set of a response: four times what 20,000 references come to, which some send back."""
 
 _REASONS = {
     (1, 2): "application context name not supported",
@@ -110,19 +113,19 @@ class Destinations:
             connection.abort()
             connection.finish(0.0, is_released=False)
             raise DestinationLost(f"{where}: {lost}") from lost
-        return StorageAssociation(connection, accepted, where, settings.data_timeout_s)
+        pace = Pace(settings.data_timeout_s, settings.least_bytes_per_s)
+        return StorageAssociation(connection, accepted, where, pace)
 
 
 class StorageAssociation:
     """One open association that we asked for; used by one thread."""
 
-    def __init__(
-        self, connection: Connection, contexts: Sequence[PresentationContext], where: str, response_timeout_s: float
-    ) -> None:
+    def __init__(self, connection: Connection, contexts: Sequence[PresentationContext], where: str, pace: Pace) -> None:
+        """`pace` is how long a response may be waited for, and how slowly it may come."""
         self._connection = connection
         self._contexts = tuple(contexts)
         self._where = where
-        self._response_timeout_s = response_timeout_s
+        self._pace = pace
         self._reader = MessageReader()
 
     @property
@@ -138,6 +141,7 @@ class StorageAssociation:
         """
         try:
             self._connection.send_message(context.context_id, request.encode(), [data_set])
+            self._pace.renew()
             response = self._response_to(request)
             if response.has_data_set:
                 self._read_over()
@@ -146,9 +150,20 @@ class StorageAssociation:
             self._connection.abort(lost if isinstance(lost, ProtocolViolation) else None)
             raise DestinationLost(f"{self._where}: {lost}") from lost
 
+    def _next_event(self) -> Event:
+        """A byte now and then is no silence: it would hold the requester, and others who wait, for hours."""
+        pace, connection = self._pace, self._connection
+        started, before = time.monotonic(), connection.received_bytes
+        try:
+            event = connection.next_event(pace.left_s, deadline=started + pace.left_s)
+        except Silence as silence:
+            raise Silence(f"{silence}, or hardly any") from silence
+        pace.waited(time.monotonic() - started, connection.received_bytes - before)
+        return event
+
     def _response_to(self, request: CommandSet) -> CommandSet:
         while True:
-            event = self._connection.next_event(self._response_timeout_s)
+            event = self._next_event()
             if not isinstance(event, DataReceived):
                 raise AssociationLost(event.why if isinstance(event, Aborted) else "it wants to release")
             received = self._reader.receive(*event)
@@ -162,10 +177,14 @@ class StorageAssociation:
 
     def _read_over(self) -> None:
         """The Event Reply (PS3.7 §10.3.1.1), which says nothing that is needed."""
+        read_bytes = 0
         while True:
-            event = self._connection.next_event(self._response_timeout_s)
+            event = self._next_event()
             if not isinstance(event, DataReceived):
                 raise AssociationLost("it ended in the middle of its response")
+            read_bytes += len(event.data)
+            if read_bytes > MAX_REPLY_BYTES:
+                raise ProtocolViolation(f"its response goes on for more than {MAX_REPLY_BYTES} bytes")
             piece = self._reader.receive(*event)
             if isinstance(piece, DataSetPiece) and piece.is_last:
                 return

@@ -6,11 +6,12 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from pacs.dimse.messages.command_builders import c_store_rq
+from pacs.dimse.messages.command_builders import c_store_rq, response_to
 from pacs.dimse.scu import DestinationLost, Destinations, StorageAssociation
 from pacs.dimse.upper_layer.items import ContextResult, ProposedContext, UserInformation
 from pacs.dimse.upper_layer.pdu import (
@@ -133,5 +134,40 @@ def test_no_response_in_time(connect: Callable[[Peer], StorageAssociation]) -> N
 
     association = connect(accept_and_stay)
     with pytest.raises(DestinationLost, match="no more bytes"):
+        association.store(association.contexts[0], REQUEST, memoryview(b"1234"))
+    association.release()
+
+
+def test_a_response_that_drips_is_no_response(connect: Callable[[Peer], StorageAssociation]) -> None:
+    """A byte now and then is no silence, and would hold whoever waits for hours."""
+    response = response_to(REQUEST, 0).encode()
+
+    def drip(peer: socket.socket) -> None:
+        peer.sendall(accept())
+        for byte in struct.pack(">BxIIBB", 4, len(response) + 6, len(response) + 2, 1, 3) + response:
+            peer.sendall(bytes((byte,)))
+            is_over.wait(0.3)
+
+    is_over = threading.Event()
+    association = connect(drip)
+    begun = time.monotonic()
+    with pytest.raises(DestinationLost, match="hardly any"):
+        association.store(association.contexts[0], REQUEST, memoryview(b"1234"))
+    assert time.monotonic() - begun < 10
+    is_over.set()
+    association.release()
+
+
+def test_a_response_without_end_is_no_response(connect: Callable[[Peer], StorageAssociation]) -> None:
+    response = response_to(REQUEST, 0, has_data_set=True).encode()
+
+    def go_on(peer: socket.socket) -> None:
+        peer.sendall(accept())
+        peer.sendall(struct.pack(">BxIIBB", 4, len(response) + 6, len(response) + 2, 1, 3) + response)
+        for _ in range(10_000):
+            peer.sendall(struct.pack(">BxIIBB", 4, 10_006, 10_002, 1, 0) + bytes(10_000))
+
+    association = connect(go_on)
+    with pytest.raises(DestinationLost, match="more than"):
         association.store(association.contexts[0], REQUEST, memoryview(b"1234"))
     association.release()
