@@ -73,7 +73,7 @@ def _found(index: Index, value: str, *, tag: int = 0x00100010, days: str = "", s
     return found
 
 
-@pytest.mark.parametrize("newest", [1000, 40, 1])
+@pytest.mark.parametrize("newest", [300, 40, 1])
 def test_pages_of_a_part_are_those_of_the_whole_list(
     asked_of: Index, monkeypatch: pytest.MonkeyPatch, newest: int
 ) -> None:
