@@ -92,7 +92,7 @@ def test_gone_everywhere_and_back_as_it_was(archive: RunningArchive, stack: Exit
     while clients[0].get(f"{archive.dicomweb}/trash/{said['deletion']}").json()["state"] != "erased":
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    assert clients[1].get(frame).status_code == 404
+    assert clients[1].get(frame).status_code == 410
     for path in (archive.data / "objects").rglob("*"):
         assert not path.is_file() or b"Secret" not in path.read_bytes()
     assert archive.run("check", "--bytes").returncode == 0
