@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pacs.dicomweb.accept import parse_content_type
@@ -22,10 +21,10 @@ from pacs.dicomweb.store_bulk_data import (
     write_data_set,
 )
 from pacs.dicomweb.store_commits import Ready
+from pacs.dicomweb.store_pending import BulkLocation, pending_instance, uris_of
 from pacs.dicomweb.store_response import Failed, Result, Warned
 from pacs.errors import (
     Busy,
-    InvalidIdentity,
     InvalidRequest,
     MalformedDataSet,
     PacsError,
@@ -34,7 +33,7 @@ from pacs.errors import (
 )
 from pacs.ingest import Ingest
 from pacs.ingest.memory import MemoryInFlight
-from pacs.model import Source, Stored, checked_uid
+from pacs.model import Source, Stored
 from pacs.part10.data_set_writer import BulkReference, encoded_data_set
 from pacs.part10.dicom_json_reader import read_json
 from pacs.part10.dicom_xml_reader import read_xml
@@ -62,28 +61,6 @@ _spools = MemoryInFlight(64 << 20)
 Outcomes = Iterator[Failed | Ready]
 
 
-@dataclass(eq=False, slots=True)
-class _Location:
-    """One BulkDataURI: who waits for it, and what came."""
-
-    uri: str
-    instances: list[PendingInstance] = field(default_factory=list)
-    waiting: int = 0
-    """How many of the instances are neither stored nor failed."""
-    frames: int = 1
-    """Parts that may come when each is a frame."""
-    parts: list[BulkPart] = field(default_factory=list)
-    frame_numbers: set[int] = field(default_factory=set)
-    is_failed: bool = False
-
-    @property
-    def is_complete(self) -> bool:
-        return bool(self.parts) and len(self.parts) >= self._expected(self.parts[0])
-
-    def _expected(self, part: BulkPart) -> int:
-        return self.frames if part.is_frame and not part.is_video else 1
-
-
 class MetadataParts:
     """Takes one request's parts. Not thread-safe."""
 
@@ -98,7 +75,7 @@ class MetadataParts:
         self._encoded = ingest.spool(memory_bytes=memory_bytes)
         self._bulk = ingest.spool(memory_bytes=memory_bytes)
         self._pending_bytes = 0
-        self._locations: dict[str, _Location] = {}
+        self._locations: dict[str, BulkLocation] = {}
         self._instances = 0
         self._links = 0
         self._in_spool: set[PendingInstance] = set()
@@ -204,13 +181,7 @@ class MetadataParts:
         if self._instances > MAX_PARTS:
             raise TooLarge(f"more than {MAX_PARTS} instances in one request; send several")
         self._hold(1)
-        instance = PendingInstance(
-            (),
-            _uid(attributes, "00080016"),
-            _uid(attributes, "00080018"),
-            _uid(attributes, "00020010") or _uid(attributes, "00083002"),
-            _number_of_frames(attributes),
-        )
+        instance = pending_instance(attributes)
         try:
             pieces = encoded_data_set(attributes)
             is_compressed = transfer_syntax(instance.transfer_syntax_uid).is_encapsulated
@@ -242,7 +213,7 @@ class MetadataParts:
             raise MalformedDataSet("the metadata came after a part that it refers to; all metadata comes first")
 
     def _link(self, instance: PendingInstance, reference: BulkReference) -> None:
-        location = self._locations.setdefault(reference.uri, _Location(reference.uri))
+        location = self._locations.setdefault(reference.uri, BulkLocation(reference.uri))
         if reference.uri not in instance.missing:
             instance.missing.add(reference.uri)
             location.instances.append(instance)
@@ -252,7 +223,7 @@ class MetadataParts:
 
     # -- bulk data
 
-    def find(self, uri: str) -> tuple[_Location | None, int]:
+    def find(self, uri: str) -> tuple[BulkLocation | None, int]:
         """Who waits for a part with this Content-Location, and the frame that it names (0: none)."""
         location = self._locations.get(uri)
         if location is None and (match := _FRAME.match(uri)):
@@ -267,7 +238,7 @@ class MetadataParts:
     def bulk_length(self) -> int:
         return self._bulk.length
 
-    def take(self, location: _Location, part: BulkPart) -> Outcomes:
+    def take(self, location: BulkLocation, part: BulkPart) -> Outcomes:
         """A part came whole: the instances that it completes."""
         if location.is_complete or part.frame_number in location.frame_numbers:
             yield from self.fail(location, MalformedDataSet("two parts have the Content-Location of one BulkDataURI"))
@@ -284,7 +255,7 @@ class MetadataParts:
                     yield self._finish(instance)
         self._give_back()
 
-    def fail(self, location: _Location, problem: PacsError) -> Outcomes:
+    def fail(self, location: BulkLocation, problem: PacsError) -> Outcomes:
         """What came for this URI is of no use: who still waits for anything fails, who is stored gets a warning."""
         if location.is_failed:
             return
@@ -304,7 +275,7 @@ class MetadataParts:
     # -- instances
 
     def _finish(self, instance: PendingInstance) -> Failed | Ready:
-        parts = {uri: self._locations[uri].parts for uri in _uris(instance)}
+        parts = {uri: self._locations[uri].parts for uri in uris_of(instance)}
         try:
             syntax = check_pixel_data(instance, parts, self._bulk)
             reception = self._ingest.begin(self._source, syntax, study_instance_uid=self._study_instance_uid)
@@ -321,7 +292,7 @@ class MetadataParts:
     def _decide(self, instance: PendingInstance) -> None:
         instance.is_decided = True
         self._in_spool.discard(instance)
-        for uri in _uris(instance):
+        for uri in uris_of(instance):
             self._locations[uri].waiting -= 1
 
     def _failed(self, instance: PendingInstance, problem: PacsError) -> Failed:
@@ -406,30 +377,3 @@ def _text_of(header: str) -> str:
         return header.encode("latin-1").decode("utf-8")
     except UnicodeError:
         return header
-
-
-def _uris(instance: PendingInstance) -> set[str]:
-    return {piece.uri for piece in instance.pieces if isinstance(piece, BulkReference)}
-
-
-def _first(attributes: Any, key: str) -> Any:
-    attribute = attributes.get(key) if isinstance(attributes, dict) else None
-    values = attribute.get("Value") if isinstance(attribute, dict) else None
-    return values[0] if isinstance(values, list) and values else None
-
-
-def _uid(attributes: Any, key: str) -> str:
-    """A UID of the data set, empty when it is none: it is only used where it is one."""
-    value = _first(attributes, key)
-    try:
-        return checked_uid(value, key) if isinstance(value, str) else ""
-    except InvalidIdentity:
-        return ""
-
-
-def _number_of_frames(attributes: Any) -> int:
-    value = _first(attributes, "00280008")
-    try:
-        return max(1, int(value)) if isinstance(value, int | float | str) else 1
-    except (ValueError, OverflowError):
-        return 1
