@@ -42,6 +42,8 @@ class SegmentReader:
         mapping = self._mappings.get(location.segment)
         if mapping is None or len(mapping) < end:
             mapping = self._map(location.segment, end)
+        elif len(self._mappings) >= _MAX_MAPPINGS:
+            self._note_use(location.segment)
         # The file may have been cut by somebody since; touching bytes beyond its end would kill the process.
         if mapping.size() < end:
             raise StoredBytesDamaged(f"segment {location.segment} was cut to {mapping.size()} bytes; {end} are indexed")
@@ -83,6 +85,12 @@ class SegmentReader:
         """Forget all mappings; views that are held stay valid."""
         with self._lock:
             self._mappings.clear()
+
+    def _note_use(self, segment: str) -> None:
+        """Only where mappings have to go: what is read again is then not the next one."""
+        with self._lock:
+            if segment in self._mappings:
+                self._mappings.move_to_end(segment)
 
     def _map(self, segment: str, end: int) -> MappedFile:
         path = segment_path(self._root, segment)

@@ -34,6 +34,20 @@ def test_mappings_are_bounded_and_views_outlive_them(
         assert bytes(view).endswith(make_record(number).data_set)
 
 
+def test_what_is_read_again_and_again_stays_mapped(
+    tmp_path: Path, make_record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment_reader, "_MAX_MAPPINGS", 2)
+    store, reader = SegmentStore(tmp_path, segment_bytes=1), SegmentReader(tmp_path, Disk())
+    popular, *others = [store.keep("default", [make_record(number)])[0] for number in range(5)]
+    reader.view(popular)
+    mapped = reader._mappings[popular.segment]
+    for other in others:
+        reader.view(other)
+        reader.view(popular)
+    assert reader._mappings[popular.segment] is mapped
+
+
 def test_nonsense_is_an_error(tmp_path: Path, make_record) -> None:
     store, reader = SegmentStore(tmp_path), SegmentReader(tmp_path, Disk())
     (location,) = store.keep("default", [make_record(1)])
