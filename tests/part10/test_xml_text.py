@@ -16,7 +16,6 @@ from pacs.part10.header import scan
 from pacs.part10.xml_text import BOUNDARY, XmlTexts
 from tests.part10.test_json_text import data_set, encode, item
 
-
 _LIKE_A_URI = '<BulkData uri="\ufffd'
 
 
