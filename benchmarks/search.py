@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import itertools
 import multiprocessing
 import sys
@@ -143,6 +144,8 @@ def _read(url: str, studies: int, number: int, load: Load, start: Any, results: 
     for question in asked:  # statements are compiled, connections made
         _time_of(index, question, random)
     random.shuffle(asked)
+    gc.collect()
+    gc.freeze()  # as every process of the archive
     start.wait(300)
     end = time.monotonic() + load.seconds
     taken = []
