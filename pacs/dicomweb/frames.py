@@ -119,7 +119,7 @@ def _transcoded(
         {**headers, "content-type": offer.content_type(boundary)},
         encoded(boundary, parts()),
         is_lazy=True,
-        is_transcoded=True,
+        waits_for_decoder=True,
     )
 
 

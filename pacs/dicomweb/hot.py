@@ -19,9 +19,9 @@ from pacs.dicomweb.kept_answers import KeptAnswers, fields_of_304, request_key
 from pacs.dicomweb.request_kinds import kind_of, refined
 from pacs.dicomweb.responses import (
     header_of,
+    in_decoding_thread,
     in_making_thread,
     in_thread,
-    in_transcoding_thread,
     is_known_to_client,
     problem,
     send_pieces,
@@ -47,7 +47,7 @@ class Answer:
     status: int = 200
     is_lazy: bool = field(default=False)
     """Taking the next piece may wait for storage or decode pixels, so it is done in a thread."""
-    is_transcoded: bool = field(default=False)
+    waits_for_decoder: bool = field(default=False)
     """Taking the next piece waits for a decoder, so it is done where no look-up waits."""
     make: Callable[[], Answer] | None = field(default=None)
     """Gives the answer itself, after waiting for a decoder; everything else here is empty then."""
@@ -155,11 +155,11 @@ class HotRoute:
 
     async def _prepared(self, scope: Scope) -> Answer:
         answer = await self._in_thread(self._prepare, scope)
-        return answer if answer.make is None else await in_transcoding_thread(answer.make)
+        return answer if answer.make is None else await in_decoding_thread(answer.make)
 
     async def _send_lazily(self, send: Send, answer: Answer) -> None:
         pieces = iter(answer.pieces)
-        run_in_thread = in_transcoding_thread if answer.is_transcoded else self._in_thread
+        run_in_thread = in_decoding_thread if answer.waits_for_decoder else self._in_thread
         first = await run_in_thread(_next, pieces)  # an error here can still become an honest status
         await send_pieces(send, answer.headers, (), status=answer.status, is_last=False)
         while first is not _END:

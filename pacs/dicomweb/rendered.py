@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -125,41 +125,42 @@ class Pictures:
         if offer.media_type not in MOVING_MEDIA_TYPES:
             subjects = [replace(subject, frames=subject.frames[:1]) for subject in subjects]
 
-        def make(subject: Subject) -> bytes:
-            return self._picture(subject, offer.media_type, parameters)
+        kind = (offer.media_type, "rendered", parameters.identity)
+        tags = [entity_tag(*subject.identity, *kind) for subject in subjects]
+        if is_not_modified(scope, tags[0]):
+            return _not_modified(tags[0], cache_control)
 
-        return self._answer(
-            scope, subjects, make, offer, ("rendered", parameters.identity), cache_control, _warnings(parameters)
-        )
-
-    def _answer(
-        self,
-        scope: Scope,
-        subjects: Sequence[Subject],
-        make: Callable[[Subject], bytes],
-        offer: Offer,
-        kind: Sequence[str],
-        cache_control: str,
-        warnings: Mapping[str, str] | None = None,
-    ) -> Answer:
-        problem: UndecodablePixels | None = None
-        for subject in subjects:
-            tag = entity_tag(*subject.identity, offer.media_type, *kind)
-            if is_not_modified(scope, tag):
-                return _not_modified(tag, cache_control)
+        def made() -> Answer:
+            problem: UndecodablePixels | None = None
+            for subject, tag in zip(subjects, tags, strict=True):
+                if is_not_modified(scope, tag):
+                    return _not_modified(tag, cache_control)
+                try:
+                    picture = self._picture(subject, offer.media_type, parameters)
+                except UndecodablePixels as error:
+                    problem = problem or error
+                    continue
+                headers = _headers(offer.content_type(), tag, cache_control) | {"content-length": str(len(picture))}
+                return Answer({**headers, **_warnings(parameters)}, (picture,))
+            assert problem is not None  # noqa: S101 -- for the type checker: the loop ran at least once
             try:
-                picture = make(subject)
-            except UndecodablePixels as error:
-                problem = problem or error
-                continue
-            headers = _headers(offer.content_type(), tag, cache_control) | {"content-length": str(len(picture))}
-            return Answer({**headers, **(warnings or {})}, (picture,))
-        assert problem is not None  # noqa: S101 -- for the type checker: the loop ran at least once
+                raise problem
+            finally:
+                # Its traceback holds this frame: Python 3.11 may crash when it clears such a circle with memoryviews
+                # in it.
+                del problem
+
+        return made() if self._is_light(subjects[0], offer.media_type, parameters) else Answer({}, make=made)
+
+    def _is_light(self, subject: Subject, media_type: str, parameters: RenderingParameters) -> bool:
+        """Whether its picture waits for no decoder."""
+        if len(subject.frames) > 1:
+            return False
+        header = self._services.retrieve.header(subject.instance)
         try:
-            raise problem
-        finally:
-            # Its traceback holds this frame: Python 3.11 may crash when it clears such a circle with memoryviews in it.
-            del problem
+            return is_light(header, _rendering(subject, media_type, parameters))
+        except UndecodablePixels:
+            return False
 
     def _in_parts(
         self,
@@ -185,7 +186,7 @@ class Pictures:
                 for number in subject.frames:
                     yield self._part(replace(subject, frames=(number,)), offer.media_type, parameters, base)
 
-        return Answer(headers, encoded(boundary, parts()), is_lazy=True)
+        return Answer(headers, encoded(boundary, parts()), is_lazy=True, waits_for_decoder=True)
 
     def _part(self, subject: Subject, media_type: str, parameters: RenderingParameters, base: str) -> Part:
         """A frame, or why it cannot be shown: the status is sent already, and the others can be."""
@@ -198,17 +199,10 @@ class Pictures:
 
     def _picture(self, subject: Subject, media_type: str, parameters: RenderingParameters) -> bytes:
         header = self._services.retrieve.header(subject.instance)
-        rendering = Rendering(
-            media_type=media_type,
-            window=parameters.window,
-            viewport=parameters.viewport,
-            quality=parameters.quality,
-            annotations=parameters.annotations,
-            icc_profile=parameters.icc_profile,
-            presentation=subject.state,
-            sop_instance_uid=subject.instance.key.sop_instance_uid,
-            font=font_for(self._services.http.annotation_font, _texts(header, subject, parameters)),
-        )
+        rendering = _rendering(subject, media_type, parameters)
+        if not rendering.is_plain:
+            font = font_for(self._services.http.annotation_font, _texts(header, subject, parameters))
+            rendering = replace(rendering, font=font)
         if len(subject.frames) > 1:
             return self._film(header, subject, rendering)
         frame = self._frame(subject)
@@ -235,6 +229,20 @@ class Pictures:
         """The first of its frames."""
         (fragments,) = self._services.retrieve.frames(subject.instance, subject.frames[:1])
         return subject.frames[0], fragments
+
+
+def _rendering(subject: Subject, media_type: str, parameters: RenderingParameters) -> Rendering:
+    """What is wanted, still without letters for what is written on it."""
+    return Rendering(
+        media_type=media_type,
+        window=parameters.window,
+        viewport=parameters.viewport,
+        quality=parameters.quality,
+        annotations=parameters.annotations,
+        icc_profile=parameters.icc_profile,
+        presentation=subject.state,
+        sop_instance_uid=subject.instance.key.sop_instance_uid,
+    )
 
 
 def _offers(subjects: Sequence[Subject]) -> tuple[Offer, ...]:

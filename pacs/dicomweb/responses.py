@@ -33,39 +33,27 @@ _GZIP_WINDOW = 31
 
 _WORTH_TELLING_S = 0.001
 
-_readers = ThreadPoolExecutor(8, "dicomweb-read")
+
+class Threads:
+    """Threads of their own for one kind of work: ``await threads(function, ...)`` calls a blocking function there."""
+
+    def __init__(self, count: int, name: str) -> None:
+        self._pool = ThreadPoolExecutor(count, name)
+
+    async def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop, account = asyncio.get_running_loop(), stages.current()
+        call = functools.partial(function, *args, **kwargs)
+        if account is None:
+            return await loop.run_in_executor(self._pool, call)
+        return await loop.run_in_executor(self._pool, _accounted, account, perf_counter(), call)
+
+
+in_thread = Threads(8, "dicomweb-read")
 """Look-ups and reads of the hot routes; apart from the pool in which store requests wait for the disk."""
-
-
-_makers = ThreadPoolExecutor(4, "dicomweb-make")
-"""What may have to wait for a decoder, so that look-ups do not wait for it."""
-
-
-async def in_making_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """As `in_thread`, for what is mostly looked up and sometimes made of pixels."""
-    return await _in(_makers, functools.partial(function, *args, **kwargs))
-
-
-_transcoders = ThreadPoolExecutor(4, "dicomweb-transcode")
-"""What is made in another transfer syntax for who asks; who only looks up waits neither here nor behind it."""
-
-
-async def in_transcoding_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """As `in_thread`, for what waits for a decoder."""
-    return await _in(_transcoders, functools.partial(function, *args, **kwargs))
-
-
-async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a blocking service from a plain ASGI route."""
-    return await _in(_readers, functools.partial(function, *args, **kwargs))
-
-
-async def _in(pool: ThreadPoolExecutor, call: Callable[[], T]) -> T:
-    loop = asyncio.get_running_loop()
-    account = stages.current()
-    if account is None:
-        return await loop.run_in_executor(pool, call)
-    return await loop.run_in_executor(pool, _accounted, account, perf_counter(), call)
+in_making_thread = Threads(4, "dicomweb-make")
+"""What is mostly looked up, or made in a moment, and sometimes waits for a decoder, so that look-ups do not."""
+in_decoding_thread = Threads(8, "dicomweb-decode")
+"""What waits for a decoder: who only looks up waits neither here nor behind it."""
 
 
 def _accounted(account: stages.Stages, asked_at: float, call: Callable[[], T]) -> T:

@@ -60,7 +60,7 @@ def instances_of(services: Services) -> Callable[[Scope], Answer]:
             )
             headers["content-length"] = str(length + sum(instance.location.length for instance in instances))
         parts = encoded(boundary, _parts(services, instances, offer, base))
-        return Answer(headers, parts, is_lazy=True, is_transcoded=offer.is_only_if_named)
+        return Answer(headers, parts, is_lazy=True, waits_for_decoder=offer.is_only_if_named)
 
     return prepare
 
@@ -190,7 +190,7 @@ def _zipped(
                 yield from writer.entry(_entry(instance, file.length, check), file.pieces())
         yield b"".join(writer.end())
 
-    return Answer(headers, pieces(), is_lazy=True, is_transcoded=offer.is_only_if_named)
+    return Answer(headers, pieces(), is_lazy=True, waits_for_decoder=offer.is_only_if_named)
 
 
 def _entry(instance: StoredInstance, length: int, crc32: int) -> ZipEntry:

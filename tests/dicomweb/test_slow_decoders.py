@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydicom.uid import RLELossless
 
 from pacs.dicomweb import hot
 from pacs.dicomweb.app import dicomweb_app
@@ -78,6 +79,39 @@ def test_stored_frames_do_not_wait(door: DoorInMemory, accept: str, suffix: str)
     assert (slow, quick) == ([200] * MANY, [200] * len(looked_at))
 
 
+@pytest.mark.parametrize(("accept", "suffix"), [("image/jpeg", "rendered"), ("image/gif", "frames/1/rendered")])
+def test_pictures_that_wait_keep_nobody_else_waiting(
+    door: DoorInMemory, monkeypatch: pytest.MonkeyPatch, accept: str, suffix: str
+) -> None:
+    keys = []
+    for _ in range(MANY):
+        squeezed = image()
+        squeezed.compress(RLELossless, generate_instance_uid=False)
+        keys.append(door.keep(squeezed))
+    plain = door.keep(image())
+    assert door.get(f"{plain.path}/thumbnail").status_code == 200
+    decoders = SlowDecoders()
+    monkeypatch.setattr(door.retrieve, "decoding", decoders)
+    app = mounted(dicomweb_app(door.ingest, door.search, door.retrieve))
+
+    async def ask() -> list[int]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=door.base) as client:
+            urls = [f"{key.path}/{suffix}" for key in keys]
+            slow = [asyncio.create_task(client.get(url, headers={"accept": accept})) for url in urls]
+            try:
+                assert await asyncio.to_thread(decoders.begun.acquire, timeout=20), "one of them is being made"
+                for path in (f"{plain.path}/frames/1", f"{plain.path}/rendered", f"{plain.path}/thumbnail"):
+                    quick = await asyncio.wait_for(client.get(path), 5)
+                    assert quick.status_code == 200
+                assert not any(task.done() for task in slow)
+            finally:
+                decoders.may_go_on.set()
+                answers = await asyncio.gather(*slow)
+            return [answer.status_code for answer in answers]
+
+    assert asyncio.run(ask()) == [200] * MANY
+
+
 def test_frames_that_were_made_before_do_not_wait(door: DoorInMemory) -> None:
     keys = [door.keep(image()) for _ in range(MANY + 1)]
     decoders = SlowDecoders()
@@ -108,7 +142,7 @@ def test_frames_that_were_made_before_do_not_wait(door: DoorInMemory) -> None:
 def test_control_in_the_threads_of_look_ups_they_would_wait(
     door: DoorInMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hot, "in_transcoding_thread", in_thread)
+    monkeypatch.setattr(hot, "in_decoding_thread", in_thread)
     keys = [door.keep(image()) for _ in range(MANY)]
     with pytest.raises(TimeoutError):
         asyncio.run(asked(door, HTJ2K, "/frames/1", [f"{keys[0].path}/frames/1"], keys))
