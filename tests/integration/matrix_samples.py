@@ -44,6 +44,7 @@ NOT_TAKEN = {
     "example3.dcm": "what it calls JPEG is none; a made one stands for damaged frames",
     "J2K_pixelrep_mismatch.dcm": "codestream and data set disagree about the sign; decoders side with one or the other",
     "JPEG2000-embedded-sequence-delimiter.dcm": "its frame ends inside a delimiter; made to try readers",
+    "MR_truncated.dcm": "its pixel data is cut; tests/part10/test_frame_table.py has such",
     "badVR.dcm": "Number of Frames is no number",
 }
 """Real files without one truth, by name."""
