@@ -19,7 +19,7 @@ from pacs.dicomweb.kept_answers import KeptAnswers
 from pacs.dicomweb.metadata import bulk_data_of, metadata_of
 from pacs.dicomweb.openapi import DICOM_XML, MULTIPART, Described, binary, data_sets, describe
 from pacs.dicomweb.qido import search_routes
-from pacs.dicomweb.rendered import DOCUMENT_MEDIA_TYPES, RENDERED_MEDIA_TYPES, RENDERED_PARAMETERS, rendered_of
+from pacs.dicomweb.rendered import DOCUMENT_MEDIA_TYPES, FILM_MEDIA_TYPES, RENDERED_PARAMETERS, rendered_of
 from pacs.dicomweb.request_kinds import kind_of
 from pacs.dicomweb.responses import in_thread, problem
 from pacs.dicomweb.services import Identify, Services, anonymous, told_apart
@@ -32,6 +32,7 @@ from pacs.dicomweb.wado_uri import URI_PARAMETERS, WADO_URI_PATH, WadoUri
 from pacs.ingest import Ingest
 from pacs.measured.counts import Counts
 from pacs.part10.transfer_syntax import OCTET_STREAM
+from pacs.pixels.picture_formats import STILL_MEDIA_TYPES
 from pacs.query import Search
 from pacs.ready_answer import ReadyAnswer
 from pacs.retrieve import Retrieve
@@ -79,7 +80,8 @@ _INSTANCE = _SERIES + "/instances/{instance}"
 _PICTURED = {_STUDY: "study", _SERIES: "series", _INSTANCE: "instance", _INSTANCE + "/frames/{frame}": "frame"}
 _THUMBNAILS = {f"{path}/thumbnail": what for path, what in _PICTURED.items()}
 _RENDERED = {f"{path}/rendered": what for path, what in _PICTURED.items()}
-_ALSO_OF_INSTANCES = (*DOCUMENT_MEDIA_TYPES, *VIDEO_MEDIA_TYPES)
+_ALSO_RENDERED = {"instance": (*DOCUMENT_MEDIA_TYPES, *VIDEO_MEDIA_TYPES), "frame": FILM_MEDIA_TYPES}
+"""Besides still pictures, by what is shown; a film of frames is one of an instance's videos, too."""
 _MOST_PICTURE_BYTES = 256 << 10
 """What is remembered of one picture."""
 
@@ -180,7 +182,7 @@ def _described() -> dict[str, Described]:
         **{
             path: Described(
                 f"Picture of a {what}",
-                binary(*RENDERED_MEDIA_TYPES, MULTIPART, *(_ALSO_OF_INSTANCES if what == "instance" else ())),
+                binary(*STILL_MEDIA_TYPES, MULTIPART, *_ALSO_RENDERED.get(what, ())),
                 tag="Rendered",
                 parameters=RENDERED_PARAMETERS,
                 is_ranged=True,

@@ -52,6 +52,12 @@ class Answer:
     make: Callable[[], Answer] | None = field(default=None)
     """Gives the answer itself, after waiting for a decoder; everything else here is empty then."""
 
+    @property
+    def has_ranges(self) -> bool:
+        """Whether its bytes are the same each time, so that parts of two answers go together."""
+        is_weak = self.headers.get("etag", "").startswith("W/")
+        return self.status == 200 and "content-length" in self.headers and not is_weak
+
 
 class HotRoutes:
     """Finds the hot route of a URL path. Only paths that no other route shares, whatever the method, belong here."""
@@ -176,9 +182,9 @@ def _kind(scope: Scope) -> Kind:
 
 def _ranged(answer: Answer, scope: Scope) -> Answer:
     """The part of `answer` that the request asks for (RFC 9110 §14); bytes that lie in memory or in a mapping only."""
-    length = answer.headers.get("content-length")
-    if answer.status != 200 or length is None:
+    if not answer.has_ranges:
         return answer
+    length = answer.headers["content-length"]
     headers = {**answer.headers, "accept-ranges": "bytes"}
     part = asked_range(header_of(scope, b"range"), int(length)) if scope["method"] == "GET" else None
     condition = header_of(scope, b"if-range")

@@ -103,7 +103,7 @@ def fields_of_304(answer: Answer) -> dict[str, str]:
 
 
 def _kept(answer: Answer, mark: ChangeMark, kind: Kind, copied: int, pieces: Sequence[bytes | memoryview]) -> Kept:
-    fields = {**answer.headers, "accept-ranges": "bytes"} if "content-length" in answer.headers else answer.headers
+    fields = {**answer.headers, "accept-ranges": "bytes"} if answer.has_ranges else answer.headers
     whole = ReadyAnswer(200, _lines(fields.items()), _sendable(pieces)) if answer.status == 200 else None
     return Kept(answer, mark, kind, copied, whole, ReadyAnswer(304, _lines(fields_of_304(answer).items())))
 

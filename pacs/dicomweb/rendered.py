@@ -47,7 +47,8 @@ _FILMS = (Offer(MP4_MEDIA_TYPE),)
 _MAX_TRIED = 3
 """Instances tried when the middle one cannot be decoded; more would make one request expensive."""
 
-RENDERED_MEDIA_TYPES = (*STILL_MEDIA_TYPES, MP4_MEDIA_TYPE)
+FILM_MEDIA_TYPES = (MP4_MEDIA_TYPE,)
+"""Of several frames of one image, besides an animated GIF."""
 DOCUMENT_MEDIA_TYPES = ("text/html", "text/plain", "application/pdf", "text/xml", "model/stl", "model/obj", "model/mtl")
 RENDERED_PARAMETERS: list[dict[str, Any]] = [
     {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": "string"}}
@@ -126,7 +127,9 @@ class Pictures:
             subjects = [replace(subject, frames=subject.frames[:1]) for subject in subjects]
 
         kind = (offer.media_type, "rendered", parameters.identity)
-        tags = [entity_tag(*subject.identity, *kind) for subject in subjects]
+        # Encoders of films write other bytes in another process: a weak tag, so that nobody joins parts of two of them.
+        weak = "W/" if offer.media_type == MP4_MEDIA_TYPE else ""
+        tags = [weak + entity_tag(*subject.identity, *kind) for subject in subjects]
         if is_not_modified(scope, tags[0]):
             return _not_modified(tags[0], cache_control)
 

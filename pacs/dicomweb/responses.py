@@ -78,7 +78,7 @@ def is_known_to_client(if_none_match: str | None, tag: str) -> bool:
     if not if_none_match:
         return False
     names = [name.strip().removeprefix("W/") for name in if_none_match.split(",")]
-    return tag in names or "*" in names
+    return tag.removeprefix("W/") in names or "*" in names
 
 
 def accepts_gzip(accept_encoding: str | None) -> bool:

@@ -65,6 +65,20 @@ def test_a_multi_frame_as_a_film(door: DoorInMemory, film: ResourceKey) -> None:
     assert again.status_code == 304
 
 
+def test_parts_of_a_picture_and_of_no_film(door: DoorInMemory, film: ResourceKey) -> None:
+    url = f"{film.path}/rendered?viewport=48,32"
+    gif = door.get(url, accept="image/gif")
+    part = door.get(url, accept="image/gif", range="bytes=2-5", if_range=gif.headers["etag"])
+    assert (part.status_code, part.content) == (206, gif.content[2:6])
+    # Another process may encode a film to other bytes.
+    for _ in range(2):
+        mp4 = door.get(url, accept="video/mp4", range="bytes=2-5")
+        assert mp4.status_code == 200
+        assert mp4.headers["etag"].startswith('W/"')
+        assert "accept-ranges" not in mp4.headers
+        assert len(mp4.content) == int(mp4.headers["content-length"])
+
+
 def test_without_the_package_a_film_says_what_is_missing(
     door: DoorInMemory, film: ResourceKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,7 +89,8 @@ OFFERED: dict[str, set[str]] = {
         f"{path}/metadata": {"application/dicom+json", "application/json", "application/dicom+xml", "multipart/related"}
         for path in LEVELS.values()
     },
-    **{f"{path}/rendered": {*STILLS, "video/mp4", "multipart/related"} for path in (STUDY, SERIES, FRAME)},
+    **{f"{path}/rendered": {*STILLS, "multipart/related"} for path in (STUDY, SERIES)},
+    f"{FRAME}/rendered": {*STILLS, "video/mp4", "multipart/related"},
     f"{INSTANCE}/rendered": {*STILLS, *VIDEOS, "multipart/related", *DOCUMENTS},
     **{f"{path}/thumbnail": {"image/jpeg", "image/png"} for path in (*LEVELS.values(), FRAME)},
     "/wado": {"application/dicom", "image/*", "video/*", "text/*", "application/pdf", "model/*"},
