@@ -66,6 +66,7 @@ def test_a_multi_frame_as_a_film(door: DoorInMemory, film: ResourceKey) -> None:
 
 
 def test_parts_of_a_picture_and_of_no_film(door: DoorInMemory, film: ResourceKey) -> None:
+    pytest.importorskip("av")
     url = f"{film.path}/rendered?viewport=48,32"
     gif = door.get(url, accept="image/gif")
     part = door.get(url, accept="image/gif", range="bytes=2-5", if_range=gif.headers["etag"])
