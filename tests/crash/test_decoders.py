@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from pydicom.dataset import FileDataset
+from pydicom.uid import RLELossless
 
 from tests.dicomweb.served import image, multipart_body, written
 from tests.running_archive import RunningArchive
@@ -18,7 +20,10 @@ from tests.running_archive import RunningArchive
 
 @pytest.fixture(scope="module")
 def shown() -> FileDataset:
-    return image()
+    """Compressed: pictures of plain samples need no decoder."""
+    squeezed = image()
+    squeezed.compress(RLELossless, generate_instance_uid=False)
+    return squeezed
 
 
 @pytest.fixture
@@ -30,9 +35,14 @@ def archive(tmp_path: Path, shown: FileDataset) -> Iterator[RunningArchive]:
         yield running
 
 
+_CENTERS = itertools.count(1)
+"""Another window each time: a picture that is remembered needs no decoder either."""
+
+
 def picture(archive: RunningArchive, shown: FileDataset) -> httpx.Response:
     path = f"studies/{shown.StudyInstanceUID}/series/{shown.SeriesInstanceUID}/instances/{shown.SOPInstanceUID}"
-    return httpx.get(f"{archive.dicomweb}/{path}/rendered", headers={"accept": "image/jpeg"}, timeout=60)
+    url = f"{archive.dicomweb}/{path}/rendered?window={next(_CENTERS)},100"
+    return httpx.get(url, headers={"accept": "image/jpeg"}, timeout=60)
 
 
 def below(process: int) -> set[int]:
