@@ -94,6 +94,11 @@ def _levels(header: Header, frame_number: int) -> Iterator[Header]:
     yield header
 
 
+def has_functional_groups(header: Header) -> bool:
+    """Whether frames may differ in how they want to be shown; to find what one says, those before it are walked."""
+    return _PER_FRAME_FUNCTIONAL_GROUPS in header.elements or _SHARED_FUNCTIONAL_GROUPS in header.elements
+
+
 def functional_groups(header: Header, frame_number: int) -> Iterator[Header]:
     """The functional groups of a frame (PS3.3 §C.7.6.16): its own, then those all frames share; none when damaged."""
     for sequence, index in ((_PER_FRAME_FUNCTIONAL_GROUPS, frame_number - 1), (_SHARED_FUNCTIONAL_GROUPS, 0)):

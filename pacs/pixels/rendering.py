@@ -18,7 +18,7 @@ from pacs.pixels.annotation import annotated
 from pacs.pixels.colour_profile import in_colour_space, profile_of
 from pacs.pixels.decode import decode
 from pacs.pixels.description import describe
-from pacs.pixels.display import Window, display_attributes, pixel_ratio
+from pacs.pixels.display import Window, display_attributes, has_functional_groups, pixel_ratio
 from pacs.pixels.overlay import has_overlays, overlay_masks
 from pacs.pixels.picture_formats import encoded
 from pacs.pixels.presentation import presented
@@ -114,8 +114,10 @@ def rendered_as(header: Header, frame: Frame, rendering: Rendering) -> bytes:
 
 
 def is_light(header: Header, rendering: Rendering) -> bool:
-    """Whether `rendered_as` takes a few milliseconds and gives no stored bytes to a codec: plain samples of a small
-    image, a window, a JPEG. Anybody may do that work; the rest belongs to a decoder (`pacs.decoding`).
+    """Whether `rendered_as` takes a few milliseconds, whatever is stored, and gives no stored bytes to a codec.
+
+    That is: plain samples of a small image, a window, a JPEG. Anybody may do that work; the rest belongs to a decoder
+    (`pacs.decoding`).
 
     Raises:
         UndecodablePixels: no pixel data.
@@ -129,6 +131,7 @@ def is_light(header: Header, rendering: Rendering) -> bool:
         and description.samples_per_frame <= _LIGHT_SAMPLES
         and (viewport is None or viewport.columns * viewport.rows <= _LIGHT_SAMPLES)
         and not has_overlays(header)
+        and not has_functional_groups(header)
     )
 
 

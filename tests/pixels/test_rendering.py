@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 
 from pacs.errors import NotAcceptable
 from pacs.pixels.animation import MAX_FRAMES
@@ -70,6 +70,7 @@ def test_light_is_what_no_codec_touches() -> None:
     pixels = images.gradient()
     assert is_light(images.scanned(images.data_set(pixels)), Rendering())
     assert not is_light(images.scanned(images.compressed(pixels, b"\xff\xd8"), JPEG_LS), Rendering())
+    assert not is_light(scanned(image(PerFrameFunctionalGroupsSequence=[Dataset()])), Rendering())
     overlaid = image()
     overlaid.add_new(0x60000010, "US", 16)
     overlaid.add_new(0x60003000, "OW", bytes(48))
