@@ -248,7 +248,8 @@ class Conversation:
             try:
                 received = self._reader.receive(*event)
                 if self._follow_ups.take(received):
-                    timeout_s = self._become_idle()
+                    if not self._follow_ups.is_reading_over:
+                        timeout_s = self._become_idle()
                     continue
                 if isinstance(received, DataSetPiece):
                     raise ProtocolViolation("data set without its command set")

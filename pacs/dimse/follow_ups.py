@@ -15,6 +15,8 @@ LOOK_EVERY_S = 0.25
 _LOOKED_AT_ONCE = 8
 """Follow-ups asked in one quiet moment; each may cost a look into the index."""
 _MAX_MESSAGE_ID = 0xFFFF
+MAX_REPLY_BYTES = 256 << 20
+"""Of the data set of a response, which some send back as they got it: more than 1,000,000 references come to."""
 
 
 class FollowUps:
@@ -26,7 +28,9 @@ class FollowUps:
         self._asked: FollowUp | None = None
         """Whose message has not been answered yet; one at a time, as the operations window allows."""
         self._message_id = 0
-        self._reads_over = False
+        self.is_reading_over = False
+        """A response has come, and its data set is still to end."""
+        self._read_bytes = 0
 
     @property
     def is_any_waiting(self) -> bool:
@@ -69,10 +73,13 @@ class FollowUps:
         """Whether what was received belongs to a response to the message sent last; then it has been dealt with.
 
         Raises:
-            ProtocolViolation: it is a response, but lacks its status.
+            ProtocolViolation: it is a response, but lacks its status, or has no end.
         """
-        if isinstance(received, DataSetPiece) and self._reads_over:
-            self._reads_over = not received.is_last  # some answer with a copy of what they were told
+        if isinstance(received, DataSetPiece) and self.is_reading_over:
+            self.is_reading_over = not received.is_last  # some answer with a copy of what they were told
+            self._read_bytes += len(received.data)
+            if self._read_bytes > MAX_REPLY_BYTES:
+                raise ProtocolViolation(f"its response goes on for more than {MAX_REPLY_BYTES} bytes")
             return True
         if not isinstance(received, CommandReceived) or not received.command.is_response:
             return False
@@ -80,7 +87,7 @@ class FollowUps:
         if self._asked is None or command.message_id_being_responded_to != self._message_id:
             return False
         follow_up, self._asked = self._asked, None
-        self._reads_over = command.has_data_set
+        self.is_reading_over, self._read_bytes = command.has_data_set, 0
         try:
             follow_up.answered(command.status)
         except ProtocolViolation:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 
 from pacs.dimse.connection import Connection, Silence
+from pacs.dimse.follow_ups import MAX_REPLY_BYTES
 from pacs.dimse.messages.command import CommandSet
 from pacs.dimse.messages.message import CommandReceived, DataSetPiece, MessageReader
 from pacs.dimse.scp.service import AssociationLost, PresentationContext
@@ -36,8 +37,6 @@ CONNECT_TIMEOUT_S = 10.0
 """A destination on a hospital's network answers in milliseconds; whoever waits for the C-MOVE should hear of it."""
 RELEASE_TIMEOUT_S = 5.0
 """Everything has been answered by then; a peer that does not confirm is aborted."""
-MAX_REPLY_BYTES = 16 << 20
-"""Of the data set of a response: four times what 20,000 references come to, which some send back."""
 
 _REASONS = {
     (1, 2): "application context name not supported",

@@ -91,11 +91,18 @@ class LargeSegment:
             self._handle = -1
 
     def discard(self) -> None:
-        """Remove the segment: its instance was not stored. Never raises; what stays is removed by recovery."""
+        """Remove the segment: its instance was not stored. Never raises; what stays is removed by recovery.
+
+        What cannot even be emptied stays locked: recovery would sync again, and believe it, what a failed sync left.
+        """
         try:
             self._disk.unlink(self._path)
         except OSError as problem:
             log.failure("abandoned segment cannot be removed", problem, segment=self.name)
+            try:
+                self._disk.truncate(self._handle, 0)
+            except OSError:
+                return
         self.release()
 
 

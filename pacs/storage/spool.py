@@ -58,7 +58,9 @@ class Spool:
         """Go on in a file, with `data` behind what was in memory, which is given up only when it stands there."""
         handle = _unnamed_file(self._folder)
         try:
-            Disk().write(handle, [self._memory, data], 0)
+            # A copy: the error of a full disk may be kept by who tells of it, with views of this in its traceback, and
+            # what is seen through a view cannot grow any more.
+            Disk().write(handle, [bytes(self._memory), data], 0)
         except BaseException:
             os.close(handle)
             raise

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from pacs.dimse import follow_ups
 from pacs.dimse.messages.command import CommandField, CommandSet, Element
 from pacs.dimse.messages.command_builders import c_echo_rq, c_store_rq, n_event_report_rq, response_to
 from pacs.dimse.scp.service import Exchange
 from pacs.dimse.server import DimseServer
-from pacs.dimse.upper_layer.events import ReleaseConfirmed
+from pacs.dimse.upper_layer.events import Aborted, ReleaseConfirmed
 from pacs.errors import IndexUnavailable, PacsError
 from tests.dimse.served import CT, CT_CONTEXT, ECHO_CONTEXT, FIND, FIND_CONTEXT, MemoryIngest, RawPeer, serving
 
@@ -95,6 +96,19 @@ def test_an_answer_with_a_data_set_is_read_over(server: DimseServer, asked: Aske
         ask(peer, asked).is_known.set()
         answer(peer, peer.receive()[0], data_set=bytes(50_000))
         assert peer.ask(ECHO_CONTEXT, c_echo_rq(2)).status == 0
+
+
+def test_an_answer_without_an_end_ends_the_association(
+    server: DimseServer, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow_ups, "MAX_REPLY_BYTES", 49_999)
+    with RawPeer(server) as peer:
+        peer.associate()
+        later = ask(peer, asked)
+        later.is_known.set()
+        answer(peer, peer.receive()[0], data_set=bytes(50_000))
+        assert isinstance(peer.event(), Aborted)
+        assert later.status == 0
 
 
 def test_the_peer_may_ask_before_it_answers(server: DimseServer, asked: Asked) -> None:

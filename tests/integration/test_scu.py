@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from pacs.dimse import scu
 from pacs.dimse.messages.command_builders import c_store_rq, response_to
 from pacs.dimse.scu import DestinationLost, Destinations, StorageAssociation
 from pacs.dimse.upper_layer.items import ContextResult, ProposedContext, UserInformation
@@ -158,7 +159,10 @@ def test_a_response_that_drips_is_no_response(connect: Callable[[Peer], StorageA
     association.release()
 
 
-def test_a_response_without_end_is_no_response(connect: Callable[[Peer], StorageAssociation]) -> None:
+def test_a_response_without_end_is_no_response(
+    connect: Callable[[Peer], StorageAssociation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scu, "MAX_REPLY_BYTES", 16 << 20)
     response = response_to(REQUEST, 0, has_data_set=True).encode()
 
     def go_on(peer: socket.socket) -> None:

@@ -99,6 +99,23 @@ def test_failures_are_the_archives_own_errors(tmp_path: Path, large) -> None:
     segment.discard()
 
 
+@pytest.mark.parametrize("can_be_emptied", [True, False])
+def test_what_a_failed_sync_left_is_not_found_again(tmp_path: Path, large, can_be_emptied: bool) -> None:
+    disk = FaultyDisk()
+    segment = fill(SegmentStore(tmp_path, disk=disk))
+    disk.fail("sync")
+    with pytest.raises(StorageError):
+        segment.keep(head_of(large), large.file_meta)
+    disk.fail("unlink")
+    if not can_be_emptied:
+        disk.fail("truncate")
+    segment.discard()
+    assert list(SegmentStore(tmp_path).recover(no_rows)) == []
+    (path,) = tmp_path.glob("*/*.tar")
+    assert (path.stat().st_size == 0) == can_be_emptied
+    segment.release()
+
+
 def test_padded_file_meta_is_read_by_pydicom(make_record) -> None:
     meta = make_record(1).file_meta
     found = pydicom.dcmread(io.BytesIO(padded_file_meta(meta))).file_meta

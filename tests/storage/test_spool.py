@@ -73,6 +73,21 @@ def test_what_waits_stays_what_it_was_when_the_disk_is_full_for_a_moment(
     spool.clear()
 
 
+def test_it_goes_on_while_the_error_of_a_full_disk_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    spool = Spool(tmp_path, max_bytes=1 << 20, memory_bytes=10)
+    spool.write(b"before")
+    monkeypatch.setattr(os, "pwritev", full)
+    with pytest.raises(StorageFull) as kept:
+        spool.write(b"too many")
+    spool.write(b"!!")
+    assert b"".join(spool.read(0, 8)) == b"before!!"
+    assert kept.value.__cause__ is not None
+    spool.clear()
+
+
 def test_without_files_that_have_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "O_TMPFILE", os.O_DIRECTORY)
     spool = Spool(tmp_path, max_bytes=100, memory_bytes=0)
