@@ -1,4 +1,4 @@
-"""kill -9 in the middle of storing: nothing acknowledged is lost, and the next start goes on."""
+"""kill -9 after a random number of acknowledgements: nothing acknowledged is lost, and the next start goes on."""
 
 from __future__ import annotations
 
