@@ -7,7 +7,7 @@ import re
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 
 from pacs import log
-from pacs.errors import InvalidRequest, PeerFault, StoredBytesDamaged
+from pacs.errors import InvalidRequest, NotFound, PeerFault, StoredBytesDamaged
 from pacs.index import Index
 from pacs.index.columns import level_of
 from pacs.index.searchable import LEVELS, Progress, SearchableAttribute, Unlooked
@@ -114,7 +114,7 @@ class Attributes:
             data_set = self._store.view(instance.location)[instance.location.data_set_offset :]
             header = scan(data_set, instance.transfer_syntax_uid)
             return to_json(header, tags=_tags_of(attribute, header))
-        except (PeerFault, StoredBytesDamaged) as problem:
+        except (NotFound, PeerFault, StoredBytesDamaged) as problem:
             log.event("no values of an instance", error=problem, attribute=attribute.name, row=instance.row)
             return {}
 

@@ -21,7 +21,7 @@ from pacs.dicomweb.openapi import DICOM_XML, MULTIPART, Described, binary, data_
 from pacs.dicomweb.qido import search_routes
 from pacs.dicomweb.rendered import DOCUMENT_MEDIA_TYPES, FILM_MEDIA_TYPES, RENDERED_PARAMETERS, rendered_of
 from pacs.dicomweb.request_kinds import kind_of
-from pacs.dicomweb.responses import in_thread, problem
+from pacs.dicomweb.responses import in_drawing_thread, in_making_thread, in_thread, problem
 from pacs.dicomweb.services import Identify, Services, anonymous, told_apart
 from pacs.dicomweb.stored_video import VIDEO_MEDIA_TYPES
 from pacs.dicomweb.stow import store_routes
@@ -82,8 +82,8 @@ _THUMBNAILS = {f"{path}/thumbnail": what for path, what in _PICTURED.items()}
 _RENDERED = {f"{path}/rendered": what for path, what in _PICTURED.items()}
 _ALSO_RENDERED = {"instance": (*DOCUMENT_MEDIA_TYPES, *VIDEO_MEDIA_TYPES), "frame": FILM_MEDIA_TYPES}
 """Besides still pictures, by what is shown; a film of frames is one of an instance's videos, too."""
-_MOST_PICTURE_BYTES = 256 << 10
-"""What is remembered of one picture."""
+_MOST_PICTURE, _MOST_THUMBNAIL = 256 << 10, 64 << 10
+"""Bytes that are remembered of one."""
 
 
 def dicomweb_app(
@@ -119,7 +119,10 @@ def dicomweb_app(
     whole = HotRoute(instances_of(services))
     app.keeping = keeping = Keeping(identify, retrieve.change_mark, KeptAnswers(retrieve.is_current), measured)
     metadata = HotRoute(metadata_of(services), keeping=keeping, most_bytes=_MOST_METADATA_BYTES)
-    rendered = HotRoute(rendered_of(services), keeping=keeping, makes=True, most_bytes=_MOST_PICTURE_BYTES)
+    rendered = HotRoute(rendered_of(services), threads=in_drawing_thread, keeping=keeping, most_bytes=_MOST_PICTURE)
+    thumbnails = HotRoute(
+        thumbnails_of(services), threads=in_making_thread, keeping=keeping, most_bytes=_MOST_THUMBNAIL
+    )
     hot = {
         _INSTANCE + "/frames/{frames}": HotRoute(frames_of(services), keeping=keeping),
         _INSTANCE: whole,
@@ -128,7 +131,7 @@ def dicomweb_app(
         _SERIES + "/metadata": metadata,
         _STUDY + "/metadata": metadata,
         _INSTANCE + "/metadata": metadata,
-        **dict.fromkeys(_THUMBNAILS, HotRoute(thumbnails_of(services), keeping=keeping, makes=True, most_bytes=65536)),
+        **dict.fromkeys(_THUMBNAILS, thumbnails),
         **dict.fromkeys(_RENDERED, rendered),
     }
     app.hot = HotRoutes({path: Door(route, measured, admission, kind_of("GET", path)) for path, route in hot.items()})

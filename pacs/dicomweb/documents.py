@@ -78,6 +78,7 @@ def document(services: Services, scope: Scope, instance: StoredInstance, accepte
         return Answer(caching, status=304)
     header = services.retrieve.header(instance)
     uid = instance.key.sop_instance_uid
+    body: bytes | memoryview
     if kind is not None:
         body, content_type, suffix = _file(header, kind), kind.media_type, kind.suffix
     else:
@@ -97,7 +98,7 @@ def document(services: Services, scope: Scope, instance: StoredInstance, accepte
     return Answer(headers, (body,))
 
 
-def _file(header: Header, kind: _FileKind) -> bytes:
+def _file(header: Header, kind: _FileKind) -> memoryview:
     """The encapsulated file without the padding to an even length.
 
     Raises:
@@ -109,7 +110,8 @@ def _file(header: Header, kind: _FileKind) -> bytes:
     length = header.integer(_DOCUMENT_LENGTH)
     if length is None:
         length = len(value) - (len(value) > 1 and value[-1] == 0)
-    file = bytes(value[: max(0, length)])
-    if kind.begins and not any(mark in file[:_SNIFFED_BYTES] for mark in kind.begins):
+    file = value[: max(0, length)]
+    beginning = bytes(file[:_SNIFFED_BYTES])
+    if kind.begins and not any(mark in beginning for mark in kind.begins):
         raise NotAcceptable(f"what the instance encapsulates is no {kind.media_type}; retrieve it as application/dicom")
     return file

@@ -11,6 +11,7 @@ from pacs import log
 from pacs.dicomweb.admission import Admission
 from pacs.dicomweb.http_errors import answer_to, log_refusal, status_of
 from pacs.dicomweb.request_kinds import kind_of, refined
+from pacs.dicomweb.requests import ASKED_BY_HEAD
 from pacs.errors import PacsError
 from pacs.measured import stages
 from pacs.measured.counts import Counts
@@ -97,7 +98,7 @@ class _Answering:
         """Have `app` answer; an error becomes the answer while there is none."""
         method, scope = self._method, self._scope
         if method == "HEAD":
-            scope = {**scope, "method": "GET"}
+            scope = {**scope, "method": "GET", ASKED_BY_HEAD: True}
         stages.begin(self.account)
         try:
             await app(scope, self._timed_receive if self._kind is _STORE else self._receive, self._timed)

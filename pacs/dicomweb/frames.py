@@ -68,7 +68,7 @@ def frames_answer(
     identity = (instance.digest, offer.content_type(), location, ",".join(map(str, numbers)), form)
     tag = entity_tag(*identity)
     headers = {"etag": tag, "cache-control": services.caching_of_instances, "vary": "Accept"}
-    if is_not_modified(scope, tag):
+    if max(numbers) <= instance.number_of_frames and is_not_modified(scope, tag):
         return Answer(headers, status=304)
     stored = services.retrieve.frames(instance, numbers)
     if not is_as_stored(offer, instance.transfer_syntax_uid):

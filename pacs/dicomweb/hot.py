@@ -5,8 +5,10 @@ FastAPI's request, dependency and response objects cost more than finding a fram
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
@@ -17,10 +19,11 @@ from pacs.dicomweb.http_errors import body as error_body
 from pacs.dicomweb.http_errors import hint_for
 from pacs.dicomweb.kept_answers import KeptAnswers, fields_of_304, request_key
 from pacs.dicomweb.request_kinds import kind_of, refined
+from pacs.dicomweb.requests import ASKED_BY_HEAD
 from pacs.dicomweb.responses import (
+    Threads,
     header_of,
     in_decoding_thread,
-    in_making_thread,
     in_thread,
     is_known_to_client,
     problem,
@@ -120,14 +123,14 @@ class HotRoute:
         *,
         keeping: Keeping | None = None,
         most_bytes: int = 4096,
-        makes: bool = False,
+        threads: Threads = in_thread,
     ) -> None:
-        """`most_bytes`: of an answer that is remembered, besides what lies in mapped files. `makes`: the function may
-        wait for a decoder."""
+        """`most_bytes`: of an answer that is remembered, besides what lies in mapped files. `threads`: in which
+        the function runs."""
         self._prepare = prepare
         self._keeping = keeping
         self._most_bytes = most_bytes
-        self._in_thread = in_making_thread if makes else in_thread
+        self._in_thread = threads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in _METHODS:
@@ -136,7 +139,7 @@ class HotRoute:
             return
         answer = await self._answer(scope)
         if answer.is_lazy:
-            await self._send_lazily(send, answer)
+            await self._send_lazily(scope, receive, send, answer)
         else:
             answer = _ranged(answer, scope)
             await send_pieces(send, answer.headers, answer.pieces, status=answer.status)
@@ -163,15 +166,33 @@ class HotRoute:
         answer = await self._in_thread(self._prepare, scope)
         return answer if answer.make is None else await in_decoding_thread(answer.make)
 
-    async def _send_lazily(self, send: Send, answer: Answer) -> None:
+    async def _send_lazily(self, scope: Scope, receive: Receive, send: Send, answer: Answer) -> None:
+        """Piece by piece, and no further than somebody waits for them; of HEAD the head alone."""
+        if ASKED_BY_HEAD in scope:
+            await send_pieces(send, answer.headers, (), status=answer.status)
+            return
         pieces = iter(answer.pieces)
         run_in_thread = in_decoding_thread if answer.waits_for_decoder else self._in_thread
-        first = await run_in_thread(_next, pieces)  # an error here can still become an honest status
-        await send_pieces(send, answer.headers, (), status=answer.status, is_last=False)
-        while first is not _END:
-            await send({"type": "http.response.body", "body": first, "more_body": True})
-            first = await run_in_thread(_next, pieces)
-        await send({"type": "http.response.body", "body": b""})
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            first = await run_in_thread(_next, pieces)  # an error here can still become an honest status
+            await send_pieces(send, answer.headers, (), status=answer.status, is_last=False)
+            while first is not _END and not gone.done():
+                await send({"type": "http.response.body", "body": first, "more_body": True})
+                first = await run_in_thread(_next, pieces)
+            if not gone.done():
+                await send({"type": "http.response.body", "body": b""})
+        finally:
+            gone.cancel()
+            if isinstance(pieces, Generator):
+                with contextlib.suppress(ValueError):  # it still runs, and ends by itself: this task was ended
+                    await run_in_thread(pieces.close)
+
+
+async def _disconnected(receive: Receive) -> None:
+    """Ends when the client is gone."""
+    while (await receive())["type"] != "http.disconnect":
+        await asyncio.sleep(0)
 
 
 def _kind(scope: Scope) -> Kind:
@@ -186,7 +207,8 @@ def _ranged(answer: Answer, scope: Scope) -> Answer:
         return answer
     length = answer.headers["content-length"]
     headers = {**answer.headers, "accept-ranges": "bytes"}
-    part = asked_range(header_of(scope, b"range"), int(length)) if scope["method"] == "GET" else None
+    is_get = scope["method"] == "GET" and ASKED_BY_HEAD not in scope
+    part = asked_range(header_of(scope, b"range"), int(length)) if is_get else None
     condition = header_of(scope, b"if-range")
     if part is None or (condition is not None and condition != headers.get("etag")):
         return replace(answer, headers=headers)

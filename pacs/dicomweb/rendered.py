@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any
 
 from starlette.types import Scope
 
+from pacs import log
 from pacs.dicomweb.accept import MediaRange, Offer, choose
 from pacs.dicomweb.documents import document, is_document
 from pacs.dicomweb.hot import Answer
@@ -130,14 +132,13 @@ class Pictures:
         # Encoders of films write other bytes in another process: a weak tag, so that nobody joins parts of two of them.
         weak = "W/" if offer.media_type == MP4_MEDIA_TYPE else ""
         tags = [weak + entity_tag(*subject.identity, *kind) for subject in subjects]
-        if is_not_modified(scope, tags[0]):
+        is_there = max(subjects[0].frames) <= subjects[0].instance.number_of_frames
+        if is_there and is_not_modified(scope, tags[0]):
             return _not_modified(tags[0], cache_control)
 
         def made() -> Answer:
             problem: UndecodablePixels | None = None
             for subject, tag in zip(subjects, tags, strict=True):
-                if is_not_modified(scope, tag):
-                    return _not_modified(tag, cache_control)
                 try:
                     picture = self._picture(subject, offer.media_type, parameters)
                 except UndecodablePixels as error:
@@ -197,7 +198,9 @@ class Pictures:
         try:
             return Part(media_type, (self._picture(subject, media_type, parameters),), location)
         except PacsError as problem:
-            _, headers, body = answer_to(problem)
+            status, headers, body = answer_to(problem)
+            if status == HTTPStatus.SERVICE_UNAVAILABLE:
+                raise  # it would be kept as the answer for good; broken off, it is asked for again
             return Part(headers["content-type"], (body,), location)
 
     def _picture(self, subject: Subject, media_type: str, parameters: RenderingParameters) -> bytes:
@@ -209,10 +212,16 @@ class Pictures:
         if len(subject.frames) > 1:
             return self._film(header, subject, rendering)
         frame = self._frame(subject)
-        if is_light(header, rendering):
-            with DECODE:
-                return rendered_as(header, frame, rendering)
-        return self._services.retrieve.decoding.run(rendered_as, header, frame, rendering)
+        try:
+            if is_light(header, rendering):
+                with DECODE:
+                    return rendered_as(header, frame, rendering)
+            return self._services.retrieve.decoding.run(rendered_as, header, frame, rendering)
+        except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as fault:
+            # What a file says of its pixels may be anything; whoever wrote it, the archive has no error.
+            log.failure("picture cannot be made", fault, sop_instance_uid=rendering.sop_instance_uid)
+            why = "what the image says of how it is shown makes no sense; retrieve it as application/dicom"
+            raise UndecodablePixels(why) from fault
 
     def _film(self, header: Header, subject: Subject, rendering: Rendering) -> bytes:
         """Frames are decoded one by one, so that a long film keeps nobody else waiting for long."""
@@ -301,7 +310,7 @@ def _texts(header: Header, subject: Subject, parameters: RenderingParameters) ->
 
 def _candidates(instances: Sequence[StoredInstance]) -> list[StoredInstance]:
     """Those with frames, the middle one first: the first slice of a series is often empty."""
-    images = [instance for instance in instances if instance.number_of_frames > 0]
+    images = [instance for instance in instances if instance.number_of_frames > 0 and not is_video(instance)]
     if not images:
         raise NotAcceptable("There is no image in it, so no picture can be made; retrieve it as application/dicom")
     chosen = middle(len(images)) - 1

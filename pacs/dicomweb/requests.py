@@ -11,6 +11,8 @@ from pacs.dicomweb.responses import header_of, is_known_to_client
 from pacs.errors import InvalidRequest
 
 _MOST_PARAMETERS = 100
+ASKED_BY_HEAD = "pacs.head"
+"""In the scope of a request that is answered as GET, and whose answer's body nobody sends."""
 
 
 def accepted_by(scope: Scope) -> tuple[MediaRange, ...]:

@@ -42,11 +42,16 @@ def thumbnails_of(services: Services) -> Callable[[Scope], Answer]:
         headers = {"etag": tag, "cache-control": caching, "vary": "Accept"}
         if is_not_modified(scope, tag):
             return Answer(headers, status=304)
+
+        def sent(picture: bytes) -> Answer:
+            described = {"content-type": offer.content_type(), "content-length": str(len(picture))}
+            return Answer({**headers, **described}, (picture,))
+
         picture = chosen.picture
         if side != THUMBNAIL_SIDE or offer.media_type != THUMBNAIL_MEDIA_TYPES[0] or not picture:
-            picture = _drawn(services, principal, key.study_instance_uid, chosen, side, offer.media_type)
-        headers |= {"content-type": offer.content_type(), "content-length": str(len(picture))}
-        return Answer(headers, (picture,))
+            study = key.study_instance_uid
+            return Answer({}, make=lambda: sent(_drawn(services, principal, study, chosen, side, offer.media_type)))
+        return sent(picture)
 
     return prepare
 

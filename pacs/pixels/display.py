@@ -32,6 +32,17 @@ _SQUARE = 0.001
 _INHERITED = (0x00080005, 0x00280103)
 """Specific Character Set, Pixel Representation."""
 
+_TELL_MORE = (_MODALITY_LUT_SEQUENCE, _VOI_LUT_SEQUENCE, _SHARED_FUNCTIONAL_GROUPS, _PER_FRAME_FUNCTIONAL_GROUPS)
+_TELL_SHORTLY = (
+    *(_MODALITY, _WINDOW_CENTER, _WINDOW_WIDTH, _VOI_LUT_FUNCTION, _RESCALE_INTERCEPT, _RESCALE_SLOPE),
+    *(tag for pair in _PADDINGS for tag in pair),
+    *_SPACINGS,
+    *_INHERITED,
+    *(0x00280002, 0x00280004, 0x00280006, 0x00280008, 0x00280010, 0x00280011, 0x00280100, 0x00280101, 0x00280102),
+)
+"""What `display_attributes` and `pacs.pixels.description.describe` read."""
+_SHORT_BYTES = 256
+
 WindowFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
 
@@ -94,9 +105,16 @@ def _levels(header: Header, frame_number: int) -> Iterator[Header]:
     yield header
 
 
-def has_functional_groups(header: Header) -> bool:
-    """Whether frames may differ in how they want to be shown; to find what one says, those before it are walked."""
-    return _PER_FRAME_FUNCTIONAL_GROUPS in header.elements or _SHARED_FUNCTIONAL_GROUPS in header.elements
+def is_shown_simply(header: Header) -> bool:
+    """Whether all that tells how to show the frames is a few short values: no tables, no functional groups.
+
+    Whoever made the file decides how much work the others are.
+    """
+    elements = header.elements
+    if any(tag in elements for tag in _TELL_MORE):
+        return False
+    lengths = (elements[tag].length for tag in _TELL_SHORTLY if tag in elements)
+    return all(length is not None and length <= _SHORT_BYTES for length in lengths)
 
 
 def functional_groups(header: Header, frame_number: int) -> Iterator[Header]:

@@ -19,6 +19,8 @@ _PALETTE_DATA = (0x00281201, 0x00281202, 0x00281203)
 _SEGMENTED_PALETTE_DATA = (0x00281221, 0x00281222, 0x00281223)
 _MAX_ENTRIES = 1 << 16
 _MAX_SEGMENTS = 1 << 16
+_MAX_TABLE_BYTES = 1 << 20
+"""Read of a table's data, whatever its length; 65,536 entries are 128 KB, and segments of them hardly more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +94,14 @@ def _words(header: Header, tag: int) -> NDArray[np.uint16] | None:
     value = header.value(tag)
     if not value:
         return None
+    value = value[:_MAX_TABLE_BYTES]
     order = "<" if header.is_little_endian else ">"
     return np.frombuffer(value[: len(value) // 2 * 2], f"{order}u2").astype(np.uint16)
 
 
 def _lut(header: Header, descriptor_tag: int, words: NDArray[np.uint16] | None) -> LookUpTable | None:
     descriptor = header.numbers(descriptor_tag)
-    if len(descriptor) < 3 or words is None:
+    if len(descriptor) < 3 or words is None or not all(abs(number) <= _MAX_ENTRIES for number in descriptor[:3]):
         return None
     # The count is unsigned even where the VR is SS (PS3.3 §C.11.1.1.1), and 0 stands for 65,536.
     count, first_mapped, bits = int(descriptor[0]) & 0xFFFF or _MAX_ENTRIES, int(descriptor[1]), int(descriptor[2])

@@ -18,7 +18,7 @@ from pacs.pixels.annotation import annotated
 from pacs.pixels.colour_profile import in_colour_space, profile_of
 from pacs.pixels.decode import decode
 from pacs.pixels.description import describe
-from pacs.pixels.display import Window, display_attributes, has_functional_groups, pixel_ratio
+from pacs.pixels.display import Window, display_attributes, is_shown_simply, pixel_ratio
 from pacs.pixels.overlay import has_overlays, overlay_masks
 from pacs.pixels.picture_formats import encoded
 from pacs.pixels.presentation import presented
@@ -124,14 +124,16 @@ def is_light(header: Header, rendering: Rendering) -> bool:
     """
     if not rendering.is_plain or rendering.media_type != JPEG_MEDIA_TYPE:
         return False
+    if not is_shown_simply(header):
+        return False
     description, viewport = describe(header), rendering.viewport
     return (
         not description.is_encapsulated
+        and description.photometric_interpretation != "PALETTE COLOR"
         and description.bits_allocated in (8, 16)
         and description.samples_per_frame <= _LIGHT_SAMPLES
         and (viewport is None or viewport.columns * viewport.rows <= _LIGHT_SAMPLES)
         and not has_overlays(header)
-        and not has_functional_groups(header)
     )
 
 

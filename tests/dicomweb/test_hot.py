@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pacs.dicomweb.hot import Answer, HotRoute, HotRoutes
+from pacs.dicomweb.requests import ASKED_BY_HEAD
 from pacs.errors import UndecodablePixels
 
 SCOPE = {"type": "http", "method": "GET", "path": "/", "headers": []}
@@ -63,3 +64,54 @@ def test_hot_routes_are_found_by_the_whole_path() -> None:
         "/studies//frames/1",
     ):
         assert routes.find(path) is None
+
+
+def lazily(made: list[int]) -> HotRoute:
+    def pieces() -> Iterator[bytes]:
+        for number in range(1000):
+            made.append(number)
+            yield b"piece"
+
+    return HotRoute(lambda _: Answer({"content-type": "text/plain"}, pieces(), is_lazy=True))
+
+
+def test_nothing_is_made_for_who_is_gone() -> None:
+    made: list[int] = []
+    sent: list[Any] = []
+
+    async def ask() -> None:
+        is_gone = asyncio.Event()
+
+        async def receive() -> Any:
+            await is_gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+            if len(sent) == 5:
+                is_gone.set()
+                await asyncio.sleep(0.01)
+
+        await lazily(made)({"type": "http", "method": "GET", "headers": []}, receive, send)
+
+    asyncio.run(ask())
+    assert 4 <= len(made) < 20
+
+
+def test_head_makes_nothing() -> None:
+    made: list[int] = []
+    sent: list[Any] = []
+
+    async def ask() -> None:
+        async def receive() -> Any:
+            return await asyncio.Event().wait()
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "GET", "headers": [], ASKED_BY_HEAD: True}
+        await lazily(made)(scope, receive, send)
+
+    asyncio.run(ask())
+    assert made == []
+    assert sent[0]["status"] == 200

@@ -95,6 +95,34 @@ def test_a_change_of_the_study_is_seen_at_once(tmp_path: Path) -> None:
         assert after.content != first.content
 
 
+def test_values_that_make_no_sense_are_no_fault_of_the_archive(
+    door: DoorInMemory, slices: list[ResourceKey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overflowing(*_: object) -> bytes:
+        raise OverflowError("Python int too large to convert to C long")
+
+    monkeypatch.setattr("pacs.dicomweb.rendered.rendered_as", overflowing)
+    answer = door.get(f"{slices[0].path}/rendered?window=7,7")
+    assert answer.status_code == 406
+    assert "C long" not in answer.text
+
+
+def test_what_is_not_there_is_not_what_the_client_has(door: DoorInMemory, slices: list[ResourceKey]) -> None:
+    for path in ("frames/2", "frames/2/rendered"):
+        assert door.get(f"{slices[0].path}/{path}", if_none_match="*").status_code == 404
+    for path in ("frames/1", "frames/1/rendered"):
+        assert door.get(f"{slices[0].path}/{path}", if_none_match="*").status_code == 304
+
+
+def test_head_tells_of_the_whole(door: DoorInMemory, slices: list[ResourceKey]) -> None:
+    for path in ("frames/1", "rendered"):
+        url = f"{slices[0].path}/{path}"
+        told = door.request("HEAD", url, headers={"range": "bytes=2-3", "accept": "*/*"})
+        assert told.status_code == 200
+        assert told.headers["etag"] == door.get(url, accept="*/*").headers["etag"]
+        assert "content-range" not in told.headers
+
+
 def test_accept(door: DoorInMemory, slices: list[ResourceKey]) -> None:
     url = f"{slices[0].path}/rendered"
     assert picture(door.get(url, accept="image/png").content).format == "PNG"

@@ -79,7 +79,10 @@ def test_stored_frames_do_not_wait(door: DoorInMemory, accept: str, suffix: str)
     assert (slow, quick) == ([200] * MANY, [200] * len(looked_at))
 
 
-@pytest.mark.parametrize(("accept", "suffix"), [("image/jpeg", "rendered"), ("image/gif", "frames/1/rendered")])
+@pytest.mark.parametrize(
+    ("accept", "suffix"),
+    [("image/jpeg", "rendered"), ("image/gif", "frames/1/rendered"), ("image/jpeg", "thumbnail?viewport=9,9")],
+)
 def test_pictures_that_wait_keep_nobody_else_waiting(
     door: DoorInMemory, monkeypatch: pytest.MonkeyPatch, accept: str, suffix: str
 ) -> None:
@@ -88,6 +91,7 @@ def test_pictures_that_wait_keep_nobody_else_waiting(
         squeezed = image()
         squeezed.compress(RLELossless, generate_instance_uid=False)
         keys.append(door.keep(squeezed))
+        assert door.get(f"{keys[-1].path}/thumbnail").status_code == 200, "and kept"
     plain = door.keep(image())
     assert door.get(f"{plain.path}/thumbnail").status_code == 200
     decoders = SlowDecoders()

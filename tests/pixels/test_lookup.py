@@ -35,6 +35,14 @@ def test_a_count_of_zero_stands_for_all_65536() -> None:
     assert table.table().size == 65536
 
 
+@pytest.mark.parametrize("first", [1e300, float("inf"), float("nan"), -65537.0])
+def test_a_first_value_that_no_pixel_can_have(first: float) -> None:
+    content = in_order(
+        explicit(0x00283002, "FD", struct.pack("<3d", 2.0, first, 16.0)), explicit(0x00283006, "OW", words(1, 2))
+    )
+    assert lut_of_item(scanned(sequence(0x00283010, item(content))).items(0x00283010)[0]) is None
+
+
 def test_entries_of_eight_bits_may_share_words() -> None:
     table = lut_of_item(lut_item(words(4, 0, 8), bytes([1, 2, 3, 4])))
     assert table is not None
