@@ -310,7 +310,8 @@ def _texts(header: Header, subject: Subject, parameters: RenderingParameters) ->
 
 def _candidates(instances: Sequence[StoredInstance]) -> list[StoredInstance]:
     """Those with frames, the middle one first: the first slice of a series is often empty."""
-    images = [instance for instance in instances if instance.number_of_frames > 0 and not is_video(instance)]
+    images = [instance for instance in instances if instance.number_of_frames > 0]
+    images = [instance for instance in images if not is_video(instance)] or images
     if not images:
         raise NotAcceptable("There is no image in it, so no picture can be made; retrieve it as application/dicom")
     chosen = middle(len(images)) - 1
