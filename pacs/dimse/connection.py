@@ -96,6 +96,14 @@ class Connection:
             if wait_s <= 0 or not self._receive(wait_s):
                 raise Silence(f"no more bytes in {timeout_s:g} s")
 
+    def next_event_at(self, pace: Pace) -> Event:
+        """Wait for the next event as long as `pace` allows, and tell it what came: a byte now and then is no silence,
+        and would hold whoever waits for hours. Raises as `next_event`."""
+        started, before = time.monotonic(), self.received_bytes
+        event = self.next_event(pace.left_s, deadline=started + pace.left_s)
+        pace.waited(time.monotonic() - started, self.received_bytes - before)
+        return event
+
     def event_if_any(self) -> Event | None:
         """An event that can be had without waiting; looks at the socket."""
         event = self.waiting_event()

@@ -172,16 +172,12 @@ class LiveExchange:
         return None
 
     def _next_event(self) -> Event:
-        pace, connection = self._pace, self._connection
-        started, before = time.monotonic(), connection.received_bytes
         try:
-            event = connection.next_event(pace.left_s, deadline=started + pace.left_s)
+            return self._connection.next_event_at(self._pace)
         except Silence as silence:
             why = "silence, or hardly any bytes, in the middle of a message"
             self._connection.abort(ProtocolViolation(why))
             raise Silence(why) from silence
-        pace.waited(time.monotonic() - started, connection.received_bytes - before)
-        return event
 
     def _receive(self, event: Event) -> CommandReceived | DataSetPiece | None:
         if not isinstance(event, DataReceived):

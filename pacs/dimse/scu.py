@@ -150,15 +150,10 @@ class StorageAssociation:
             raise DestinationLost(f"{self._where}: {lost}") from lost
 
     def _next_event(self) -> Event:
-        """A byte now and then is no silence: it would hold the requester, and others who wait, for hours."""
-        pace, connection = self._pace, self._connection
-        started, before = time.monotonic(), connection.received_bytes
         try:
-            event = connection.next_event(pace.left_s, deadline=started + pace.left_s)
+            return self._connection.next_event_at(self._pace)
         except Silence as silence:
             raise Silence(f"{silence}, or hardly any") from silence
-        pace.waited(time.monotonic() - started, connection.received_bytes - before)
-        return event
 
     def _response_to(self, request: CommandSet) -> CommandSet:
         while True:

@@ -106,20 +106,20 @@ class TestCreate:
         ],
     )
     def test_bodies_that_are_none(self, client: Client, body: bytes, content_type: str, status: int) -> None:
-        problem(client.request("POST", f"/workitems?{new_uid()}", body, content_type=content_type), status)
+        assert problem(client.request("POST", f"/workitems?{new_uid()}", body, content_type=content_type), status)
 
     def test_content_codings_that_are_none(self, client: Client) -> None:
         def sent(body: bytes, coding: str) -> httpx.Response:
             return client.request("POST", f"/workitems?{new_uid()}", body, content_encoding=coding)
 
-        problem(sent(b"{}", "br"), 415)
-        problem(sent(b"{}", "gzip"), 400)
-        problem(sent(gzip.compress(b"{}")[:-4], "gzip"), 400)
-        problem(sent(gzip.compress(b" " * (20 << 20)), "gzip"), 413)
+        assert problem(sent(b"{}", "br"), 415)
+        assert problem(sent(b"{}", "gzip"), 400)
+        assert problem(sent(gzip.compress(b"{}")[:-4], "gzip"), 400)
+        assert problem(sent(gzip.compress(b" " * (20 << 20)), "gzip"), 413)
 
     @pytest.mark.parametrize("query", ["a=b", "../1", "workitem=", "1.2&1.3", "%ff", "1.2.3%00", "1" * 65])
     def test_query_strings_that_are_none(self, client: Client, query: str) -> None:
-        problem(client.request("POST", f"/workitems?{query}", workitem()), 400)
+        assert problem(client.request("POST", f"/workitems?{query}", workitem()), 400)
 
 
 class TestRetrieve:
@@ -141,9 +141,9 @@ class TestRetrieve:
         assert client.request("HEAD", f"/workitems/{uid}").status_code == 200
 
     def test_failures(self, client: Client) -> None:
-        problem(client.request("GET", f"/workitems/{new_uid()}"), 404)
-        problem(client.request("GET", "/workitems/x"), 400)
-        problem(client.request("GET", f"/workitems/{client.created()}", accept="image/png"), 406)
+        assert problem(client.request("GET", f"/workitems/{new_uid()}"), 404)
+        assert problem(client.request("GET", "/workitems/x"), 400)
+        assert problem(client.request("GET", f"/workitems/{client.created()}", accept="image/png"), 406)
 
     def test_one_that_was_deleted(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         uid = client.created()
@@ -157,7 +157,7 @@ class TestRetrieve:
             ("POST", "/cancelrequest", None),
         ):
             assert client.request(method, f"/workitems/{uid}{path}", body).status_code == 410
-        problem(client.request("POST", f"/workitems?{uid}", workitem()), 409)
+        assert problem(client.request("POST", f"/workitems?{uid}", workitem()), 409)
 
 
 class TestUpdate:
@@ -179,12 +179,12 @@ class TestUpdate:
         assert "missing" in problem(client.request("POST", f"/workitems/{uid}", {}), 400, inconsistent)
         assert "incorrect" in problem(client.request("POST", f"/workitems/{uid}?1.2", {}), 400, inconsistent)
         unclaimed = "The target URI did not reference a claimed Workitem."
-        problem(client.request("POST", f"/workitems/{client.created()}?1.2", {}), 409, unclaimed)
-        problem(client.request("POST", f"/workitems/{new_uid()}", {}), 404, inconsistent)
+        assert problem(client.request("POST", f"/workitems/{client.created()}?1.2", {}), 409, unclaimed)
+        assert problem(client.request("POST", f"/workitems/{new_uid()}", {}), 404, inconsistent)
         ended = client.created()
         client.request("POST", f"/workitems/{ended}/cancelrequest")
-        problem(client.request("POST", f"/workitems/{ended}", {}), 400, inconsistent)
-        problem(client.request("POST", f"/workitems/{uid}?x=1", {}), 400, inconsistent)
+        assert problem(client.request("POST", f"/workitems/{ended}", {}), 400, inconsistent)
+        assert problem(client.request("POST", f"/workitems/{uid}?x=1", {}), 400, inconsistent)
 
 
 class TestChangeState:
@@ -202,15 +202,15 @@ class TestChangeState:
         state = f"/workitems/{uid}/state"
         inconsistent = "The submitted request is inconsistent with the state of the UPS Instance."
         missing, incorrect = "The Transaction UID is missing.", "The Transaction UID is incorrect."
-        problem(client.request("PUT", state, to_state("COMPLETED", None)), 400, missing)
-        problem(client.request("PUT", state, to_state("COMPLETED", "1.2")), 400, incorrect)
-        problem(client.request("PUT", state, claim(transaction)), 409, inconsistent)
-        problem(client.request("PUT", state, to_state("SCHEDULED", transaction)), 409, inconsistent)
-        problem(client.request("PUT", state, to_state("COMPLETED", transaction)), 409, inconsistent)
-        problem(client.request("PUT", state, to_state("DONE", transaction)), 400, inconsistent)
+        assert problem(client.request("PUT", state, to_state("COMPLETED", None)), 400, missing)
+        assert problem(client.request("PUT", state, to_state("COMPLETED", "1.2")), 400, incorrect)
+        assert problem(client.request("PUT", state, claim(transaction)), 409, inconsistent)
+        assert problem(client.request("PUT", state, to_state("SCHEDULED", transaction)), 409, inconsistent)
+        assert problem(client.request("PUT", state, to_state("COMPLETED", transaction)), 409, inconsistent)
+        assert problem(client.request("PUT", state, to_state("DONE", transaction)), 400, inconsistent)
         scheduled = f"/workitems/{client.created()}/state"
-        problem(client.request("PUT", scheduled, to_state("CANCELED", "1.2")), 409, inconsistent)
-        problem(client.request("PUT", f"/workitems/{new_uid()}/state", claim("1.2")), 404)
+        assert problem(client.request("PUT", scheduled, to_state("CANCELED", "1.2")), 409, inconsistent)
+        assert problem(client.request("PUT", f"/workitems/{new_uid()}/state", claim("1.2")), 404)
 
     def test_other_methods(self, client: Client) -> None:
         answer = client.request("GET", f"/workitems/{new_uid()}/state")
@@ -229,12 +229,12 @@ class TestCancel:
 
     def test_failures(self, client: Client) -> None:
         uid, transaction = client.claimed()
-        problem(client.request("POST", f"/workitems/{uid}/cancelrequest"), 409)
+        assert problem(client.request("POST", f"/workitems/{uid}/cancelrequest"), 409)
         client.request("POST", f"/workitems/{uid}?{transaction}", performed())
         client.request("PUT", f"/workitems/{uid}/state", to_state("COMPLETED", transaction))
-        problem(client.request("POST", f"/workitems/{uid}/cancelrequest"), 409)
-        problem(client.request("POST", f"/workitems/{new_uid()}/cancelrequest"), 404)
-        problem(client.request("POST", f"/workitems/{uid}/cancelrequest", b"{"), 400)
+        assert problem(client.request("POST", f"/workitems/{uid}/cancelrequest"), 409)
+        assert problem(client.request("POST", f"/workitems/{new_uid()}/cancelrequest"), 404)
+        assert problem(client.request("POST", f"/workitems/{uid}/cancelrequest", b"{"), 400)
 
 
 class TestSearch:
@@ -261,7 +261,7 @@ class TestSearch:
 
     def test_failures(self, client: Client) -> None:
         for query in ("limit=x", "Nonsense=1", "PatientBirthDate=x", "fuzzymatching=perhaps", "%ff=1"):
-            problem(client.request("GET", f"/workitems?{query}"), 400)
+            assert problem(client.request("GET", f"/workitems?{query}"), 400)
 
 
 class TestSubscriptions:
@@ -272,13 +272,13 @@ class TestSubscriptions:
         assert (answer.status_code, answer.content) == (201, b"")
         assert answer.headers["content-location"] == "ws://archive.test/dicomweb/subscribers/WATCH%20ER"
         assert client.request("DELETE", path).status_code == 200
-        problem(client.request("DELETE", path), 404)
+        assert problem(client.request("DELETE", path), 404)
 
     def test_of_the_worklist(self, client: Client) -> None:
         path = f"/workitems/{GLOBAL_SUBSCRIPTION}/subscribers/ALL"
         assert client.request("POST", path).status_code == 201
         assert client.request("POST", f"{path}/suspend").status_code == 200
-        problem(client.request("POST", f"{path}/suspend"), 404)
+        assert problem(client.request("POST", f"{path}/suspend"), 404)
         assert client.request("DELETE", path).status_code == 200
         filtered = f"/workitems/{FILTERED_GLOBAL_SUBSCRIPTION}/subscribers/ALL"
         query = "?filter=WorklistLabel%3DChest,PatientID=P*&deletionlock=false"
@@ -286,8 +286,8 @@ class TestSubscriptions:
         assert client.request("DELETE", filtered).status_code == 200
 
     def test_failures(self, client: Client) -> None:
-        problem(client.request("POST", f"/workitems/{new_uid()}/subscribers/A"), 404)
-        problem(client.request("POST", f"/workitems/{client.created()}/subscribers/A/suspend"), 400)
+        assert problem(client.request("POST", f"/workitems/{new_uid()}/subscribers/A"), 404)
+        assert problem(client.request("POST", f"/workitems/{client.created()}/subscribers/A/suspend"), 400)
         everything = f"/workitems/{GLOBAL_SUBSCRIPTION}/subscribers/"
         filtered = f"/workitems/{FILTERED_GLOBAL_SUBSCRIPTION}/subscribers/"
         for path in (
@@ -303,4 +303,4 @@ class TestSubscriptions:
             filtered + "A?filter=PatientBirthDate=x",
             filtered + "A?filter=PatientID=1&filter=PatientID=2",
         ):
-            problem(client.request("POST", path), 400)
+            assert problem(client.request("POST", path), 400)
