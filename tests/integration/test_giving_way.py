@@ -21,11 +21,13 @@ from tests.running_archive import RunningArchive
 
 pytestmark = pytest.mark.alone
 GIVES_WAY = ["export", "rendered", "study_metadata", "search_infix", "bulk_data"]
-SETTLING_S, STORM_S = 2.5, 5.0
+SETTLING_S, STORM_S = 3.5, 6.0
+BUDGET_MS = 4
+"""A frame takes 2 ms alone and 6 in the storm, as the median: the storm surely burns it, however fast the machine."""
 FACTOR = 2.0
-"""So much longer, at least, 99 of 100 frames take when nothing gives way."""
+"""So much longer, at least, 19 of 20 frames take when nothing gives way. Seen: 2.9 to 3.3 times."""
 ATTEMPTS = 3
-"""Four frames of 400 decide: a run in which another program took the processor four times says nothing."""
+"""A run in which another program took the processor thirty times, once in twenty frames, says nothing."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Storm:
     """What a viewer saw while others asked for much."""
 
     p50_ms: float
-    p99_ms: float
+    p95_ms: float
     refused: float
     rendered: HttpFigures
 
@@ -69,6 +71,7 @@ def storm(data: Path, give_way: list[str]) -> Storm:
     settings = {
         "PACS_HTTP__WORKERS": "1",
         "PACS_BUDGETS__GIVE_WAY": json.dumps(give_way),
+        "PACS_BUDGETS__FRAME": str(BUDGET_MS),
         "PACS_BUDGETS__LONGEST_CALM_S": "60",
         "PACS_BUDGETS__CALM_S": "20",
     }
@@ -114,7 +117,7 @@ def storm(data: Path, give_way: list[str]) -> Storm:
         lines = [line for line in refused.splitlines() if line.startswith("pacs_gave_way_total")]
         return Storm(
             times[len(times) // 2],
-            times[len(times) * 99 // 100],
+            times[len(times) * 95 // 100],
             sum(float(line.rpartition(" ")[2]) for line in lines),
             found[0],
         )
@@ -136,6 +139,6 @@ def test_frames_stay_quick_while_others_give_way(tmp_path: Path) -> None:
         print(f"\nnothing gives way: {control}\nothers give way: {defended}")  # noqa: T201
         assert control.refused == 0
         assert defended.refused > 0
-        if control.p99_ms > FACTOR * defended.p99_ms:
+        if control.p95_ms > FACTOR * defended.p95_ms:
             return
-    pytest.fail(f"{ATTEMPTS} times, 99 of 100 frames were not {FACTOR:g} times as quick as when nothing gives way")
+    pytest.fail(f"{ATTEMPTS} times, 19 of 20 frames were not {FACTOR:g} times as quick as when nothing gives way")
