@@ -39,6 +39,7 @@ _TWO_WORKERS = "this archive, 2 web workers"
 _IMAGES = 100
 _SERIES = 20
 """Studies of one series each for the thumbnails of series and studies; small, so that they are stored quickly."""
+_SETTLED_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,16 @@ class Plan:
         if not self.is_conditional:
             return []
         with httpx.Client(base_url=self.origin, headers={"accept": self.accept}) as client:
-            return [client.get(path).headers["etag"] for path in self.paths]
+            return [self._tag(client, path) for path in self.paths]
+
+    def _tag(self, client: httpx.Client, path: str) -> str:
+        """A series that has not settled yet has no thumbnail to be kept, so no tag."""
+        until = time.monotonic() + _SETTLED_WITHIN_S
+        while (answer := client.get(path)).headers.get("etag") is None:
+            if time.monotonic() > until:
+                raise RuntimeError(f"{self.who}: {path} has no entity tag: {answer.status_code} {answer.text[:200]}")
+            time.sleep(0.2)
+        return answer.headers["etag"]
 
     def run(self, tags: Sequence[str], connections: int, seconds: float) -> http_load.HttpFigures:
         headers = {"Accept": self.accept}

@@ -18,6 +18,7 @@ from pacs.dimse.commitment_reports import CommitmentReports
 from pacs.dimse.scp.commitment import STORAGE_COMMITMENT, StorageCommitment
 from pacs.dimse.scp.information_model import FIND_MODELS, GET_MODELS, MOVE_MODELS
 from pacs.dimse.scp.query import QueryService
+from pacs.dimse.scp.retrieval import Listings
 from pacs.dimse.scp.retrieve_get import RetrieveGet
 from pacs.dimse.scp.retrieve_move import RetrieveMove
 from pacs.dimse.scp.service import Service
@@ -127,8 +128,9 @@ def open_archive(settings: Settings, *, is_prepared: bool = False, counts: Count
 def dimse_server(archive: Archive, listening: socket.socket) -> DimseServer:
     """The DIMSE door on a socket that listens already; not started yet."""
     settings = archive.settings.dicom
-    find, get = QueryService(archive.search), RetrieveGet(archive.retrieve)
-    move = RetrieveMove(archive.retrieve, settings.destinations, Destinations(settings).connect)
+    listings = Listings()
+    find, get = QueryService(archive.search), RetrieveGet(archive.retrieve, listings)
+    move = RetrieveMove(archive.retrieve, listings, settings.destinations, Destinations(settings).connect)
     services: dict[str, Service] = {
         VERIFICATION: Verification(),
         STORAGE_COMMITMENT: StorageCommitment(archive.commitment),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pacs.decoding.workers import Decoding, workers_of_this_process
@@ -127,6 +127,25 @@ class Retrieve:
                 raise self._absent(message, principal, study_instance_uid, series_instance_uid, sop)
             raise NotFound(message)
         return found
+
+    def listed(
+        self,
+        principal: Principal,
+        *,
+        patient_id: str | None,
+        study_instance_uid: str | None,
+        series_instance_uid: str | None,
+        sop_instance_uid: str | None,
+    ) -> Iterator[StoredInstance]:
+        """What matches, in the order of `instances`, without attributes and frame tables and not all at once; nothing
+        when there is none. At least one choice must be given."""
+        return self._index.brief_instances(
+            principal.hospital,
+            patient_id=patient_id,
+            study_instance_uid=study_instance_uid,
+            series_instance_uid=series_instance_uid,
+            sop_instance_uid=sop_instance_uid,
+        )
 
     def instance(self, principal: Principal, study: str, series: str, sop: str) -> StoredInstance:
         """One instance by its three UIDs. Raises `NotFound`."""

@@ -143,17 +143,27 @@ class Index:
         Raises:
             ValueError: no choice is given; the whole archive is no list.
         """
-        if (
-            patient_id is None
-            and study_instance_uid is None
-            and series_instance_uid is None
-            and sop_instance_uid is None
-        ):
-            raise ValueError("instances() wants a patient ID or a UID")
+        _require_a_choice(patient_id, study_instance_uid, series_instance_uid, sop_instance_uid)
         with reading(self._engine, "look up instances") as connection:
             return read.many(
                 connection, hospital, patient_id, study_instance_uid, series_instance_uid, sop_instance_uid
             )
+
+    def brief_instances(
+        self,
+        hospital: str,
+        *,
+        patient_id: str | None,
+        study_instance_uid: UidChoice,
+        series_instance_uid: UidChoice,
+        sop_instance_uid: UidChoice,
+    ) -> Iterator[StoredInstance]:
+        """As `instances`, of each only identity and place: neither attributes nor frame table. Some rows are read at a
+        time, so that who has enough of them can stop."""
+        uids = (study_instance_uid, series_instance_uid, sop_instance_uid)
+        _require_a_choice(patient_id, *uids)
+        with reading(self._engine, "list instances") as connection:
+            yield from read.brief(connection, hospital, patient_id, *uids)
 
     def versions(self, hospital: str, sop_instance_uid: str) -> list[EarlierVersion]:
         """The earlier versions of the instance with this UID, in the order received; mostly none."""
@@ -269,6 +279,11 @@ def _beside(engine: Engine) -> Path | None:
     database = engine.url.database
     is_file = engine.dialect.name == "sqlite" and database not in (None, "", ":memory:")
     return Path(f"{database}-changes") if is_file else None
+
+
+def _require_a_choice(*choices: UidChoice) -> None:
+    if all(choice is None for choice in choices):
+        raise ValueError("a patient ID or a UID is wanted; the whole archive is no list")
 
 
 def _is_race(cause: BaseException | None) -> bool:

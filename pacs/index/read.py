@@ -29,7 +29,9 @@ class UnsettledSeries:
     """So, too: a new version is no instance more."""
 
 
-_STORED: Select[Any] = (
+_WIDE = (instances.c.frame_table, instances.c.attributes)
+"""Ten times as much as the rest of a row."""
+_BRIEF: Select[Any] = (
     select(
         instances.c.hospital,
         studies.c.study_instance_uid,
@@ -45,14 +47,14 @@ _STORED: Select[Any] = (
         instances.c.header_length,
         instances.c.number_of_frames,
         instances.c.stored_at_us,
-        instances.c.frame_table,
-        instances.c.attributes,
     )
     .select_from(instances)
     .join(series, series.c.id == instances.c.series_row)
     .join(studies, studies.c.id == series.c.study_row)
     .join(segments, segments.c.id == instances.c.segment_row)
 )
+_STORED = _BRIEF.add_columns(*_WIDE)
+_ROWS_AT_A_TIME = 1_000
 _ONE = _STORED.where(
     instances.c.hospital == bindparam("hospital"), instances.c.sop_instance_uid == bindparam("sop_instance_uid")
 )
@@ -78,7 +80,33 @@ def many(
     sop: UidChoice,
 ) -> list[StoredInstance]:
     """All instances that every given choice allows, by study, series number and instance number."""
-    chosen = _STORED.where(instances.c.hospital == hospital)
+    chosen = _chosen(_STORED, hospital, patient_id, study, series_uid, sop)
+    return [stored_instance(row) for row in connection.execute(chosen)]
+
+
+def brief(
+    connection: Connection,
+    hospital: str,
+    patient_id: str | None,
+    study: UidChoice,
+    series_uid: UidChoice,
+    sop: UidChoice,
+) -> Iterator[StoredInstance]:
+    """As `many`, with neither attributes nor frame table, and some rows at a time: who has enough stops."""
+    chosen = _chosen(_BRIEF, hospital, patient_id, study, series_uid, sop)
+    for row in connection.execution_options(yield_per=_ROWS_AT_A_TIME).execute(chosen):
+        yield stored_instance(row, is_brief=True)
+
+
+def _chosen(
+    columns: Select[Any],
+    hospital: str,
+    patient_id: str | None,
+    study: UidChoice,
+    series_uid: UidChoice,
+    sop: UidChoice,
+) -> Select[Any]:
+    chosen = columns.where(instances.c.hospital == hospital)
     if patient_id is not None:
         chosen = chosen.where(studies.c.hospital == hospital, studies.c.patient_id == patient_id)
     if study is not None:
@@ -87,10 +115,9 @@ def many(
         chosen = chosen.where(series.c.hospital == hospital, _is_one_of(series.c.series_instance_uid, series_uid))
     if sop is not None:
         chosen = chosen.where(_is_one_of(instances.c.sop_instance_uid, sop))
-    ordered = chosen.order_by(
+    return chosen.order_by(
         studies.c.id, series.c.series_number, series.c.id, instances.c.instance_number, instances.c.id
     )
-    return [stored_instance(row) for row in connection.execute(ordered)]
 
 
 def _is_one_of(column: ColumnElement[str], choice: str | Sequence[str]) -> ColumnElement[bool]:

@@ -93,8 +93,9 @@ def instance_columns(new: NewInstance, stored_at_us: int) -> dict[str, Any]:
     }
 
 
-def stored_instance(row: Any) -> StoredInstance:
-    """From a row of `instances` joined with its study, series and segment."""
+def stored_instance(row: Any, *, is_brief: bool = False) -> StoredInstance:
+    """From a row of `instances` joined with its study, series and segment; a brief one has neither attributes nor
+    frame table."""
     return StoredInstance(
         key=InstanceKey(row.hospital, row.study_instance_uid, row.series_instance_uid, row.sop_instance_uid),
         sop_class_uid=row.sop_class_uid,
@@ -103,8 +104,8 @@ def stored_instance(row: Any) -> StoredInstance:
         location=Location(row.segment, row.offset, row.length, row.data_set_offset),
         header_length=row.header_length,
         number_of_frames=row.number_of_frames,
-        frame_table=bytes(row.frame_table),
-        attributes=unpacked(bytes(row.attributes), row.sop_class_uid, row.sop_instance_uid),
+        frame_table=b"" if is_brief else bytes(row.frame_table),
+        attributes={} if is_brief else unpacked(bytes(row.attributes), row.sop_class_uid, row.sop_instance_uid),
         stored_at=moment(row.stored_at_us),
     )
 

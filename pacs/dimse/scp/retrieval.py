@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+import threading
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from typing import Final
 
 from pacs.dimse.scp.identifier import MAX_IDENTIFIER_BYTES, Identifier, decode_identifier
 from pacs.dimse.scp.information_model import InformationModel, level_of, retrieve_keys
 from pacs.dimse.scp.service import Exchange, PresentationContext
-from pacs.errors import NotFound, TooLarge
+from pacs.errors import Busy, TooLarge
 from pacs.model import Level, Principal, StoredInstance
 from pacs.part10.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from pacs.retrieve import Retrieve
@@ -19,6 +20,10 @@ FALLBACKS: Final = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 
 MAX_INSTANCES: Final = 250_000
 """Of one request, about 1 KB each: a list of UIDs may name ten thousand studies."""
+
+MAX_LISTED: Final = 500_000
+"""Of all requests that are being answered."""
+_COUNTED_AT_ONCE: Final = 100
 
 _MAX_MESSAGE_ID = 0xFFFF
 
@@ -32,40 +37,70 @@ def read_identifier(exchange: Exchange) -> Identifier:
     return decode_identifier(exchange.read_data_set(MAX_IDENTIFIER_BYTES), exchange.context.transfer_syntax)
 
 
-def requested_instances(
+class Listings:
+    """How many instances all retrievals at work hold in their lists. Thread-safe."""
+
+    def __init__(self, most: int = MAX_LISTED) -> None:
+        self._most = most
+        self._held = 0
+        self._lock = threading.Lock()
+
+    @property
+    def held(self) -> int:
+        return self._held
+
+    @contextmanager
+    def requested(
+        self, identifier: Identifier, retrieve: Retrieve, principal: Principal, model: InformationModel
+    ) -> Iterator[list[StoredInstance]]:
+        """The instances that `identifier` names, until the retrieval is over; none when nothing matches, which is no
+        error.
+
+        Of each only what sending needs is held: identity and place. They are counted while they are read.
+
+        Raises:
+            InvalidRequest: level or unique keys are missing or wrong.
+            TooLarge: more than `MAX_INSTANCES`.
+            Busy: other retrievals hold so many that these find no place.
+        """
+        found: list[StoredInstance] = []
+        counted = 0
+        try:
+            with closing(_named(identifier, retrieve, principal, model)) as named:
+                for instance in named:
+                    if len(found) == MAX_INSTANCES:
+                        raise TooLarge(f"more than {MAX_INSTANCES} images at once; ask study by study")
+                    if len(found) == counted:
+                        self._take()
+                        counted += _COUNTED_AT_ONCE
+                    found.append(instance)
+            yield found
+        finally:
+            with self._lock:
+                self._held -= counted
+
+    def _take(self) -> None:
+        with self._lock:
+            if self._held + _COUNTED_AT_ONCE > self._most:
+                raise Busy("too many images are being retrieved by others; ask again later")
+            self._held += _COUNTED_AT_ONCE
+
+
+def _named(
     identifier: Identifier, retrieve: Retrieve, principal: Principal, model: InformationModel
-) -> list[StoredInstance]:
-    """The instances that `identifier` names; none when nothing matches, which is no error.
-
-    Of each only what sending needs is held: identity and place, not attributes and frame table.
-
-    Raises:
-        InvalidRequest: level or unique keys are missing or wrong.
-        TooLarge: more than `MAX_INSTANCES`.
-    """
+) -> Generator[StoredInstance]:
     keys = retrieve_keys(identifier, model, level_of(identifier, model))
     *upper, lowest = keys
     fixed = {level: keys[level][0] for level in upper}
-    found: list[StoredInstance] = []
     for value in keys[lowest]:
-        some = _instances(retrieve, principal, {**fixed, lowest: value})
-        if len(found) + len(some) > MAX_INSTANCES:
-            raise TooLarge(f"more than {MAX_INSTANCES} images at once; ask study by study")
-        found.extend(replace(instance, attributes={}, frame_table=b"") for instance in some)
-    return found
-
-
-def _instances(retrieve: Retrieve, principal: Principal, keys: dict[Level, str]) -> list[StoredInstance]:
-    try:
-        return retrieve.instances(
+        asked = {**fixed, lowest: value}
+        yield from retrieve.listed(
             principal,
-            patient_id=keys.get(Level.PATIENT),
-            study_instance_uid=keys.get(Level.STUDY),
-            series_instance_uid=keys.get(Level.SERIES),
-            sop_instance_uid=keys.get(Level.IMAGE),
+            patient_id=asked.get(Level.PATIENT),
+            study_instance_uid=asked.get(Level.STUDY),
+            series_instance_uid=asked.get(Level.SERIES),
+            sop_instance_uid=asked.get(Level.IMAGE),
         )
-    except NotFound:
-        return []
 
 
 def chosen_context(

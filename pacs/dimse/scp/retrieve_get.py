@@ -8,11 +8,11 @@ from pacs.dimse.messages.command_builders import c_store_rq, response_to
 from pacs.dimse.messages.status import Status
 from pacs.dimse.scp.information_model import GET_MODELS
 from pacs.dimse.scp.retrieval import (
+    Listings,
     chosen_context,
     data_set_for,
     no_context_reason,
     read_identifier,
-    requested_instances,
     sub_operation_message_id,
 )
 from pacs.dimse.scp.service import Exchange, PresentationContext
@@ -25,8 +25,9 @@ from pacs.retrieve import Retrieve
 class RetrieveGet:
     """Service class provider of C-GET for the SOP classes of `GET_MODELS`."""
 
-    def __init__(self, retrieve: Retrieve) -> None:
+    def __init__(self, retrieve: Retrieve, listings: Listings) -> None:
         self._retrieve = retrieve
+        self._listings = listings
 
     def serve(self, exchange: Exchange) -> None:
         request = exchange.command
@@ -34,7 +35,12 @@ class RetrieveGet:
             exchange.respond(response_to(request, Status.UNRECOGNIZED_OPERATION))
             return
         model = GET_MODELS[exchange.context.abstract_syntax]
-        instances = requested_instances(read_identifier(exchange), self._retrieve, exchange.peer.principal, model)
+        identifier = read_identifier(exchange)
+        with self._listings.requested(identifier, self._retrieve, exchange.peer.principal, model) as instances:
+            self._serve(exchange, instances)
+
+    def _serve(self, exchange: Exchange, instances: list[StoredInstance]) -> None:
+        request = exchange.command
         # Only where the requester took the SCP role may we send (PS3.7 D.3.3.4).
         contexts = [context for context in exchange.peer.contexts.values() if context.is_scu]
         progress = SubOperations(total=len(instances))

@@ -13,11 +13,11 @@ from pacs.dimse.messages.status import Status, comment
 from pacs.dimse.scp.information_model import MOVE_MODELS
 from pacs.dimse.scp.retrieval import (
     FALLBACKS,
+    Listings,
     chosen_context,
     data_set_for,
     no_context_reason,
     read_identifier,
-    requested_instances,
     sub_operation_message_id,
 )
 from pacs.dimse.scp.service import Exchange, PresentationContext
@@ -57,8 +57,15 @@ class RetrieveMove:
     Sends to `destinations` only: no address ever comes from the request.
     """
 
-    def __init__(self, retrieve: Retrieve, destinations: Iterable[DestinationSettings], connect: Connect) -> None:
+    def __init__(
+        self,
+        retrieve: Retrieve,
+        listings: Listings,
+        destinations: Iterable[DestinationSettings],
+        connect: Connect,
+    ) -> None:
         self._retrieve = retrieve
+        self._listings = listings
         self._destinations = {destination.aet.strip(): destination for destination in destinations}
         self._connect = connect
 
@@ -76,7 +83,11 @@ class RetrieveMove:
             exchange.respond(response_to(request, Status.MOVE_DESTINATION_UNKNOWN, error_comment=text))
             return
         model = MOVE_MODELS[exchange.context.abstract_syntax]
-        instances = requested_instances(identifier, self._retrieve, exchange.peer.principal, model)
+        with self._listings.requested(identifier, self._retrieve, exchange.peer.principal, model) as instances:
+            self._serve(exchange, destination, instances)
+
+    def _serve(self, exchange: Exchange, destination: DestinationSettings, instances: list[StoredInstance]) -> None:
+        request = exchange.command
         move = _Move(exchange, self._retrieve, destination, self._connect, SubOperations(len(instances)))
         for batch in batches(instances):
             move.send(batch)
@@ -85,7 +96,7 @@ class RetrieveMove:
         log.event(
             "C-MOVE answered",
             calling_ae_title=exchange.peer.calling_ae_title,
-            destination=title,
+            destination=destination.aet.strip(),
             status=f"0x{response.status:04X}",
             completed=progress.completed,
             failed=progress.failed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
@@ -115,6 +115,12 @@ class FakeRetrieve:
         if not found:
             raise NotFound("none")
         return found
+
+    def listed(self, principal: Principal, **choices: str | None) -> Iterator[StoredInstance]:
+        try:
+            yield from self.instances(principal, **choices)
+        except NotFound:
+            return
 
     def data_set(self, one: StoredInstance) -> memoryview:
         if one.key.sop_instance_uid in self._damaged:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pydicom.dataset import Dataset
 
 from pacs.dimse.messages.command_builders import c_echo_rq, c_get_rq
+from pacs.dimse.scp.retrieval import Listings
 from pacs.dimse.scp.retrieve_get import RetrieveGet
 from pacs.dimse.scp.service import PresentationContext
 from pacs.model import StoredInstance
@@ -38,7 +39,7 @@ def as_scp(number: int, abstract_syntax: str, transfer_syntax: str, *, is_scu: b
 
 
 def serve(asked: FakeExchange, instances: Sequence[StoredInstance], damaged: Sequence[str] = ()) -> None:
-    RetrieveGet(FakeRetrieve(instances, damaged)).serve(asked)  # type: ignore[arg-type]
+    RetrieveGet(FakeRetrieve(instances, damaged), Listings()).serve(asked)  # type: ignore[arg-type]
 
 
 def test_every_instance_as_stored_then_success() -> None:

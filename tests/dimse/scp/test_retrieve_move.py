@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 
 from pacs.dimse.messages.command import CommandSet
 from pacs.dimse.messages.command_builders import c_echo_rq, c_move_rq
+from pacs.dimse.scp.retrieval import Listings
 from pacs.dimse.scp.retrieve_move import MAX_CONTEXTS, RetrieveMove, batches
 from pacs.dimse.scp.service import PresentationContext
 from pacs.dimse.scu import DestinationLost
@@ -76,7 +77,7 @@ def exchange(destination: str = "WS") -> FakeExchange:
 
 
 def serve(asked: FakeExchange, instances: Sequence[StoredInstance], destination: FakeDestination) -> None:
-    RetrieveMove(FakeRetrieve(instances), [DESTINATION], destination.connect).serve(asked)  # type: ignore[arg-type]
+    RetrieveMove(FakeRetrieve(instances), Listings(), [DESTINATION], destination.connect).serve(asked)  # type: ignore[arg-type]
 
 
 def test_every_instance_as_stored_with_its_originator() -> None:
