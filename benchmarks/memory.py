@@ -1,6 +1,8 @@
 """Memory of the whole archive while large instances arrive: several associations, each storing one multi-frame at once.
 
-    python -m benchmarks.memory [--associations 8] [--megabytes 2048] [--folder DIR]
+    python -m benchmarks.memory [--associations 8] [--megabytes 2048] [--limit 512] [--folder DIR]
+
+Exits with 1 when the resident memory passed the limit, or an instance was not stored or not read back.
 
 The senders make their pixels on the fly. Every 0.1 s the memory of all processes of `pacs serve` is read from
 ``/proc/PID/smaps_rollup`` and summed up:
@@ -35,6 +37,8 @@ from benchmarks.peers import running
 from benchmarks.streaming_sender import StreamingAssociation
 from benchmarks.synthetic_ct import make_series
 
+LIMIT_MB = 512
+"""The goal: resident, summed over all processes, whatever the size of what arrives."""
 _FRAME_BYTES = 512 * 512 * 2
 _FIELDS = {"Rss": "resident", "Pss": "proportional", "Anonymous": "anonymous"}
 
@@ -64,6 +68,18 @@ class MemoryFigures:
     """Highest of each, not of one moment."""
     readable: int
     """Instances whose last frame was read back as sent."""
+
+    def missed(self, limit_mb: float) -> list[str]:
+        """What was not reached, in words; empty when all were stored, read back, and within `limit_mb` of RSS."""
+        found = []
+        stored = sum(status == 0 for status in self.statuses)
+        if stored < self.associations:
+            found.append(f"{stored} of {self.associations} instances were stored")
+        if self.readable < self.associations:
+            found.append(f"{self.readable} of {self.associations} instances were read back")
+        if self.peak.resident > limit_mb:
+            found.append(f"{self.peak.resident:.0f} MB were resident; {limit_mb:.0f} are the limit")
+        return found
 
 
 def processes(parent: int) -> list[int]:
@@ -216,20 +232,24 @@ def main() -> int:
     parser.add_argument("--associations", type=int, default=8)
     parser.add_argument("--megabytes", type=int, default=2048, help="of each instance [2048]")
     parser.add_argument("--folder", type=Path, help="where the archive keeps its data while it is measured")
+    parser.add_argument("--limit", type=float, default=LIMIT_MB, help="MB of RSS, all processes together [512]")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         found = measure_memory(Path(folder), given.associations, given.megabytes)
     if given.json:
         print(json.dumps(asdict(found)))
-        return 0
-    print(", ".join(f"{name} {value}" for name, value in machine().items()))
-    stored = sum(status == 0 for status in found.statuses)
-    print(
-        f"{found.associations} associations at once, one instance of {found.megabytes} MB each: {stored} stored, "
-        f"{found.readable} read back, {found.seconds:.0f} s\n\n{table(found)}"
-    )
-    return 0
+    else:
+        print(", ".join(f"{name} {value}" for name, value in machine().items()))
+        stored = sum(status == 0 for status in found.statuses)
+        print(
+            f"{found.associations} associations at once, one instance of {found.megabytes} MB each: {stored} stored, "
+            f"{found.readable} read back, {found.seconds:.0f} s\n\n{table(found)}"
+        )
+    missed = found.missed(given.limit)
+    for what in missed:
+        print(f"missed: {what}", file=sys.stderr)
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":
