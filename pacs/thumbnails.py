@@ -29,6 +29,7 @@ from pacs.part10.frame_bytes import frame_bytes
 from pacs.part10.frame_table import FrameTable
 from pacs.part10.header import scan
 from pacs.part10.transfer_syntax import transfer_syntax
+from pacs.pixels.form import form_of_pictures
 from pacs.pixels.thumbnail import TELLS_NOTHING, order_of_trying, sketch
 from pacs.recent import Recent
 from pacs.storage.derived import DerivedStore, chosen_thumbnail_name, thumbnail_name
@@ -39,8 +40,6 @@ _MOST_FAILED: Final = 3
 """Images of a series that are given up on; each may cost the time of a decoder."""
 _TRIED_AGAIN_AFTER_S: Final = 86_400
 """A busy machine, or a codec that has been repaired since, may have been to blame."""
-_FORM: Final = "1"
-"""To be raised with every change of what is chosen and how it looks."""
 _MAX_HEAD_BYTES: Final = 4096
 _MAX_BYTES: Final = 16 << 20
 """Chosen pictures held by a process: some 2,000 series."""
@@ -81,7 +80,7 @@ class Chosen:
 
     def encoded(self, revision: str) -> bytes:
         """As it is kept: a line of JSON, then the JPEG."""
-        head = {**asdict(self), "form": _FORM, "revision": revision, "kept_at": int(time.time())}
+        head = {**asdict(self), "form": form_of_pictures(), "revision": revision, "kept_at": int(time.time())}
         del head["picture"]
         return json.dumps(head, separators=(",", ":")).encode("ascii") + b"\n" + self.picture
 
@@ -92,7 +91,7 @@ class Chosen:
         line = (content or b"")[:_MAX_HEAD_BYTES].partition(b"\n")[0]
         try:
             head = json.loads(line)
-            if (head.pop("form"), head.pop("revision")) != (_FORM, revision):
+            if (head.pop("form"), head.pop("revision")) != (form_of_pictures(), revision):
                 return None
             kept_at = head.pop("kept_at")
             if head["problem"] and not 0 <= time.time() - kept_at < _TRIED_AGAIN_AFTER_S:
@@ -129,8 +128,8 @@ class Thumbnails:
             UndecodablePixels: no pixel data, or it cannot be decoded.
         """
         hospital, name = instance.key.hospital, thumbnail_name(instance.digest, number)
-        kept = self._derived.get(hospital, name)
-        return kept if kept is not None else self._drawn(instance, number)[0]
+        form, _, picture = (self._derived.get(hospital, name) or b"").partition(b"\n")
+        return picture if form == _form() else self._drawn(instance, number)[0]
 
     def of_instance(self, instance: StoredInstance) -> Chosen:
         """The frame that stands for an instance; raises `UndecodablePixels` when there is none."""
@@ -229,7 +228,7 @@ class Thumbnails:
         where = header.buffer if is_deflated else data_set
         (fragments,) = frame_bytes(FrameTable.decode(instance.frame_table), where, (number,))
         picture, seen = self._decoding.run(sketch, header, fragments, frame_number=number)
-        self._try_to_keep(instance.key.hospital, thumbnail_name(instance.digest, number), picture)
+        self._try_to_keep(instance.key.hospital, thumbnail_name(instance.digest, number), _form() + b"\n" + picture)
         return picture, seen
 
     def _try_to_keep(self, hospital: str, name: str, content: bytes) -> None:
@@ -237,6 +236,12 @@ class Thumbnails:
             self._derived.put(hospital, name, content)
         except StorageError as problem:
             log.failure("thumbnail cannot be kept", problem)
+
+
+def _form() -> bytes:
+    """The first line of a frame's picture as it is kept. In the object and not in its name: the next edition is kept in
+    its place, and whoever deletes the instance finds it whatever edition it is of."""
+    return form_of_pictures().encode("ascii")
 
 
 def _chosen(instance: StoredInstance, number: int, picture: bytes, *, problem: str = "") -> Chosen:

@@ -10,8 +10,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import imagecodecs
-
 from pacs import log
 from pacs.decoding.workers import Decoding
 from pacs.errors import StorageError, UndecodablePixels
@@ -22,6 +20,7 @@ from pacs.part10.header import Header
 from pacs.part10.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from pacs.pixels.description import PixelDescription, describe
 from pacs.pixels.encode import HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, LOSSLESS_ENCODABLE, EncodedFrame
+from pacs.pixels.form import form_of_frames
 from pacs.pixels.recoded import RecodedPixels, data_set_pieces
 from pacs.pixels.transcode import native_data_set, to_native, transcoded_frame, transcoding_obstacle
 from pacs.retrieve import Retrieve
@@ -29,8 +28,6 @@ from pacs.settings import TranscodingSettings
 from pacs.storage.bounded_store import BoundedStore
 from pacs.storage.spool import Spool
 
-FORM = f"2/{imagecodecs.__version__}"
-"""Part of each name and entity tag: another one when encoders write other bytes."""
 _MAX_DESCRIPTIONS = 1024
 _MAX_PIXEL_DATA_BYTES = 0xFFFFFFFE
 """What one native data element can hold (PS3.5 §7.1)."""
@@ -270,7 +267,7 @@ def _name(instance: StoredInstance, number: int, transfer_syntax_uid: str) -> st
     """Of the digest of the bytes, so that it can never be of another instance or version."""
     # The frames of HTJ2K that are made are always in RPCL order, so the two names mean the same bytes.
     uid = HTJ2K_LOSSLESS_RPCL if transfer_syntax_uid == HTJ2K_LOSSLESS else transfer_syntax_uid
-    return f"frame/{FORM}/{instance.digest}/{number}/{instance.transfer_syntax_uid}/{uid}"
+    return f"frame/{form_of_frames()}/{instance.digest}/{number}/{instance.transfer_syntax_uid}/{uid}"
 
 
 def _larger(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:

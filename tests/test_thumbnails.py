@@ -14,7 +14,7 @@ from pacs.decoding.workers import InThisProcess
 from pacs.errors import UndecodablePixels
 from pacs.index.contents import SeriesRow
 from pacs.lifecycle import Lifecycle
-from pacs.model import Principal, Source
+from pacs.model import Principal, Source, StoredInstance
 from pacs.pixels.thumbnail import TELLS_NOTHING, _seen_on
 from pacs.settings import LifecycleSettings
 from pacs.storage.derived import DerivedStore, chosen_thumbnail_name, thumbnail_name
@@ -173,6 +173,31 @@ def test_damaged_objects_are_made_again(archive: Archive, damage: bytes) -> None
     assert archive.of_series() == whole
     instance = archive.place.index.instances("default", study_instance_uid=STUDY)[0]
     assert archive.thumbnails.of_frame(instance, 1) == whole.picture
+
+
+def test_pictures_of_an_older_edition_are_made_again(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive.keep(1, SEEN)
+    archive.settle()
+    instance = archive.place.index.instances("default", study_instance_uid=STUDY)[0]
+    made: list[str] = []
+    drawn = Thumbnails._drawn
+
+    def counted(self: Thumbnails, instance: StoredInstance, number: int) -> tuple[bytes, float]:
+        made.append(instance.key.sop_instance_uid)
+        return drawn(self, instance, number)
+
+    monkeypatch.setattr(Thumbnails, "_drawn", counted)
+    archive.thumbnails = archive.of_a_new_process()
+    archive.of_series()
+    archive.thumbnails.of_frame(instance, 1)
+    assert not made, "they are kept"
+    monkeypatch.setattr("pacs.thumbnails.form_of_pictures", lambda: "the next one")
+    archive.thumbnails = archive.of_a_new_process()
+    archive.of_series()
+    assert len(made) == 1, "the choice"
+    archive.derived.put("default", thumbnail_name(instance.digest, 1), b"of old\npicture")
+    assert archive.thumbnails.of_frame(instance, 1) == archive.thumbnails.of_frame(instance, 1) != b"picture"
+    assert len(made) == 2, "the frame, once"
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"[]\n", b"{}\n", b'{"form":"1","revision":"r","x":1}\n', b"\xff\n"])

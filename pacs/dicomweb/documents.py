@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from pacs.dicomweb.accept import MediaRange, Offer, choose
 from pacs.dicomweb.hot import Answer
-from pacs.dicomweb.report import as_html, as_text, report
+from pacs.dicomweb.report import FORM, as_html, as_text, report
 from pacs.dicomweb.requests import is_not_modified
 from pacs.dicomweb.responses import entity_tag
 from pacs.dicomweb.services import Services
@@ -72,7 +72,7 @@ def document(services: Services, scope: Scope, instance: StoredInstance, accepte
     """
     kind = _FILES.get(instance.sop_class_uid)
     offer = choose(accepted, (Offer(kind.media_type),) if kind is not None else _REPORT_OFFERS)
-    tag = entity_tag(instance.digest, "document", offer.media_type)
+    tag = entity_tag(instance.digest, "document", FORM, offer.media_type)
     caching = {"etag": tag, "cache-control": services.caching_of_instances, "vary": "Accept"}
     if is_not_modified(scope, tag):
         return Answer(caching, status=304)

@@ -16,7 +16,7 @@ from pacs.dicomweb.responses import entity_tag
 from pacs.dicomweb.services import Services
 from pacs.model import StoredInstance
 from pacs.part10.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
-from pacs.transcoding import FORM
+from pacs.pixels.form import form_of_frames
 
 
 def frames_of(services: Services) -> Callable[[Scope], Answer]:
@@ -64,7 +64,7 @@ def frames_answer(
         UndecodablePixels: they cannot be made into what was chosen.
     """
     location = f"{service_base(scope)}{_path(instance)}/frames/"
-    form = "stored" if is_as_stored(offer, instance.transfer_syntax_uid) else FORM
+    form = "stored" if is_as_stored(offer, instance.transfer_syntax_uid) else form_of_frames()
     identity = (instance.digest, offer.content_type(), location, ",".join(map(str, numbers)), form)
     tag = entity_tag(*identity)
     headers = {"etag": tag, "cache-control": services.caching_of_instances, "vary": "Accept"}

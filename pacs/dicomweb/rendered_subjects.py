@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pacs.dicomweb.rendering_parameters import RenderingParameters, require_no_transformation
 from pacs.dicomweb.resources import ResourceKey
 from pacs.dicomweb.services import Services
+from pacs.dicomweb.text_fonts import identity_of_font
 from pacs.errors import InvalidRequest, NotAcceptable, NotFound
 from pacs.model import Principal, StoredInstance
+from pacs.pixels.form import form_of_pictures
 from pacs.pixels.presentation_state import (
     OTHER_PRESENTATION_STATE_CLASSES,
     PRESENTATION_STATE_CLASSES,
@@ -33,11 +35,13 @@ class Subject:
     state_digest: str = ""
     is_list: bool = False
     """The URL names these frames, and more than one."""
+    form: str = ""
+    """Of what is made of it: libraries, and the font when something may be written on it."""
 
     @property
     def identity(self) -> tuple[str, ...]:
         """Differs when a picture could."""
-        return self.instance.digest, self.state_digest, ",".join(map(str, self.frames))
+        return self.instance.digest, self.state_digest, ",".join(map(str, self.frames)), self.form
 
     @property
     def path(self) -> str:
@@ -69,13 +73,18 @@ def subjects_of(
         raise NotAcceptable("There is no image in it, so no picture can be made; retrieve it as application/dicom")
     numbers = tuple(frames) or tuple(range(1, instance.number_of_frames + 1))
     if parameters.presentation_instance is None:
-        return [Subject(instance, numbers, is_list=len(frames) > 1)]
+        form = _form(services, may_write=bool(parameters.annotations))
+        return [Subject(instance, numbers, is_list=len(frames) > 1, form=form)]
     stored = _state_instance(services, principal, instance, parameters)
     state = presentation_state(services.retrieve.header(stored), stored.sop_class_uid)
     uid = instance.key.sop_instance_uid
     if not any(reference.is_of(uid, number) for reference in state.references for number in numbers):
         raise InvalidRequest(f"presentationinstance {stored.key.sop_instance_uid} is not for this image")
-    return [Subject(instance, numbers, state, stored.digest, is_list=len(frames) > 1)]
+    return [Subject(instance, numbers, state, stored.digest, len(frames) > 1, _form(services, may_write=True))]
+
+
+def _form(services: Services, *, may_write: bool) -> str:
+    return f"{form_of_pictures()} {identity_of_font(services.http.annotation_font) if may_write else ''}"
 
 
 def _state_instance(
@@ -97,7 +106,7 @@ def _referenced(services: Services, principal: Principal, stored: StoredInstance
         image = _image(services, principal, stored, reference)
         if image is not None:
             numbers = reference.frames or tuple(range(1, image.number_of_frames + 1))
-            subjects.append(Subject(image, numbers, state, stored.digest))
+            subjects.append(Subject(image, numbers, state, stored.digest, form=_form(services, may_write=True)))
     if not subjects:
         raise NotAcceptable("none of the images that the presentation state is for is kept here")
     return subjects

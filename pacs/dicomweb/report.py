@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pacs.errors import NotAcceptable, PacsError
 from pacs.part10.header import Header
 
+FORM = "1"
+"""To be raised with every change of the text that is made: part of its entity tag."""
 MAX_ITEMS = 50_000
 MAX_DEPTH = 64
 _MAX_TEXT = 100_000

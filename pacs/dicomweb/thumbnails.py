@@ -16,6 +16,7 @@ from pacs.dicomweb.responses import REVALIDATE, entity_tag
 from pacs.dicomweb.services import Services
 from pacs.errors import InvalidRequest, NotAcceptable
 from pacs.model import Principal, StoredInstance
+from pacs.pixels.form import form_of_pictures
 from pacs.pixels.thumbnail import THUMBNAIL_SIDE, thumbnail
 from pacs.thumbnails import Chosen
 
@@ -38,7 +39,8 @@ def thumbnails_of(services: Services) -> Callable[[Scope], Answer]:
         offer = choose(accepted_by(scope), _OFFERS)
         chosen = _chosen(services, principal, key, _frame(scope))
         caching = services.caching_of_instances if key.sop_instance_uid else REVALIDATE
-        tag = entity_tag(chosen.digest, "thumbnail", str(chosen.frame), offer.media_type, str(side))
+        drawn = (chosen.digest, str(chosen.frame), offer.media_type, str(side))
+        tag = entity_tag("thumbnail", form_of_pictures(), *drawn)
         headers = {"etag": tag, "cache-control": caching, "vary": "Accept"}
         if is_not_modified(scope, tag):
             return Answer(headers, status=304)

@@ -21,7 +21,8 @@ from pacs.errors import UndecodablePixels
 from pacs.model import Principal, StoredInstance
 from pacs.part10.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from pacs.pixels.encode import LOSSLESS_ENCODABLE
-from pacs.transcoding import FORM, MadeFile
+from pacs.pixels.form import form_of_frames
+from pacs.transcoding import MadeFile
 
 DICOM = "application/dicom"
 ZIP = "application/zip"
@@ -39,7 +40,7 @@ def instances_of(services: Services) -> Callable[[Scope], Answer]:
         instances = find(services, principal, key)
         offer = chosen_offer(services, accepted, instances)
         base = service_base(scope)
-        form = FORM if offer.is_only_if_named else "stored"
+        form = form_of_frames() if offer.is_only_if_named else "stored"
         identity = (base, offer.content_type(), form, *(instance.digest for instance in instances))
         tag = entity_tag(*identity)
         # A study or series may still grow.
