@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
 import resource
 import socket
-import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,8 +16,6 @@ from pacs.dimse.upper_layer import pdu
 from tests.dimse.served import CT, CT_CONTEXT, ECHO_CONTEXT, MemoryIngest, RawPeer, serving
 
 pytestmark = pytest.mark.timeout(120)
-
-CYCLES = 100_000 if os.environ.get("PACS_SOAK") else 1000
 
 
 @pytest.fixture
@@ -153,40 +147,6 @@ def test_a_flood_of_empty_fragments_is_no_message(honest: RawPeer, server: Dimse
         liar.socket.shutdown(socket.SHUT_WR)
         assert liar.is_closed_by_server()
     assert "1.7.7" not in ingest.kept
-
-
-@pytest.mark.timeout(7200 if os.environ.get("PACS_SOAK") else 120)
-def test_peers_that_come_and_go_leave_no_thread_and_no_file(honest: RawPeer, server: DimseServer) -> None:
-    def open_files() -> int:
-        return len(list(Path("/proc/self/fd").iterdir()))
-
-    def come_and_go(number: int) -> None:
-        with RawPeer(server) as peer:
-            if number % 3:
-                peer.associate()
-            if number % 3 == 1:
-                peer.abort()
-
-    for number in range(300):
-        come_and_go(number)
-    threads, files, memory = threading.active_count(), open_files(), _resident_bytes()
-    started = time.monotonic()
-    for number in range(CYCLES):
-        come_and_go(number)
-    took_s = time.monotonic() - started
-    waiting = threading.Event()
-    for _ in range(200):
-        if threading.active_count() <= threads and open_files() <= files:
-            break
-        waiting.wait(0.05)
-    grown = _resident_bytes() - memory
-    sys.stderr.write(
-        f"{CYCLES:,} associations made, released, aborted or left: {threading.active_count() - threads} threads, "
-        f"{open_files() - files} files, {grown / 2**20:.1f} MB more, {CYCLES / took_s:,.0f}/s\n"
-    )
-    assert threading.active_count() <= threads
-    assert open_files() <= files
-    assert grown < 16 << 20
 
 
 def test_as_many_contexts_as_there_are_bytes_for(honest: RawPeer, server: DimseServer) -> None:
