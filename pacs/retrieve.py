@@ -309,8 +309,7 @@ class Retrieve:
             erased = trash.erased_with(principal.hospital, study, series, sop)
             if erased is None or self._is_there_again(erased):
                 return NotFound(message)
-            at = erased.deleted_at.isoformat(timespec="minutes")
-            return Gone(f"{what} was deleted at {at} and is erased; it cannot be restored (deletion {erased.name})")
+            return Gone(_erased(erased, what))
         at, until = (when.isoformat(timespec="minutes") for when in (deletion.deleted_at, deletion.erase_at))
         return Gone(f"{what} was deleted at {at}; until {until} it can be restored (deletion {deletion.name})")
 
@@ -352,3 +351,16 @@ class Retrieve:
             while len(self._kept) > _MAX_KEPT:
                 self._kept.popitem(last=False)
         return kept
+
+
+def _erased(deletion: Deletion, what: str) -> str:
+    """Of what was erased with it nobody knows which UIDs there were: one that never was is not told to have been."""
+    named = deletion.sop_instance_uid or deletion.series_instance_uid or deletion.study_instance_uid
+    at = deletion.deleted_at.isoformat(timespec="minutes")
+    if named == what:
+        return f"{what} was deleted at {at} and is erased; it cannot be restored (deletion {deletion.name})"
+    level = "series" if deletion.series_instance_uid else "study"
+    return (
+        f"The {level} {named} was deleted at {at} and is erased with all that was in it (deletion {deletion.name});"
+        f" whether {what} ever was is not known any more"
+    )

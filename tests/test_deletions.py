@@ -236,13 +236,33 @@ def test_what_was_erased_is_gone_until_it_is_sent_again(archive: Archive) -> Non
     for series in (None, "1.2.2"):
         with pytest.raises(Gone, match="is erased"):
             archive.retrieve.series(ME, "1.2.1", series)
-    with pytest.raises(Gone, match="is erased"):
+    with pytest.raises(Gone, match=r"^The study 1\.2\.1 was deleted .* whether 1\.2\.3\.2 ever was"):
         archive.instance(2)
+    with pytest.raises(Gone, match=r"^1\.2\.1 was deleted") as problem:
+        archive.retrieve.series(ME, "1.2.1")
+    assert "whether" not in str(problem.value)
+    made_up = "9.9.9"
+    with pytest.raises(Gone, match=rf"^The study 1\.2\.1 was deleted .* whether {made_up} ever was"):
+        archive.retrieve.series(ME, "1.2.1", made_up)
     archive.place.send(encoded(1))
     assert archive.retrieve.series(ME, "1.2.1")
     with pytest.raises(NotFound) as problem:
         archive.instance(2)
     assert not isinstance(problem.value, Gone), "the study that was erased is another one now"
+
+
+def test_what_never_was_in_a_study_in_the_trash_is_not_found(archive: Archive) -> None:
+    archive.place.send(encoded(1))
+    archive.delete("1.2.1")
+    for made_up in ("9.9.9", None):
+        with pytest.raises(NotFound) as problem:
+            archive.retrieve.instance(ME, "1.2.1", made_up or "1.2.2", "1.2.3.9")
+        assert not isinstance(problem.value, Gone)
+    archive.clock.ahead = timedelta(days=30, minutes=1)
+    assert archive.deletions.erase_next()
+    with pytest.raises(NotFound) as problem:
+        archive.retrieve.series(ME, "9.9.9")
+    assert not isinstance(problem.value, Gone), "nothing of this study is known"
 
 
 def test_erased_early_but_not_under_a_reader(archive: Archive) -> None:

@@ -49,8 +49,8 @@ _HINT: Mapping[int, str] = {
     405: "The Allow header names the methods of this resource.",
     406: "Send an Accept header that names one of the representations above, or Accept: */*.",
     409: "What is kept already stays as it was; compare the UIDs of the instance with the ones in the URL.",
-    410: "It was deleted. Until it is erased it can be restored: GET /trash?history=true tells who and why, or ask the"
-    " operator.",
+    410: "What was deleted can be restored until it is erased: GET /trash?history=true tells who deleted it and why, or"
+    " ask the operator.",
     413: "Send less at once, or ask the operator to raise the limit.",
     415: 'Send application/dicom, or multipart/related with type="application/dicom" or "application/dicom+json".',
     500: "Tell the operator the time of this answer; the log holds the reason.",

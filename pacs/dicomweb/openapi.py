@@ -50,7 +50,7 @@ _ERRORS = {
     404: "Nothing of this name is kept",
     405: "Another method than those of the resource",
     406: "It cannot be made into what Accept asks for",
-    410: "It was deleted",
+    410: "It was deleted, or what it was in",
     413: "More than is done at once",
     500: "What is stored is damaged, or the archive has an error; its log says which",
     503: "Try again shortly, after what Retry-After says",

@@ -22,7 +22,7 @@ from pacs.index import read, trash_rows
 from pacs.index.engine import reading, writing
 from pacs.index.row_values import moment
 from pacs.index.tables import deletions, instances, segments, series, studies
-from pacs.index.trash_hospital import trash_of
+from pacs.index.trash_hospital import trash_of, trash_of_each
 from pacs.index.trash_rows import InstanceRow, Place
 from pacs.model import Deletion, DeletionState, StoredInstance
 
@@ -77,26 +77,24 @@ class Trash:
 
     def holding(self, hospital: str, study: str, series_uid: str | None, sop: str | None) -> Deletion | None:
         """The latest deletion that has something of these UIDs in the trash."""
-        chosen = (
-            select(deletions)
-            .where(
-                deletions.c.hospital == hospital,
-                deletions.c.study_instance_uid == study,
-                deletions.c.state == DeletionState.IN_TRASH.value,
-            )
-            .order_by(deletions.c.deleted_at_us.desc(), deletions.c.id.desc())
+        here = instances.c.hospital == trash_of_each(deletions.c.name, deletions.c.hospital)
+        below = exists().where(here, series.c.id == instances.c.series_row)
+        chosen = select(deletions).where(
+            deletions.c.hospital == hospital,
+            deletions.c.study_instance_uid == study,
+            deletions.c.state == DeletionState.IN_TRASH.value,
         )
+        # Of thousands of deletions of one instance each, only its own is looked into.
+        if series_uid is not None:
+            chosen = chosen.where(deletions.c.series_instance_uid.in_(("", series_uid)))
+            below = below.where(series.c.series_instance_uid == series_uid)
+        if sop is not None:
+            chosen = chosen.where(deletions.c.sop_instance_uid.in_(("", sop)))
+            below = below.where(instances.c.sop_instance_uid == sop)
+        newest_first = (deletions.c.deleted_at_us.desc(), deletions.c.id.desc())
         with reading(self._engine, "look into the trash") as connection:
-            for row in connection.execute(chosen).all():
-                below = exists().where(instances.c.hospital == trash_of(row.name, hospital))
-                below = below.where(series.c.id == instances.c.series_row)
-                if series_uid is not None:
-                    below = below.where(series.c.series_instance_uid == series_uid)
-                if sop is not None:
-                    below = below.where(instances.c.sop_instance_uid == sop)
-                if connection.execute(select(below)).scalar():
-                    return _deletion(row)
-        return None
+            row = connection.execute(chosen.where(below).order_by(*newest_first).limit(1)).one_or_none()
+        return None if row is None else _deletion(row)
 
     def erased_with(self, hospital: str, study: str, series_uid: str | None, sop: str | None) -> Deletion | None:
         """The latest deletion that named this study, series or instance, or what it was in, and of which nothing is

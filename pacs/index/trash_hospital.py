@@ -6,7 +6,7 @@ it was. An instance that is sent again meanwhile gets rows of its own. No hospit
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, literal
 
 _MARK = "!"
 
@@ -14,6 +14,11 @@ _MARK = "!"
 def trash_of(deletion: str, hospital: str) -> str:
     """Where the rows of a deletion are."""
     return f"{_MARK}{deletion}{_MARK}{hospital}"
+
+
+def trash_of_each(name: ColumnElement[str], hospital: ColumnElement[str]) -> ColumnElement[str]:
+    """`trash_of`, of deletions in the database."""
+    return literal(_MARK) + name + literal(_MARK) + hospital
 
 
 def owner_of(hospital: str) -> str:

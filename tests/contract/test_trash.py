@@ -13,12 +13,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import bindparam, event, insert, select, text, update
 
 from pacs.errors import IndexUnavailable, NotFound, Retained
 from pacs.index import Index
 from pacs.index.engine import open_engine
-from pacs.index.tables import metadata, study_days, study_months
+from pacs.index.tables import deletions, instances, metadata, study_days, study_months
+from pacs.index.trash import _columns
+from pacs.index.trash_hospital import trash_of
 from pacs.index.trash_rows import Place
 from pacs.model import Deletion, DeletionState, Level, Match, NewInstance, Query, Succession
 from tests.contract.conftest import NewUrl
@@ -338,6 +340,39 @@ def test_erased_it_leaves_no_row_and_no_gram(index: Index, notes: Notes) -> None
     # The same study sent again is new, also where its row's number is used again.
     index.add(study(3, patient="P3"))
     assert len(index.instances("default", study_instance_uid="1.3")) == 6
+
+
+def _deleted_one_by_one(index: Index, count: int) -> list[NewInstance]:
+    """Instances of one series, each in the trash by a deletion of its own; the rows as `Trash.put` makes them."""
+    kept = study(7, series=1, images=count)
+    index.add(kept)
+    made = [deletion("1.7", "1.7.1", one.key.sop_instance_uid) for one in kept]
+    with index._engine.begin() as connection:
+        connection.execute(insert(deletions), [{**_columns(one), "instances": 1, "words": ""} for one in made])
+        connection.execute(
+            update(instances)
+            .where(instances.c.sop_instance_uid == bindparam("uid"))
+            .values(hospital=bindparam("trash")),
+            [{"uid": one.sop_instance_uid, "trash": trash_of(one.name, "default")} for one in made],
+        )
+    return kept
+
+
+def test_what_is_asked_of_the_trash_does_not_grow_with_it(index: Index) -> None:
+    """One statement each: a viewer that asks for every image of a series may meet thousands of deletions."""
+    few, many = 20, 2000
+    kept = _deleted_one_by_one(index, many)
+    asked: list[str] = []
+    event.listen(index._engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    for one in kept[:: many // few]:
+        key = one.key
+        found = index.trash.holding("default", "1.7", "1.7.1", key.sop_instance_uid)
+        assert found is not None and found.sop_instance_uid == key.sop_instance_uid
+        assert index.trash.holding("default", "1.7", "1.7.2", key.sop_instance_uid) is None
+        assert index.trash.holding("default", "1.7", "1.7.1", "9.9") is None
+        assert index.trash.erased_with("default", "1.7", "1.7.1", key.sop_instance_uid) is None
+    selects = [statement for statement in asked if statement.startswith("SELECT")]
+    assert len(selects) == 4 * few
 
 
 def test_only_what_is_due_is_erased(index: Index, notes: Notes) -> None:
