@@ -99,6 +99,7 @@ def open_archive(settings: Settings, *, is_prepared: bool = False, counts: Count
         index.migrate()
     store = SegmentStore(data / "objects")
     derived = DerivedStore(data / "derived")
+    derived.sweep()
     decoding = Workers(settings.decoding)
     ingest = Ingest(store, index, settings.ingest, system=settings.dicom.aet)
     ingest.recover()

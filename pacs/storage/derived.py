@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
+import os
 import secrets
+import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +19,10 @@ from pacs.storage.segment_name import checked_hospital
 
 _MARK = b"PACSd1"
 _CHECK_BYTES = 4
+_DRAFTS: Final = ".drafts"
+"""One folder for all drafts, so that those of a process that was killed are found without going through all objects."""
+_JUST_MADE_S: Final = 60.0
+"""So long an empty draft may wait for its writer to hold it."""
 
 
 def thumbnail_name(digest: str, frame_number: int) -> str:
@@ -55,17 +63,46 @@ class DerivedStore:
     def put(self, hospital: str, name: str, content: bytes) -> None:
         """Keep `content` under `name`, in place of what was there. Raises `pacs.errors.StorageError`."""
         path = self._path(hospital, name)
-        draft = path.with_name(f"{path.name}.{secrets.token_hex(6)}.new")
+        draft = self._root / _DRAFTS / secrets.token_hex(16)
         check = zlib.crc32(content).to_bytes(_CHECK_BYTES, "big")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (draft.parent, path.parent):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with draft.open("xb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)  # ends with the process: a draft that nobody holds is nobody's
                 file.writelines((_MARK, check, content))
-            draft.replace(path)
+                file.flush()
+                draft.replace(path)
         except OSError as problem:
             with contextlib.suppress(OSError):
                 draft.unlink(missing_ok=True)
             raise storage_error(problem, "keep a derived object") from problem
+
+    def sweep(self) -> int:
+        """Delete what was being written when its process was killed; how many there were. Processes may be at work:
+        their drafts stay. Raises `pacs.errors.StorageError`."""
+        try:
+            return sum(self._is_swept(path) for path in self._drafts())
+        except OSError as problem:
+            raise storage_error(problem, "sweep drafts of derived objects") from problem
+
+    def _drafts(self) -> Iterator[Path]:
+        with contextlib.suppress(FileNotFoundError), os.scandir(self._root / _DRAFTS) as entries:
+            for entry in entries:
+                yield Path(entry.path)
+
+    def _is_swept(self, draft: Path) -> bool:
+        try:
+            with draft.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                found = os.fstat(file.fileno())
+                is_just_made = not found.st_size and abs(time.time() - found.st_mtime) < _JUST_MADE_S
+                if found.st_nlink and not is_just_made:
+                    draft.unlink()
+                    return True
+        except (BlockingIOError, FileNotFoundError):
+            pass  # it is being written, or has just been
+        return False
 
     def get(self, hospital: str, name: str) -> bytes | None:
         """What was put under `name`, or None when it has to be made (again). Raises `pacs.errors.StorageError`."""

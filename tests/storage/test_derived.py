@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 from pathlib import Path
 
 import pytest
@@ -48,3 +51,33 @@ def test_a_disk_that_fails_is_a_storage_error(tmp_path: Path) -> None:
     store = DerivedStore(tmp_path)
     with pytest.raises(StorageError):
         store.put("default", "name", b"content")
+
+
+def test_only_drafts_that_nobody_writes_are_swept(tmp_path: Path) -> None:
+    store = DerivedStore(tmp_path)
+    assert store.sweep() == 0, "nothing was ever kept"
+    store.put("default", "name", b"content")
+    drafts = tmp_path / ".drafts"
+    assert not list(drafts.iterdir())
+    for name, content in (("held", b"x"), ("left", b"x"), ("just made", b""), ("empty", b"")):
+        (drafts / name).write_bytes(content)
+    os.utime(drafts / "empty", (1, 1))
+    with (drafts / "held").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert store.sweep() == 2
+    assert sorted(path.name for path in drafts.iterdir()) == ["held", "just made"]
+    assert store.get("default", "name") == b"content"
+
+
+def test_a_draft_that_fails_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = DerivedStore(tmp_path)
+    store.put("default", "name", b"content")
+
+    def full(_: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "no room", str(target))
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(StorageError):
+        store.put("default", "name", b"other")
+    assert not list((tmp_path / ".drafts").iterdir())
+    assert store.get("default", "name") == b"content"
