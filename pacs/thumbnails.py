@@ -104,10 +104,15 @@ class Chosen:
 _NONE: Final = Chosen("", "", "", 0, _NOTHING)
 
 
+class NotMade(Exception):
+    """The picture would have to be made now."""
+
+
 class Thumbnails:
     """Thread-safe. Several processes may keep the same ones; what they write is the same.
 
-    All methods raise `StorageError` when index or storage fail, and `Busy` when too much is being decoded.
+    All methods raise `StorageError` when index or storage fail, and `Busy` when too much is being decoded. With `make`
+    false, they only look up: they wait for no decoder and for nobody who does, and raise `NotMade` instead.
     """
 
     def __init__(self, index: Index, store: SegmentStore, derived: DerivedStore, decoding: Decoding) -> None:
@@ -120,7 +125,7 @@ class Thumbnails:
         self._choosing = tuple(threading.Lock() for _ in range(16))
         """By series: who asks for one that is being chosen waits for it."""
 
-    def of_frame(self, instance: StoredInstance, number: int) -> bytes:
+    def of_frame(self, instance: StoredInstance, number: int, *, make: bool = True) -> bytes:
         """One frame as a small JPEG.
 
         Raises:
@@ -129,33 +134,39 @@ class Thumbnails:
         """
         hospital, name = instance.key.hospital, thumbnail_name(instance.digest, number)
         form, _, picture = (self._derived.get(hospital, name) or b"").partition(b"\n")
-        return picture if form == _form() else self._drawn(instance, number)[0]
+        if form == _form():
+            return picture
+        _require(make)
+        return self._drawn(instance, number)[0]
 
-    def of_instance(self, instance: StoredInstance) -> Chosen:
+    def of_instance(self, instance: StoredInstance, *, make: bool = True) -> Chosen:
         """The frame that stands for an instance; raises `UndecodablePixels` when there is none."""
         if instance.number_of_frames <= 1:
-            return _chosen(instance, 1, self.of_frame(instance, 1))
+            return _chosen(instance, 1, self.of_frame(instance, 1, make=make))
         key = instance.key
         name = chosen_thumbnail_name(key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid)
         kept = Chosen.decoded(self._derived.get(key.hospital, name), instance.digest)
         if kept is None:
+            _require(make)
             kept = self._best((instance, number) for number in order_of_trying(instance.number_of_frames))
             self._try_to_keep(key.hospital, name, kept.encoded(instance.digest))
         return _shown(kept)
 
-    def of_series(self, hospital: str, study_instance_uid: str, row: SeriesRow) -> Chosen:
+    def of_series(self, hospital: str, study_instance_uid: str, row: SeriesRow, *, make: bool = True) -> Chosen:
         """The frame that stands for a series; `Chosen.is_nothing` when it has no images.
 
         Raises:
             UndecodablePixels: none of its images that were tried can be shown.
         """
-        return _shown(self._of_series(hospital, study_instance_uid, row))
+        return _shown(self._of_series(hospital, study_instance_uid, row, make=make))
 
-    def of_study(self, hospital: str, study_instance_uid: str, rows: Sequence[SeriesRow]) -> Chosen:
+    def of_study(
+        self, hospital: str, study_instance_uid: str, rows: Sequence[SeriesRow], *, make: bool = True
+    ) -> Chosen:
         """The frame that stands for a study of these series, as `of_series`."""
         best = _NONE
         for row in rows:
-            chosen = self._of_series(hospital, study_instance_uid, row)
+            chosen = self._of_series(hospital, study_instance_uid, row, make=make)
             is_better = (bool(chosen.problem), chosen.rank) < (bool(best.problem), best.rank)
             if not chosen.is_nothing and (is_better or best.is_nothing):
                 best = chosen
@@ -171,24 +182,37 @@ class Thumbnails:
                 chosen = self._choose(hospital, study_instance_uid, series_instance_uid)
                 self._derived.put(hospital, name, chosen.encoded(row.revision))
 
-    def _of_series(self, hospital: str, study: str, row: SeriesRow) -> Chosen:
-        key = (hospital, row.row, row.series_instance_uid)
-        found = self._recent.get(key)
+    def _of_series(self, hospital: str, study: str, row: SeriesRow, *, make: bool) -> Chosen:
+        found = self._found(hospital, study, row)
+        if found is not None:
+            return found
+        _require(make)
+        with self._choosing[row.row % len(self._choosing)]:
+            found = self._found(hospital, study, row)
+            if found is not None:
+                return found
+            chosen = self._choose(hospital, study, row.series_instance_uid)
+            if row.is_settled:
+                name = chosen_thumbnail_name(study, row.series_instance_uid)
+                self._try_to_keep(hospital, name, chosen.encoded(row.revision))
+            self._remember(hospital, row, chosen)
+            return chosen
+
+    def _found(self, hospital: str, study: str, row: SeriesRow) -> Chosen | None:
+        """What was chosen for the series as it is now."""
+        found = self._recent.get((hospital, row.row, row.series_instance_uid))
         if found is not None and found[0] == row.revision:
             return found[1]
-        with self._choosing[row.row % len(self._choosing)]:
-            found = self._recent.get(key)
-            if found is not None and found[0] == row.revision:
-                return found[1]
-            name = chosen_thumbnail_name(study, row.series_instance_uid)
-            # What the background worker kept may be right before the series is marked as settled.
-            chosen = Chosen.decoded(self._derived.get(hospital, name), row.revision)
-            if chosen is None:
-                chosen = self._choose(hospital, study, row.series_instance_uid)
-                if row.is_settled:
-                    self._try_to_keep(hospital, name, chosen.encoded(row.revision))
-            self._recent.put(key, (row.revision, chosen), len(chosen.picture) + 1000)
-            return chosen
+        # What the background worker kept may be right before the series is marked as settled.
+        content = self._derived.get(hospital, chosen_thumbnail_name(study, row.series_instance_uid))
+        chosen = Chosen.decoded(content, row.revision)
+        if chosen is not None:
+            self._remember(hospital, row, chosen)
+        return chosen
+
+    def _remember(self, hospital: str, row: SeriesRow, chosen: Chosen) -> None:
+        key = (hospital, row.row, row.series_instance_uid)
+        self._recent.put(key, (row.revision, chosen), len(chosen.picture) + 1000)
 
     def _choose(self, hospital: str, study: str, series: str) -> Chosen:
         found = self._index.instances(hospital, study_instance_uid=study, series_instance_uid=series)
@@ -236,6 +260,11 @@ class Thumbnails:
             self._derived.put(hospital, name, content)
         except StorageError as problem:
             log.failure("thumbnail cannot be kept", problem)
+
+
+def _require(make: bool) -> None:
+    if not make:
+        raise NotMade
 
 
 def _form() -> bytes:

@@ -51,7 +51,7 @@ class Threads:
 in_thread = Threads(8, "dicomweb-read")
 """Look-ups and reads of the hot routes; apart from the pool in which store requests wait for the disk."""
 in_making_thread = Threads(4, "dicomweb-make")
-"""Thumbnails: mostly looked up, and made when nobody has asked before, so that other look-ups do not wait for it."""
+"""Look-ups of thumbnails, so that those of a whole list of studies keep no frame waiting."""
 in_drawing_thread = Threads(4, "dicomweb-draw")
 """Pictures that need no decoder, and look-ups for the others."""
 in_decoding_thread = Threads(8, "dicomweb-decode")

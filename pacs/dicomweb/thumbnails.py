@@ -18,7 +18,7 @@ from pacs.errors import InvalidRequest, NotAcceptable
 from pacs.model import Principal, StoredInstance
 from pacs.pixels.form import form_of_pictures
 from pacs.pixels.thumbnail import THUMBNAIL_SIDE, thumbnail
-from pacs.thumbnails import Chosen
+from pacs.thumbnails import Chosen, NotMade
 
 THUMBNAIL_MEDIA_TYPES = ("image/jpeg", "image/png")
 THUMBNAIL_PARAMETERS: list[dict[str, Any]] = [
@@ -37,36 +37,53 @@ def thumbnails_of(services: Services) -> Callable[[Scope], Answer]:
         key = ResourceKey.of(scope["path_params"])
         side = _side(scope)
         offer = choose(accepted_by(scope), _OFFERS)
-        chosen = _chosen(services, principal, key, _frame(scope))
-        caching = services.caching_of_instances if key.sop_instance_uid else REVALIDATE
-        drawn = (chosen.digest, str(chosen.frame), offer.media_type, str(side))
-        tag = entity_tag("thumbnail", form_of_pictures(), *drawn)
-        headers = {"etag": tag, "cache-control": caching, "vary": "Accept"}
-        if is_not_modified(scope, tag):
-            return Answer(headers, status=304)
+        frame = _frame(scope)
 
-        def sent(picture: bytes) -> Answer:
-            described = {"content-type": offer.content_type(), "content-length": str(len(picture))}
-            return Answer({**headers, **described}, (picture,))
+        def answer(chosen: Chosen) -> Answer:
+            return _answer(services, scope, principal, chosen, side, offer)
 
-        picture = chosen.picture
-        if side != THUMBNAIL_SIDE or offer.media_type != THUMBNAIL_MEDIA_TYPES[0] or not picture:
-            study = key.study_instance_uid
-            return Answer({}, make=lambda: sent(_drawn(services, principal, study, chosen, side, offer.media_type)))
-        return sent(picture)
+        try:
+            return answer(_chosen(services, principal, key, frame, make=False))
+        except NotMade:
+            return Answer({}, make=lambda: _made(answer(_chosen(services, principal, key, frame, make=True))))
 
     return prepare
 
 
-def _chosen(services: Services, principal: Principal, key: ResourceKey, frame: int | None) -> Chosen:
-    """The frame that stands for the resource, with its small picture."""
+def _made(answer: Answer) -> Answer:
+    return answer if answer.make is None else answer.make()
+
+
+def _answer(services: Services, scope: Scope, principal: Principal, chosen: Chosen, side: int, offer: Offer) -> Answer:
+    """The picture of `chosen`, or what makes it when it is kept in another size or type."""
+    key = ResourceKey.of(scope["path_params"])
+    caching = services.caching_of_instances if key.sop_instance_uid else REVALIDATE
+    drawn = (chosen.digest, str(chosen.frame), offer.media_type, str(side))
+    tag = entity_tag("thumbnail", form_of_pictures(), *drawn)
+    headers = {"etag": tag, "cache-control": caching, "vary": "Accept"}
+    if is_not_modified(scope, tag):
+        return Answer(headers, status=304)
+
+    def sent(picture: bytes) -> Answer:
+        described = {"content-type": offer.content_type(), "content-length": str(len(picture))}
+        return Answer({**headers, **described}, (picture,))
+
+    picture = chosen.picture
+    if side != THUMBNAIL_SIDE or offer.media_type != THUMBNAIL_MEDIA_TYPES[0] or not picture:
+        study = key.study_instance_uid
+        return Answer({}, make=lambda: sent(_drawn(services, principal, study, chosen, side, offer.media_type)))
+    return sent(picture)
+
+
+def _chosen(services: Services, principal: Principal, key: ResourceKey, frame: int | None, *, make: bool) -> Chosen:
+    """The frame that stands for the resource, with its small picture; raises `NotMade` as `Thumbnails`."""
     retrieve, study = services.retrieve, key.study_instance_uid
     if key.series_instance_uid is None or key.sop_instance_uid is None:
         rows = retrieve.series(principal, study, key.series_instance_uid)
         if key.series_instance_uid is None:
-            chosen = retrieve.thumbnails.of_study(principal.hospital, study, rows)
+            chosen = retrieve.thumbnails.of_study(principal.hospital, study, rows, make=make)
         else:
-            chosen = retrieve.thumbnails.of_series(principal.hospital, study, rows[0])
+            chosen = retrieve.thumbnails.of_series(principal.hospital, study, rows[0], make=make)
         if chosen.is_nothing:
             raise NotAcceptable(_NO_IMAGE)
         return chosen
@@ -74,12 +91,12 @@ def _chosen(services: Services, principal: Principal, key: ResourceKey, frame: i
     if instance.number_of_frames == 0:
         raise NotAcceptable(_NO_IMAGE)
     if frame is None:
-        return retrieve.thumbnails.of_instance(instance)
-    return _of_frame(services, instance, frame)
+        return retrieve.thumbnails.of_instance(instance, make=make)
+    return _of_frame(services, instance, frame, make=make)
 
 
-def _of_frame(services: Services, instance: StoredInstance, frame: int) -> Chosen:
-    picture = services.retrieve.thumbnails.of_frame(instance, frame)
+def _of_frame(services: Services, instance: StoredInstance, frame: int, *, make: bool) -> Chosen:
+    picture = services.retrieve.thumbnails.of_frame(instance, frame, make=make)
     key = instance.key
     return Chosen(key.series_instance_uid, key.sop_instance_uid, instance.digest, frame, 0, picture=picture)
 
