@@ -178,7 +178,7 @@ class Retrieve:
         view = self._view(instance)
         self._require_sound(instance, view[instance.location.data_set_offset :])
         try:
-            meta = read_file_meta(view[: instance.location.data_set_offset + 8])
+            meta = read_file_meta(view[: instance.location.data_set_offset])
         except PacsError as problem:
             raise StoredBytesDamaged(f"the file meta of {instance.key.sop_instance_uid} is damaged") from problem
         if meta.transfer_syntax_uid != instance.transfer_syntax_uid:

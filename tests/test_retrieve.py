@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from itertools import count
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
 
 from pacs.errors import Conflict, InvalidIdentity, NotFound, PeerFault, StoredBytesDamaged
+from pacs.ingest import description
 from pacs.model import Principal, Source, Stored, StoredInstance
 from pacs.part10.file_meta import read_file_meta
 from pacs.retrieve import Retrieve
@@ -48,6 +50,15 @@ def test_what_went_in_comes_out(archive, retrieve) -> None:
     assert bytes(retrieve.file(instance)).endswith(encoded(1))
     assert retrieve.frames(instance, (1,)) == [(b"\1" * 512,)]
     assert retrieve.header(instance).uid(0x00080018) == "1.2.3.1"
+
+
+def test_what_was_taken_with_file_meta_at_its_head_comes_out_too(
+    archive, retrieve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(description, "_require_no_file_meta", lambda _header: None)  # as it was once
+    data_set = struct.pack("<HH2sH", 2, 0x10, b"UI", 20) + b"1.2.840.10008.1.2.1\0" + encoded(1)
+    instance = one(retrieve, archive.send(data_set))
+    assert bytes(retrieve.file(instance)).endswith(data_set)
 
 
 def test_instances_by_every_level(archive, retrieve) -> None:

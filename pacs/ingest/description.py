@@ -6,12 +6,14 @@ import threading
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+from pacs.errors import MalformedDataSet
 from pacs.model import InstanceKey, Location, NewInstance, Succession
 from pacs.part10.frame_table import frame_table
-from pacs.part10.header import scan
+from pacs.part10.header import Header, scan
 from pacs.part10.indexed_attributes import IndexedAttributes, indexed_attributes
 from pacs.part10.transfer_syntax import transfer_syntax
 
+_FILE_META_GROUP = 0x0002
 _inflating = threading.Lock()
 _nothing = nullcontext()
 
@@ -56,17 +58,27 @@ class Description:
 
 
 def describe(
-    data_set: memoryview, *, hospital: str, transfer_syntax_uid: str, digest: str, max_inflated_bytes: int
+    data_set: memoryview,
+    *,
+    hospital: str,
+    transfer_syntax_uid: str,
+    digest: str,
+    max_inflated_bytes: int,
+    is_kept: bool = False,
 ) -> Description:
     """Scan `data_set`; nothing of the answer refers to its memory.
 
+    `is_kept` says that it was acknowledged before, so that it is not judged again.
+
     Raises:
-        MalformedDataSet: empty or torn.
+        MalformedDataSet: empty or torn, or it begins with file meta information.
         InvalidIdentity: a UID is missing or none.
         TooLarge: it inflates past the limit.
     """
     with memory_for(transfer_syntax_uid):
         header = scan(data_set, transfer_syntax_uid, max_inflated_bytes=max_inflated_bytes)
+        if not is_kept:
+            _require_no_file_meta(header)
         attributes = indexed_attributes(header)
         table = frame_table(header)
         header_length = header.header_length
@@ -83,6 +95,14 @@ def describe(
         frame_table=table.encode() if frames else b"",
         attributes=attributes,
     )
+
+
+def _require_no_file_meta(header: Header) -> None:
+    """In the file that is made of it, other readers would take such elements for ours (PS3.10 §7.1)."""
+    first = next(iter(header.elements))
+    if first >> 16 == _FILE_META_GROUP:
+        name = f"({first >> 16:04X},{first & 0xFFFF:04X})"
+        raise MalformedDataSet(f"the data set begins with {name}, which belongs to a file's head (PS3.5 §7.1)")
 
 
 def memory_for(transfer_syntax_uid: str) -> AbstractContextManager[object]:

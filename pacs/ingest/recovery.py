@@ -77,6 +77,7 @@ def _described(
             transfer_syntax_uid=head.transfer_syntax_uid,
             digest=head.digest,
             max_inflated_bytes=settings.max_inflated_bytes,
+            is_kept=True,
         )
     except StorageError:
         raise
