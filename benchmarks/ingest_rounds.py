@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks import dimse_load
 from benchmarks.peers import Peer, Start
-from benchmarks.synthetic_ct import Slice, make_series
+from benchmarks.synthetic_ct import ROWS, Slice, make_series
 
 _STORESCU_PROBE = 20
 _STORESCU_SECONDS = 3.0
@@ -51,9 +51,11 @@ Found = dict[str, dict[str, Series]]
 """By receiver, then by way of sending; the first receiver is ours."""
 
 
-def measure_rounds(starts: list[Start], *, instances: int, rounds: int, ways: tuple[str, ...] = WAYS) -> Found:
-    """`rounds` times each receiver in turn; `instances` for each way of sending."""
-    images = make_series(instances, seed=secrets.randbelow(1 << 30), patients=max(1, instances // 100))
+def measure_rounds(
+    starts: list[Start], *, instances: int, rounds: int, ways: tuple[str, ...] = WAYS, edge: int = ROWS
+) -> Found:
+    """`rounds` times each receiver in turn; `instances`, of `edge` x `edge` pixels, for each way of sending."""
+    images = make_series(instances, seed=secrets.randbelow(1 << 30), patients=max(1, instances // 100), edge=edge)
     found: Found = {}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         peers = []

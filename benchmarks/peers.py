@@ -109,12 +109,12 @@ def _answers(ready: str) -> bool:
 
 
 @contextmanager
-def our_archive(folder: Path, name: str = "this archive") -> Iterator[Peer]:
-    """This archive with its defaults; its files are in ``data`` below the folder."""
+def our_archive(folder: Path, name: str = "this archive", **environment: str) -> Iterator[Peer]:
+    """This archive with its defaults, or `environment`; its files are in ``data`` below the folder."""
     http, dicom = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "pacs", "serve", "--data", str(folder / "data"), "--http", http]
     command += ["--dicom", dicom, "--aet", "PACS"]
-    with running(command, folder / "pacs.log", f"http://{http}/health/ready") as process:
+    with running(command, folder / "pacs.log", f"http://{http}/health/ready", **environment) as process:
         yield Peer(name, "PACS", dicom, process, f"http://{http}/dicomweb")
 
 

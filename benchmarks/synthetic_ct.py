@@ -24,13 +24,13 @@ class Slice:
     data_set: bytes
     """Explicit VR Little Endian, without preamble and file meta."""
     frame: bytes
-    """Pixel data, 524,288 bytes."""
+    """Pixel data, 524,288 bytes unless another size was asked for."""
 
 
-def make_series(count: int, *, seed: int, patients: int = 1) -> list[Slice]:
-    """`count` slices, split evenly over `patients` patients with one study and series each."""
+def make_series(count: int, *, seed: int, patients: int = 1, edge: int = ROWS) -> list[Slice]:
+    """`count` slices of `edge` x `edge`, split evenly over `patients` patients with one study and series each."""
     random = np.random.default_rng(seed)
-    y, x = np.mgrid[-1 : 1 : ROWS * 1j, -1 : 1 : COLUMNS * 1j]
+    y, x = np.mgrid[-1 : 1 : edge * 1j, -1 : 1 : edge * 1j]
     body = np.where(x**2 / 0.8 + y**2 / 0.5 < 1, 40.0, -1000.0)
     slices = []
     per_patient = -(-count // patients)
@@ -39,11 +39,11 @@ def make_series(count: int, *, seed: int, patients: int = 1) -> list[Slice]:
         lung = 900 * ((x - 0.35) ** 2 / 0.08 + y**2 / (0.15 + 0.001 * within) < 1)
         lung += 900 * ((x + 0.35) ** 2 / 0.08 + y**2 / (0.15 + 0.001 * within) < 1)
         pixels = (body - lung + random.normal(0, 12, body.shape)).astype("<i2")
-        slices.append(_slice(pixels.tobytes(), f"{seed}-{patient}", within + 1))
+        slices.append(_slice(pixels, f"{seed}-{patient}", within + 1))
     return slices
 
 
-def _slice(frame: bytes, patient: str, number: int) -> Slice:
+def _slice(pixels: np.ndarray, patient: str, number: int) -> Slice:
     ds = Dataset()
     ds.SpecificCharacterSet = "ISO_IR 100"
     ds.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
@@ -74,12 +74,12 @@ def _slice(frame: bytes, patient: str, number: int) -> Slice:
     ds.FrameOfReferenceUID = generate_uid(entropy_srcs=["frame", patient])
     ds.SamplesPerPixel = 1
     ds.PhotometricInterpretation = "MONOCHROME2"
-    ds.Rows, ds.Columns = ROWS, COLUMNS
+    ds.Rows, ds.Columns = pixels.shape
     ds.PixelSpacing = ["0.9765625", "0.9765625"]
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 16, 15, 1
     ds.WindowCenter, ds.WindowWidth = "40", "400"
     ds.RescaleIntercept, ds.RescaleSlope = "0", "1"
-    ds.PixelData = frame
+    ds.PixelData = frame = pixels.tobytes()
     ds["PixelData"].VR = "OW"
     buffer = io.BytesIO()
     dcmwrite(buffer, ds, implicit_vr=False, little_endian=True, enforce_file_format=False)
