@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 
 from pacs.storage.disk import Disk
+from tests.crash.killed import RUNNING
 from tests.ingest.small_archive import encoded, open_place
 from tests.storage.faulty_disk import FaultyDisk
 
@@ -35,6 +36,7 @@ def main() -> None:
     place = open_place(Path(folder), disk=disk, memory_bytes_per_instance=1 << 16)
     place.ingest.recover()
     numbers = itertools.count(int(first))
+    os.write(1, RUNNING)
 
     def send() -> None:
         for number in numbers:

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from pacs.errors import PacsError
-from tests.crash.test_kill import check
+from tests.crash.test_kill import lost_or_altered
 from tests.ingest.small_archive import Place, encoded, open_place
 
 _NAMES = "openat mkdir unlink unlinkat rename ftruncate fchmod flock close"
@@ -182,7 +182,7 @@ def survey(folder: Path, scenario: str, acknowledged: list[int]) -> str:
 
 
 def examine(place: Place, scenario: str, acknowledged: list[int]) -> None:
-    check(place, acknowledged, lambda number: content_of(number, scenario))
+    assert lost_or_altered(place, acknowledged, lambda number: content_of(number, scenario)) == []
 
 
 def try_one(folder: Path, scenario: str, fault: str, point: tuple[str, str, int]) -> tuple[str, list[int], list[str]]:
