@@ -11,6 +11,7 @@ from pacs.decoding.workers import Decoding, workers_of_this_process
 from pacs.errors import Gone, NotFound, PacsError, StoredBytesDamaged
 from pacs.index import ChangeMark, Index
 from pacs.index.contents import SeriesRow
+from pacs.known_headers import KnownHeaders
 from pacs.measured.stages import INDEX, STORAGE
 from pacs.metadata import Form, Metadata, SeriesMetadata
 from pacs.model import Deletion, DicomJson, EarlierVersion, InstanceKey, Principal, StoredInstance
@@ -88,6 +89,7 @@ class Retrieve:
         """Small pictures, kept; of what `instance` and `series` let a principal see."""
         self._lock = threading.Lock()
         self._soundness = Soundness()
+        self._headers = KnownHeaders()
         self._inflating = threading.Lock()
         self._inflated: tuple[str, Header | None] = ("", None)
         self._kept: OrderedDict[InstanceKey, _Kept] = OrderedDict()
@@ -232,7 +234,7 @@ class Retrieve:
         """
         data_set = self._unchecked(instance)
         if not transfer_syntax(instance.transfer_syntax_uid).is_deflated:
-            return scan(data_set, instance.transfer_syntax_uid)
+            return self._headers.header(instance.digest, data_set, instance.transfer_syntax_uid)
         with self._inflating:  # one at a time, and not again for each frame: it is whole in memory
             digest, header = self._inflated
             if header is None or digest != instance.digest:

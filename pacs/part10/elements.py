@@ -22,7 +22,7 @@ MAX_NESTED_ELEMENTS: Final = 1 << 21
 """Elements, items and fragments of undefined length walked in one data set: 3 s of one core. An enhanced multi-frame
 of 10,000 frames has about 600,000."""
 
-_MAX_REMEMBERED_ENDS: Final = 1 << 20
+MAX_REMEMBERED_ENDS: Final = 1 << 20
 MAX_KEPT_ELEMENTS: Final = 1_000_000
 """Elements of one data set held in memory at once, about 400 bytes each."""
 
@@ -306,7 +306,7 @@ def end_of_undefined(  # noqa: PLR0912 -- one state machine over items and eleme
         if inner == SEQUENCE_DELIMITATION:
             offset += 8
             sequence_start = sequences.pop()
-            if len(ends) < _MAX_REMEMBERED_ENDS:
+            if len(ends) < MAX_REMEMBERED_ENDS:
                 ends[sequence_start] = offset
             if not sequences:
                 ends.left -= walked

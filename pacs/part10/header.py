@@ -35,6 +35,7 @@ _SPECIFIC_CHARACTER_SET = 0x00080005
 _PIXEL_REPRESENTATION = 0x00280103
 _ITEM_HEAD_BYTES = 8
 """What tells fragments from native pixels."""
+_MANY_NESTED = 500
 _DEFLATED_AT_ONCE = 64 << 10
 _INFLATED_AT_ONCE = 1 << 20
 
@@ -175,7 +176,21 @@ class Header:
             raise TypeError("an item can't be sent to another process; send the data set that it is part of")
         if pixel_data is not None:
             end = min(pixel_data.value_offset + _ITEM_HEAD_BYTES, len(self.buffer))
-        return _arrived, (self.buffer[:end].toreadonly(), self.transfer_syntax, pixel_data)
+        buffer = self.buffer[:end].toreadonly()
+        if not self.took_long:
+            return _arrived, (buffer, self.transfer_syntax, pixel_data)
+        before = {tag: element for tag, element in self.elements.items() if element.end <= end}
+        if pixel_data is not None:
+            before[pixel_data.tag] = pixel_data
+        ends = {start: stop for start, stop in self.ends.items() if stop <= end}
+        encoding = (self.is_implicit_vr, self.is_little_endian)
+        return _arrived_whole, (buffer, before, self.transfer_syntax, *encoding, pixel_data, self.header_length, ends)
+
+    @property
+    def took_long(self) -> bool:
+        """Whether walking it again costs more than keeping, or sending, what was found: many nested elements of
+        undefined length."""
+        return len(self.ends) >= _MANY_NESTED
 
     @property
     def character_set(self) -> tuple[str, ...]:
@@ -214,6 +229,21 @@ def _arrived(buffer: memoryview, syntax: TransferSyntax, pixel_data: Element | N
         before = Header(buffer, {}, syntax, is_implicit_vr, syntax.is_little_endian, None, 0, NestedEnds())
     elements = {**before.elements, pixel_data.tag: pixel_data}
     return replace(before, buffer=buffer, elements=elements, pixel_data=pixel_data)
+
+
+def _arrived_whole(
+    buffer: memoryview,
+    elements: dict[int, Element],
+    syntax: TransferSyntax,
+    is_implicit_vr: bool,
+    is_little_endian: bool,
+    pixel_data: Element | None,
+    header_length: int,
+    ends: dict[int, int],
+) -> Header:
+    """What `Header.__reduce__` sent of one that took long."""
+    nested = NestedEnds(ends)
+    return Header(buffer, elements, syntax, is_implicit_vr, is_little_endian, pixel_data, header_length, nested)
 
 
 def _scanned(buffer: memoryview, syntax: TransferSyntax) -> Header:

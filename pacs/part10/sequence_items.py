@@ -9,6 +9,7 @@ from pacs.errors import MalformedDataSet, TooLarge
 from pacs.part10.elements import (
     ITEM,
     MAX_KEPT_ELEMENTS,
+    MAX_REMEMBERED_ENDS,
     SEQUENCE_DELIMITATION,
     UNDEFINED,
     Element,
@@ -96,7 +97,12 @@ def _end_of_item(
     buffer: memoryview, start: int, end: int, is_implicit_vr: bool, reader: Encoding, ends: NestedEnds
 ) -> int:
     """Offset of the Item Delimitation Item (or of the end) that closes the item whose first element is at `start`."""
+    known = ends.get(start)  # never that of a sequence: its value starts behind the head of an element, not of an item
+    if known is not None:
+        return known
     offset = start
     for element in iter_elements(buffer, start, end, is_implicit_vr, reader.is_little_endian, 0, ends):
         offset = element.end
+    if len(ends) < MAX_REMEMBERED_ENDS:
+        ends[start] = offset
     return offset
