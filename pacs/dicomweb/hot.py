@@ -167,15 +167,24 @@ class HotRoute:
         return answer if answer.make is None else await in_decoding_thread(answer.make)
 
     async def _send_lazily(self, scope: Scope, receive: Receive, send: Send, answer: Answer) -> None:
-        """Piece by piece, and no further than somebody waits for them; of HEAD the head alone."""
-        if ASKED_BY_HEAD in scope:
+        """Piece by piece, and no further than somebody waits for them; of HEAD the head alone.
+
+        Nothing is sent before there is a first piece that is not empty, so that failing can still be the answer; also
+        of HEAD, where a decoder decides.
+        """
+        if ASKED_BY_HEAD in scope and not answer.waits_for_decoder:
             await send_pieces(send, answer.headers, (), status=answer.status)
             return
         pieces = iter(answer.pieces)
         run_in_thread = in_decoding_thread if answer.waits_for_decoder else self._in_thread
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
-            first = await run_in_thread(_next, pieces)  # an error here can still become an honest status
+            first = await run_in_thread(_next, pieces)
+            while first == b"" and not gone.done():
+                first = await run_in_thread(_next, pieces)
+            if ASKED_BY_HEAD in scope:
+                await send_pieces(send, answer.headers, (), status=answer.status)
+                return
             await send_pieces(send, answer.headers, (), status=answer.status, is_last=False)
             while first is not _END and not gone.done():
                 await send({"type": "http.response.body", "body": first, "more_body": True})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from http import HTTPStatus
 from typing import Any
 
 from starlette.types import Scope
@@ -13,8 +12,8 @@ from pacs import log
 from pacs.dicomweb.accept import MediaRange, Offer, choose
 from pacs.dicomweb.documents import document, is_document
 from pacs.dicomweb.hot import Answer
-from pacs.dicomweb.http_errors import answer_to
-from pacs.dicomweb.multipart import Part, derived_boundary, encoded
+from pacs.dicomweb.multipart import Part, derived_boundary
+from pacs.dicomweb.partial_answers import encoded_if_any, refusal
 from pacs.dicomweb.rendered_subjects import Subject, subjects_of
 from pacs.dicomweb.rendering_parameters import PARAMETERS, RenderingParameters, rendering_parameters
 from pacs.dicomweb.requests import accepted_by, is_not_modified, query_parameters
@@ -24,7 +23,7 @@ from pacs.dicomweb.services import Services
 from pacs.dicomweb.stored_video import is_video, stored_video
 from pacs.dicomweb.text_fonts import font_for
 from pacs.dicomweb.wado import find
-from pacs.errors import InvalidRequest, NotAcceptable, PacsError, UndecodablePixels
+from pacs.errors import InvalidRequest, NotAcceptable, NotFound, PacsError, UndecodablePixels
 from pacs.measured.stages import DECODE
 from pacs.model import Principal, StoredInstance
 from pacs.part10.header import Header
@@ -85,6 +84,8 @@ class Pictures:
         if is_video(instances[0]) and not frames:
             return stored_video(self._services, scope, instances[0], accepted, parameters)
         subjects = subjects_of(self._services, principal, instances[0], frames, parameters)
+        if frames and max(frames) > instances[0].number_of_frames:
+            raise NotFound(f"frame {max(frames)} is asked for; the instance has {instances[0].number_of_frames}")
         offers = _offers(subjects)
         offer = _chosen(accepted, offers, parameters)
         if offer.is_multipart:
@@ -174,7 +175,7 @@ class Pictures:
         parameters: RenderingParameters,
         left_out: int = 0,
     ) -> Answer:
-        """Every frame as a part of its own, each made when the one before is sent."""
+        """Every frame as a part of its own, each made when the one before is sent; an error when none can be."""
         base = service_base(scope)
         identity = [base, str(offer), parameters.identity, *(part for subject in subjects for part in subject.identity)]
         tag, boundary = entity_tag(*identity), derived_boundary(*identity)
@@ -185,23 +186,19 @@ class Pictures:
             **_warnings(parameters, f"{left_out} instances hold no image and are left out" if left_out else ""),
         }
 
-        def parts() -> Iterator[Part]:
-            for subject in subjects:
-                for number in subject.frames:
-                    yield self._part(replace(subject, frames=(number,)), offer.media_type, parameters, base)
+        numbered = (replace(subject, frames=(number,)) for subject in subjects for number in subject.frames)
+        parts = (self._part(each, offer.media_type, parameters, base) for each in numbered)
+        return Answer(headers, encoded_if_any(boundary, parts), is_lazy=True, waits_for_decoder=True)
 
-        return Answer(headers, encoded(boundary, parts()), is_lazy=True, waits_for_decoder=True)
-
-    def _part(self, subject: Subject, media_type: str, parameters: RenderingParameters, base: str) -> Part:
-        """A frame, or why it cannot be shown: the status is sent already, and the others can be."""
+    def _part(
+        self, subject: Subject, media_type: str, parameters: RenderingParameters, base: str
+    ) -> tuple[Part, PacsError | None]:
+        """A frame, or why it cannot be shown: the others can be."""
         location = f"{base}{subject.path}/frames/{subject.frames[0]}/rendered"
         try:
-            return Part(media_type, (self._picture(subject, media_type, parameters),), location)
+            return Part(media_type, (self._picture(subject, media_type, parameters),), location), None
         except PacsError as problem:
-            status, headers, body = answer_to(problem)
-            if status == HTTPStatus.SERVICE_UNAVAILABLE:
-                raise  # it would be kept as the answer for good; broken off, it is asked for again
-            return Part(headers["content-type"], (body,), location)
+            return refusal(problem, location), problem
 
     def _picture(self, subject: Subject, media_type: str, parameters: RenderingParameters) -> bytes:
         header = self._services.retrieve.header(subject.instance)

@@ -98,20 +98,20 @@ def chosen_offer(services: Services, accepted: Sequence[MediaRange], instances: 
 def instance_offers(instances: Sequence[StoredInstance]) -> tuple[Offer, ...]:
     """As stored, byte for byte: many instances as multipart, one also by itself, any number as a zip archive.
 
-    Other transfer syntaxes are made, without loss, for who names them. ``application/dicom`` without a transfer syntax
-    gives what is stored although PS3.18 §8.7.3.2 means Explicit VR Little Endian: what goes in comes out.
+    Other transfer syntaxes are made, without loss, for who names them; one that only some of many are stored in, which
+    may be one with loss, can be named, too: the others come in the nearest form (`_file`). ``application/dicom``
+    without a transfer syntax gives what is stored although PS3.18 §8.7.3.2 means Explicit VR Little Endian: what goes
+    in comes out.
     """
     syntaxes = {instance.transfer_syntax_uid for instance in instances}
     syntax = syntaxes.pop() if len(syntaxes) == 1 else MIXED
     offers: list[Offer] = []
+    made = (EXPLICIT_VR_LITTLE_ENDIAN, *LOSSLESS_ENCODABLE)
+    named = (*made, *sorted(syntaxes.difference(made)))
     forms = [(DICOM, True), (DICOM, False), (ZIP, False)] if len(instances) == 1 else [(DICOM, True), (ZIP, False)]
     for media_type, is_multipart in forms:
         offers.append(Offer(media_type, syntax, is_multipart))
-        offers += [
-            Offer(media_type, uid, is_multipart, is_only_if_named=True)
-            for uid in (EXPLICIT_VR_LITTLE_ENDIAN, *LOSSLESS_ENCODABLE)
-            if uid != syntax
-        ]
+        offers += [Offer(media_type, uid, is_multipart, is_only_if_named=True) for uid in named if uid != syntax]
     return tuple(offers)
 
 

@@ -66,13 +66,31 @@ def test_hot_routes_are_found_by_the_whole_path() -> None:
         assert routes.find(path) is None
 
 
-def lazily(made: list[int]) -> HotRoute:
+def lazily(made: list[int], *, waits_for_decoder: bool = False, beginning: list[bytes] | None = None) -> HotRoute:
     def pieces() -> Iterator[bytes]:
         for number in range(1000):
             made.append(number)
-            yield b"piece"
+            yield (beginning or [])[number] if number < len(beginning or []) else b"piece"
 
-    return HotRoute(lambda _: Answer({"content-type": "text/plain"}, pieces(), is_lazy=True))
+    answer = Answer({"content-type": "text/plain"}, pieces(), is_lazy=True, waits_for_decoder=waits_for_decoder)
+    return HotRoute(lambda _: answer)
+
+
+def asked(route: HotRoute, **scope: Any) -> list[Any]:
+    """What is sent in answer to a GET, to somebody who waits for all of it."""
+    sent: list[Any] = []
+
+    async def ask() -> None:
+        async def receive() -> Any:
+            return await asyncio.Event().wait()
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await route({"type": "http", "method": "GET", "headers": [], **scope}, receive, send)
+
+    asyncio.run(ask())
+    return sent
 
 
 def test_nothing_is_made_for_who_is_gone() -> None:
@@ -98,20 +116,18 @@ def test_nothing_is_made_for_who_is_gone() -> None:
     assert 4 <= len(made) < 20
 
 
-def test_head_makes_nothing() -> None:
+def test_head_makes_nothing_but_what_decides() -> None:
     made: list[int] = []
-    sent: list[Any] = []
-
-    async def ask() -> None:
-        async def receive() -> Any:
-            return await asyncio.Event().wait()
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        scope = {"type": "http", "method": "GET", "headers": [], ASKED_BY_HEAD: True}
-        await lazily(made)(scope, receive, send)
-
-    asyncio.run(ask())
+    sent = asked(lazily(made), **{ASKED_BY_HEAD: True})
     assert made == []
     assert sent[0]["status"] == 200
+    # What waits for a decoder may still fail, and GET says so.
+    sent = asked(lazily(made, waits_for_decoder=True, beginning=[b"", b""]), **{ASKED_BY_HEAD: True})
+    assert made == [0, 1, 2]
+    assert [message.get("body") for message in sent] == [None, b""]
+
+
+def test_empty_pieces_come_before_anything_is_sent() -> None:
+    sent = asked(lazily([], beginning=[b"", b"", b"first"]))
+    assert [message.get("body") for message in sent[:3]] == [None, b"first", b"piece"]
+    assert len(sent) == 1 + 998 + 1

@@ -249,3 +249,32 @@ def test_any_parameters(door: DoorInMemory, single: ResourceKey, parameters: dic
     assert answer.status_code in (200, 400, 404, 406)
     if answer.status_code != 200:
         assert answer.json()["hint"]
+
+
+@pytest.mark.parametrize("frames", ["9", "1,9", "9,10"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("accept", ["", "image/gif", 'multipart/related; type="image/jpeg"'])
+def test_frames_that_are_not_there(
+    door: DoorInMemory, film: ResourceKey, method: str, frames: str, accept: str
+) -> None:
+    headers = {"accept": accept} if accept else {}
+    answer = door.request(method, f"{film.path}/frames/{frames}/rendered", headers=headers)
+    assert answer.status_code == 404
+    again = door.request(method, f"{film.path}/frames/{frames}/rendered", headers={**headers, "if-none-match": "*"})
+    assert again.status_code == 404
+
+
+def test_parts_of_which_none_can_be_made(door: DoorInMemory) -> None:
+    study, parts = generate_uid(), "multipart/related; type=image/jpeg"
+    broken = [door.keep(image(StudyInstanceUID=study, InstanceNumber=each, BitsAllocated=12)) for each in (1, 2)]
+    for path in (broken[0].path, f"{broken[0].path}/frames/1", f"/studies/{study}"):
+        for method in ("GET", "HEAD"):
+            answer = door.request(method, f"{path}/rendered", headers={"accept": parts})
+            assert answer.status_code == 406, (method, path)
+        assert door.get(f"{path}/rendered", accept=parts).json()["error"]
+    # One that can be is enough, wherever it stands.
+    door.keep(image(StudyInstanceUID=study, InstanceNumber=3))
+    answer = door.get(f"/studies/{study}/rendered", accept=parts)
+    assert answer.status_code == 200
+    kinds = sorted(fields["content-type"] for fields, _ in parts_of(answer))
+    assert kinds == ["application/json", "application/json", "image/jpeg"]

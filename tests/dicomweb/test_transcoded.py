@@ -189,6 +189,39 @@ def test_of_a_study_everything_comes_in_the_nearest_form(door: DoorInMemory) -> 
     assert syntaxes == {each.SOPInstanceUID: uid for each, uid in zip(study, wanted, strict=True)}
 
 
+@pytest.mark.parametrize("last", ["50", "81", "91"])
+def test_a_lossy_syntax_that_some_of_a_study_are_stored_in(door: DoorInMemory, last: str) -> None:
+    study, asked = generate_uid(), FAMILY + last
+    coded = {
+        "50": imagecodecs.jpeg8_encode(PIXELS[0], level=80),
+        "81": imagecodecs.jpegls_encode(PIXELS[0], level=3),
+        "91": imagecodecs.jpeg2k_encode(PIXELS[0], level=30, codecformat="j2k"),
+    }[last]
+    stored = image(**BYTES, StudyInstanceUID=study, PixelData=encapsulate([coded]))
+    stored["PixelData"].is_undefined_length = True
+    stored.file_meta.TransferSyntaxUID = UID(asked)
+    native = image(**BYTES, StudyInstanceUID=study, PixelData=PIXELS[0].tobytes())
+    report = image(StudyInstanceUID=study, PixelData=None, Rows=None, Columns=None)
+    right = {stored.SOPInstanceUID: asked, native.SOPInstanceUID: EXPLICIT, report.SOPInstanceUID: EXPLICIT}
+    for each in (stored, native, report):
+        door.keep(each)
+    accept = f'multipart/related; type="application/dicom"; transfer-syntax={asked}'
+    answer = door.get(f"/studies/{study}", accept=accept)
+    assert answer.status_code == 200, answer.text
+    told = {
+        dcmread(io.BytesIO(file)).SOPInstanceUID: (headers["content-type"].rpartition("=")[2], file)
+        for headers, file in parts_of(answer)
+    }
+    assert {uid: syntax for uid, (syntax, _) in told.items()} == right
+    assert data_set_bytes(told[stored.SOPInstanceUID][1]) == data_set_bytes(written(stored))
+    # Nothing is made with loss: a study of which nothing is stored so cannot be had so.
+    alone = door.keep(image(**BYTES, PixelData=PIXELS[0].tobytes()))
+    assert door.get(f"/studies/{alone.study_instance_uid}", accept=accept).status_code == 406
+    # And nobody gets it for a wild card.
+    anything = door.get(f"/studies/{study}", accept='multipart/related; type="application/dicom"; transfer-syntax=*')
+    assert "transfer-syntax" not in anything.headers["content-type"]
+
+
 @pytest.mark.parametrize("accept", ["application/zip", f"application/zip; transfer-syntax={RPCL}"])
 def test_a_study_as_zip(door: DoorInMemory, accept: str) -> None:
     study = mixed_study()

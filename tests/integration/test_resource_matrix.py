@@ -310,8 +310,7 @@ def _is_rendered(sample: Sample, level: str, accept: str) -> bool:
         return False
     if level == "frames" and accept in STILLS and accept != "image/gif":
         return False  # a list of frames is parts, or a film
-    is_parts = accept.startswith("multipart")
-    return is_parts or (rules.can_be_decoded(sample) and not sample.is_damaged)
+    return rules.can_be_decoded(sample) and not sample.is_damaged
 
 
 @pytest.mark.parametrize("accept", THUMBNAILS_ASKED)
