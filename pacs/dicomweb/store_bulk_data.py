@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from pacs.dicomweb.store_pixels import PixelMeasure
 from pacs.errors import MalformedDataSet, TooLarge, UndecodablePixels, UnsupportedMedia
 from pacs.ingest import Spool
 from pacs.part10.data_set_writer import BulkReference
-from pacs.part10.elements import PIXEL_DATA_TAGS
+from pacs.part10.elements import PIXEL_DATA_TAGS, tag_text
 from pacs.part10.transfer_syntax import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -19,13 +21,17 @@ from pacs.part10.transfer_syntax import (
     transfer_syntax,
 )
 from pacs.part10.value_writer import SEQUENCE_DELIMITATION, UNDEFINED, element_head, padding
-from pacs.pixels.codestream_syntax import HEAD_BYTES, shown_transfer_syntax
+from pacs.pixels.codestream import read_rle
+from pacs.pixels.codestream_syntax import HEAD_BYTES, check_kind, shown_transfer_syntax
 
 PIXEL_DATA: Final = 0x7FE00010
 _SAME_AS_EXPLICIT: Final = frozenset(
     {"", EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN}
 )
 _LONGEST_VALUE: Final = 0xFFFFFFFE
+_RLE: Final = "image/dicom-rle"
+_LOOKS_BYTES: Final = (1 << 12, HEAD_BYTES, 4 << 20)
+"""Of a frame's beginning: nearly all show in a page what they are, those with a large colour profile behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ class PendingInstance:
     sop_instance_uid: str = ""
     transfer_syntax_uid: str = ""
     """As the metadata has it (Available Transfer Syntax UID, or Transfer Syntax UID); empty when it says nothing."""
-    number_of_frames: int = 1
+    measure: PixelMeasure = field(default_factory=PixelMeasure)
     missing: set[str] = field(default_factory=set)
     """URIs whose parts have not come yet."""
     is_decided: bool = False
@@ -80,28 +86,59 @@ def check_pixel_data(instance: PendingInstance, parts: Mapping[str, Sequence[Bul
 
     Raises:
         UnsupportedMedia: a media type or transfer syntax that pixel data cannot come in here.
-        MalformedDataSet: frames are missing, or compressed values of different transfer syntaxes meet.
+        MalformedDataSet: frames are missing, something is not of the length or kind that is said of it, or compressed
+            values of different transfer syntaxes meet.
     """
     found: set[str] = set()
     for reference in instance.pieces:
-        if isinstance(reference, BulkReference) and reference.tag == PIXEL_DATA:
-            its_parts = parts[reference.uri]
-            syntax = _transfer_syntax_of(instance, its_parts, bulk)
-            if syntax != EXPLICIT_VR_LITTLE_ENDIAN:
-                found.add(syntax)
-            expected = 1 if its_parts[0].is_video or reference.is_nested else instance.number_of_frames
-            if its_parts[0].is_frame and len(its_parts) != expected:
-                raise MalformedDataSet(f"{len(its_parts)} of {expected} frames came as parts of one BulkDataURI")
+        if not isinstance(reference, BulkReference):
+            continue
+        its_parts = parts[reference.uri]
+        if reference.tag not in PIXEL_DATA_TAGS:
+            if len(its_parts) > 1 or its_parts[0].frame_number:
+                raise MalformedDataSet(f"frames came for {tag_text(reference.tag)}, which has none")
+            continue
+        syntax = _transfer_syntax_of(instance, reference, its_parts, bulk)
+        if syntax != EXPLICIT_VR_LITTLE_ENDIAN:
+            found.add(syntax)
+        first = its_parts[0]
+        is_one = first.is_video or reference.is_nested or not (first.is_frame or first.frame_number)
+        expected = 1 if is_one else instance.measure.number_of_frames
+        if len(its_parts) != expected:
+            raise MalformedDataSet(f"{len(its_parts)} of {expected} frames came as parts of one BulkDataURI")
+        if not first.is_frame and not reference.is_nested:
+            _check_native(instance, its_parts, bulk)
     if len(found) > 1:
         raise MalformedDataSet(f"pixel data of one instance comes in several transfer syntaxes: {', '.join(found)}")
     return found.pop() if found else EXPLICIT_VR_LITTLE_ENDIAN
 
 
-def _transfer_syntax_of(instance: PendingInstance, parts: Sequence[BulkPart], bulk: Spool) -> str:
+def _check_native(instance: PendingInstance, parts: Sequence[BulkPart], bulk: Spool) -> None:
+    if len(parts) > 1:
+        instance.measure.frame_bytes([part.length for part in parts])
+        return
+    (part,) = parts
+    if part.transfer_syntax_uid:  # the part itself says that it is native
+        instance.measure.check_whole(part.length)
+        return
+    instance.measure.check_whole(part.length, instance.transfer_syntax_uid)
+    media_type = transfer_syntax(instance.transfer_syntax_uid).media_type
+    if media_type.startswith("image/"):
+        with contextlib.suppress(UndecodablePixels):
+            check_kind(media_type, _head(part, bulk, HEAD_BYTES), part.length)
+            raise MalformedDataSet(
+                f"the metadata says {instance.transfer_syntax_uid}, and what came as application/octet-stream is"
+                f" {media_type}; say that in the part's Content-Type"
+            )
+
+
+def _transfer_syntax_of(
+    instance: PendingInstance, reference: BulkReference, parts: Sequence[BulkPart], bulk: Spool
+) -> str:
     part = parts[0]
     if len({(each.media_type, each.transfer_syntax_uid) for each in parts}) > 1:
         raise MalformedDataSet("the frames of one instance have different media types")
-    if not part.is_frame:
+    if not part.is_frame or reference.tag != PIXEL_DATA:
         if part.media_type != OCTET_STREAM or part.transfer_syntax_uid not in _SAME_AS_EXPLICIT:
             raise UnsupportedMedia(
                 f"pixel data cannot come as {part.media_type[:60]}; transfer-syntax={part.transfer_syntax_uid[:64]};"
@@ -109,18 +146,39 @@ def _transfer_syntax_of(instance: PendingInstance, parts: Sequence[BulkPart], bu
             )
         return EXPLICIT_VR_LITTLE_ENDIAN
     named = part.transfer_syntax_uid or instance.transfer_syntax_uid
-    if named and transfer_syntax(named).media_type.lower() == part.media_type:
-        return named
-    if part.transfer_syntax_uid:
+    is_named = bool(named) and transfer_syntax(named).media_type.lower() == part.media_type
+    if part.transfer_syntax_uid and not is_named:
         raise UnsupportedMedia(f"{part.media_type[:60]} cannot be of transfer syntax {part.transfer_syntax_uid[:64]}")
-    head = b"".join(bulk.read(part.offset, min(part.length, HEAD_BYTES)))
     try:
-        shown = shown_transfer_syntax(part.media_type, head)
+        size = max([_check_head(instance, each, bulk, is_nested=reference.is_nested) for each in parts])
+        # What tells losses stands behind the frame header, after tables.
+        shown = "" if is_named else shown_transfer_syntax(part.media_type, _head(part, bulk, size + HEAD_BYTES))
     except UndecodablePixels as problem:
         raise MalformedDataSet(f"a part is no {part.media_type}: {problem}") from problem
-    if not shown:
+    if not is_named and not shown:
         raise UnsupportedMedia(f"pixel data cannot come as {part.media_type[:60]}")
-    return shown
+    return named if is_named else shown
+
+
+def _check_head(instance: PendingInstance, part: BulkPart, bulk: Spool, *, is_nested: bool) -> int:
+    """How much of its beginning shows that `part` is of its media type. Raises `UndecodablePixels` if none does."""
+    for size in _LOOKS_BYTES:
+        head = _head(part, bulk, size)
+        try:
+            check_kind(part.media_type, head, part.length)
+        except UndecodablePixels:
+            if size >= part.length or size == _LOOKS_BYTES[-1]:
+                raise
+            continue
+        break
+    expected = 0 if is_nested else instance.measure.rle_segments
+    if part.media_type == _RLE and expected and (found := len(read_rle(head, part.length))) != expected:
+        raise UndecodablePixels(f"it has {found} segments, and the metadata makes that {expected}")
+    return size
+
+
+def _head(part: BulkPart, bulk: Spool, size: int) -> bytes:
+    return b"".join(bulk.read(part.offset, min(part.length, size)))
 
 
 def write_data_set(
@@ -137,20 +195,27 @@ def write_data_set(
                 write(data)
             continue
         its_parts = parts[piece.uri]
-        is_compressed = piece.tag == PIXEL_DATA and its_parts[0].is_frame
-        for data in (_encapsulated if is_compressed else _native)(piece, its_parts, bulk):
+        if piece.tag == PIXEL_DATA and its_parts[0].is_frame:
+            pieces = _encapsulated(piece, its_parts, bulk)
+        else:
+            sizes = [part.length for part in its_parts]
+            if len(sizes) > 1:
+                sizes = [instance.measure.frame_bytes(sizes)] * len(sizes)
+            pieces = _native(piece, its_parts, sizes, bulk)
+        for data in pieces:
             write(data)
 
 
-def _native(reference: BulkReference, parts: Sequence[BulkPart], bulk: Spool) -> Iterator[bytes]:
-    part = parts[0]
+def _native(reference: BulkReference, parts: Sequence[BulkPart], sizes: Sequence[int], bulk: Spool) -> Iterator[bytes]:
+    """A value of the first `sizes` bytes of each part: of one part, or of frames in order (PS3.5 §8.1.1)."""
     vr = "OW" if reference.vr == "UN" and reference.tag in PIXEL_DATA_TAGS else reference.vr
-    added = padding(vr, part.length)
-    length = part.length + len(added)
+    added = padding(vr, sum(sizes))
+    length = sum(sizes) + len(added)
     if length > _LONGEST_VALUE:
         raise TooLarge(f"a value of {length} bytes is longer than any value can be (PS3.5 §7.1)")
     yield element_head(reference.tag, vr, length, is_implicit_vr=False)
-    yield from bulk.read(part.offset, part.length)
+    for part, size in zip(sorted(parts, key=lambda part: part.frame_number), sizes, strict=True):
+        yield from bulk.read(part.offset, size)
     yield added
 
 

@@ -13,7 +13,6 @@ from typing import Any, Final
 from pacs.dicomweb.accept import parse_content_type
 from pacs.dicomweb.multipart import MAX_PARTS
 from pacs.dicomweb.store_bulk_data import (
-    PIXEL_DATA,
     BulkPart,
     PendingInstance,
     Range,
@@ -37,7 +36,9 @@ from pacs.model import Source, Stored
 from pacs.part10.data_set_writer import BulkReference, encoded_data_set
 from pacs.part10.dicom_json_reader import read_json
 from pacs.part10.dicom_xml_reader import read_xml
+from pacs.part10.elements import PIXEL_DATA_TAGS
 from pacs.part10.transfer_syntax import OCTET_STREAM, transfer_syntax
+from pacs.part10.value_writer import inline_binary
 from pacs.storage.spool import MEMORY_BYTES
 
 DICOM_JSON: Final = "application/dicom+json"
@@ -102,11 +103,9 @@ class MetadataParts:
         """No more parts come: what still waits fails, each instance by itself."""
         for uri, location in self._locations.items():
             for instance in location.instances:
-                if not instance.is_decided:
-                    came = len(location.parts)
-                    problem = f"only {came} of {location.frames} frames came" if came else "no part came"
+                if not instance.is_decided and uri in instance.missing:
                     error = MalformedDataSet(
-                        f"{problem} whose Content-Location is the BulkDataURI {uri[:200]!r};"
+                        f"{location.missing()} whose Content-Location is the BulkDataURI {uri[:200]!r};"
                         " it is never fetched from elsewhere, send it in the same request"
                     )
                     yield self._failed(instance, error)
@@ -185,9 +184,12 @@ class MetadataParts:
         try:
             pieces = encoded_data_set(attributes)
             is_compressed = transfer_syntax(instance.transfer_syntax_uid).is_encapsulated
-            pixel_data = attributes.get("7FE00010") or attributes.get("7fe00010") or {}
-            if is_compressed and "InlineBinary" in pixel_data:
-                raise MalformedDataSet("(7FE0,0010) is inline; compressed frames come as parts of their media type")
+            for key, attribute in attributes.items():
+                if int(key, 16) in PIXEL_DATA_TAGS and "InlineBinary" in attribute:
+                    if is_compressed:
+                        raise MalformedDataSet(f"{key} is inline; compressed frames come as parts of their media type")
+                    if length := len(inline_binary(attribute["InlineBinary"])):
+                        instance.measure.check_whole(length)
             references = [piece for piece in pieces if isinstance(piece, BulkReference)]
             self._check_links(references)
             kept: list[Range | BulkReference] = []
@@ -218,8 +220,8 @@ class MetadataParts:
             instance.missing.add(reference.uri)
             location.instances.append(instance)
             location.waiting += 1
-        if reference.tag == PIXEL_DATA and not reference.is_nested:
-            location.frames = max(location.frames, instance.number_of_frames)
+        if reference.tag in PIXEL_DATA_TAGS and not reference.is_nested:
+            location.frames = max(location.frames, instance.measure.number_of_frames)
 
     # -- bulk data
 
@@ -240,8 +242,8 @@ class MetadataParts:
 
     def take(self, location: BulkLocation, part: BulkPart) -> Outcomes:
         """A part came whole: the instances that it completes."""
-        if location.is_complete or part.frame_number in location.frame_numbers:
-            yield from self.fail(location, MalformedDataSet("two parts have the Content-Location of one BulkDataURI"))
+        if problem := location.misplaced(part):
+            yield from self.fail(location, MalformedDataSet(problem))
             return
         if part.frame_number:
             location.frame_numbers.add(part.frame_number)

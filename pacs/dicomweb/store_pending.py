@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from pacs.dicomweb.store_bulk_data import BulkPart, PendingInstance
+from pacs.dicomweb.store_pixels import first_value, pixel_measure
 from pacs.errors import InvalidIdentity
 from pacs.model import checked_uid
 from pacs.part10.data_set_writer import BulkReference
+
+_NAMED_FRAMES: Final = 10
 
 
 @dataclass(eq=False, slots=True)
@@ -29,8 +33,29 @@ class BulkLocation:
     def is_complete(self) -> bool:
         return bool(self.parts) and len(self.parts) >= self._expected(self.parts[0])
 
+    def misplaced(self, part: BulkPart) -> str:
+        """Why `part` has no place among those that came; empty when it has."""
+        if self.is_complete or part.frame_number in self.frame_numbers:
+            return "two parts have the Content-Location of one BulkDataURI"
+        if part.frame_number > self._expected(part):
+            return f"a part is frame {part.frame_number} of {self._expected(part)} by its Content-Location"
+        if self.parts and bool(part.frame_number) is not bool(self.frame_numbers):
+            return "some parts have the number of their frame in their Content-Location, and others have none"
+        return ""
+
+    def missing(self) -> str:
+        """What did not come, in words."""
+        if not self.parts:
+            return "no part came"
+        expected = self._expected(self.parts[0])
+        numbers = range(1, expected + 1) if self.frame_numbers else ()
+        absent = list(islice((number for number in numbers if number not in self.frame_numbers), _NAMED_FRAMES + 1))
+        named = ", ".join(map(str, absent[:_NAMED_FRAMES])) + (", ..." if len(absent) > _NAMED_FRAMES else "")
+        return f"only {len(self.parts)} of {expected} frames came" + (f" (not {named})" if named else "")
+
     def _expected(self, part: BulkPart) -> int:
-        return self.frames if part.is_frame and not part.is_video else 1
+        is_frame = part.is_frame or part.frame_number
+        return self.frames if is_frame and not part.is_video else 1
 
 
 def pending_instance(attributes: Any) -> PendingInstance:
@@ -40,7 +65,7 @@ def pending_instance(attributes: Any) -> PendingInstance:
         _uid(attributes, "00080016"),
         _uid(attributes, "00080018"),
         _uid(attributes, "00020010") or _uid(attributes, "00083002"),
-        _number_of_frames(attributes),
+        pixel_measure(attributes),
     )
 
 
@@ -49,24 +74,10 @@ def uris_of(instance: PendingInstance) -> set[str]:
     return {piece.uri for piece in instance.pieces if isinstance(piece, BulkReference)}
 
 
-def _first(attributes: Any, key: str) -> Any:
-    attribute = attributes.get(key) if isinstance(attributes, dict) else None
-    values = attribute.get("Value") if isinstance(attribute, dict) else None
-    return values[0] if isinstance(values, list) and values else None
-
-
 def _uid(attributes: Any, key: str) -> str:
     """A UID of the data set, empty when it is none: it is only used where it is one."""
-    value = _first(attributes, key)
+    value = first_value(attributes, key)
     try:
         return checked_uid(value, key) if isinstance(value, str) else ""
     except InvalidIdentity:
         return ""
-
-
-def _number_of_frames(attributes: Any) -> int:
-    value = _first(attributes, "00280008")
-    try:
-        return max(1, int(value)) if isinstance(value, int | float | str) else 1
-    except (ValueError, OverflowError):
-        return 1

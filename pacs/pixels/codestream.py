@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 
 from pacs.errors import UndecodablePixels
 
@@ -15,6 +16,12 @@ _SOC_SIZ = b"\xff\x4f\xff\x51"
 _JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  "
 _JXL_SIGNATURE = b"\x00\x00\x00\x0cJXL \r\n\x87\n"
 _MAX_BOXES = 64
+_RLE_HEADER_BYTES = 64
+_PACKET_BYTES = (188, 192, 204)
+"""Of an MPEG-2 transport stream; with a time code before each, or a check sum behind it."""
+_LEADING_ZEROS = 64
+_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"pnot"})
+"""That an MP4 or QuickTime file may begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +152,42 @@ def read_jpeg_xl(frame: bytes) -> Codestream:
     else:
         columns = (bits.take(5) + 1) * 8 if is_small else bits.size()
     return Codestream(rows=rows, columns=columns, components=0, precision=0)
+
+
+def read_rle(head: bytes, size_bytes: int) -> tuple[int, ...]:
+    """Where the segments of an RLE frame of `size_bytes` begin (PS3.5 §G.5); `head` holds its first 64 bytes.
+
+    Raises:
+        UndecodablePixels: no such header, or one that does not fit the frame.
+    """
+    if len(head) < _RLE_HEADER_BYTES:
+        raise UndecodablePixels(f"the RLE frame has {len(head)} bytes; its header alone needs {_RLE_HEADER_BYTES}")
+    count, *offsets = struct.unpack_from("<16I", head)
+    if not 1 <= count <= 15:
+        raise UndecodablePixels(f"the RLE header tells {count} segments; 1 to 15 are possible")
+    bounds = [*offsets[:count], size_bytes]
+    if bounds[0] < _RLE_HEADER_BYTES or any(start >= end for start, end in pairwise(bounds)):
+        raise UndecodablePixels("the RLE header's segment offsets are out of order or beyond the frame")
+    return tuple(bounds[:-1])
+
+
+def check_video(head: bytes) -> None:
+    """Whether `head` begins as a video does, in whatever it is wrapped: MP4, a transport stream, or bare.
+
+    The media types of PS3.18 Table 8.7.3-5 say how pictures are coded, and senders of each use every wrapping.
+
+    Raises:
+        UndecodablePixels: it does not.
+    """
+    is_file = head[4:8] in _BOXES
+    is_transport = any(
+        head[first : first + 1] == b"\x47" == head[first + size : first + size + 1]
+        for size, first in zip(_PACKET_BYTES, (0, 4, 0), strict=True)
+    )
+    codes = head.lstrip(b"\0")
+    is_bare = 2 <= len(head) - len(codes) <= _LEADING_ZEROS and codes.startswith(b"\1")
+    if not (is_file or is_transport or is_bare):
+        raise UndecodablePixels(f"it is no MP4 file, transport stream or MPEG stream: it starts with {head[:8].hex()}")
 
 
 def _jpeg_xl_codestream(frame: bytes) -> bytes:

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from pacs.errors import UndecodablePixels
 from pacs.part10.transfer_syntax import RLE_LOSSLESS
-from pacs.pixels.codestream import JpegCodestream, read_jpeg, read_jpeg_2000
+from pacs.pixels.codestream import (
+    JpegCodestream,
+    check_video,
+    read_jpeg,
+    read_jpeg_2000,
+    read_jpeg_xl,
+    read_rle,
+)
 
 HEAD_BYTES = 1 << 16
 """Enough of a frame for `shown_transfer_syntax`."""
@@ -23,7 +30,32 @@ _FIXED = {
     "video/mp4": _FAMILY + "102",
     "video/h265": _FAMILY + "107",
 }
+_JPEG_LS = 0xF7
 _START_OF_FRAME = {0xC0: "50", 0xC1: "51", 0xC2: "55"}
+
+
+def check_kind(media_type: str, head: bytes, size_bytes: int) -> None:
+    """See whether a frame, or a video, of `size_bytes` that starts with `head` is of `media_type`. Decodes nothing.
+
+    `head` may end anywhere. What it lacks counts as torn, so who gets an error and has more of the frame tries with
+    that. A media type of no transfer syntax is passed.
+
+    Raises:
+        UndecodablePixels: it is not, or it is torn.
+    """
+    media_type = media_type.lower()
+    if media_type in ("image/jpeg", "image/jls"):
+        kind = read_jpeg(head).start_of_frame
+        if (kind == _JPEG_LS) is not (media_type == "image/jls"):
+            raise UndecodablePixels(f"its frame header is of kind {kind:02X}, which {media_type} does not have")
+    elif media_type in _REVERSIBLE:
+        read_jpeg_2000(head)
+    elif media_type == "image/jxl":
+        read_jpeg_xl(head)
+    elif media_type == "image/dicom-rle":
+        read_rle(head, size_bytes)
+    elif media_type.startswith("video/"):
+        check_video(head)
 
 
 def shown_transfer_syntax(media_type: str, head: bytes) -> str:
@@ -49,7 +81,7 @@ def _jpeg(frame: JpegCodestream, head: bytes) -> str:
     scan = head.find(b"\xff\xda")
     parameter = scan + 5 + 2 * frame.components
     value = head[parameter] if scan >= 0 and parameter < len(head) else 0
-    if frame.start_of_frame == 0xF7:
+    if frame.start_of_frame == _JPEG_LS:
         return "81" if value else "80"
     if frame.start_of_frame == 0xC3:
         return "70" if value == 1 else "57"

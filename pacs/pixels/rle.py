@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import struct
 from itertools import pairwise
 
 import imagecodecs
 import numpy as np
 
 from pacs.errors import UndecodablePixels
+from pacs.pixels.codestream import read_rle
 from pacs.pixels.description import PixelDescription
 from pacs.pixels.native import Pixels, cell_type, unpack_bits
 
-_HEADER_BYTES = 64
 _SPARE_BYTES = 256
 """Two runs of 128: what may come out of a segment beyond its pixels."""
 
@@ -44,15 +43,7 @@ def decode_rle(description: PixelDescription, frame: bytes) -> Pixels:
 
 
 def _segments(frame: bytes) -> list[bytes]:
-    if len(frame) < _HEADER_BYTES:
-        raise UndecodablePixels(f"the RLE frame has {len(frame)} bytes; its header alone needs {_HEADER_BYTES}")
-    count, *offsets = struct.unpack_from("<16I", frame)
-    if not 1 <= count <= 15:
-        raise UndecodablePixels(f"the RLE header tells {count} segments; 1 to 15 are possible")
-    bounds = [*offsets[:count], len(frame)]
-    if bounds[0] < _HEADER_BYTES or any(start >= end for start, end in pairwise(bounds)):
-        raise UndecodablePixels("the RLE header's segment offsets are out of order or beyond the frame")
-    return [frame[start:end] for start, end in pairwise(bounds)]
+    return [frame[start:end] for start, end in pairwise([*read_rle(frame, len(frame)), len(frame)])]
 
 
 def _unpacked(segment: bytes, size: int) -> bytes:

@@ -242,7 +242,7 @@ def test_a_part_that_comes_twice_before_the_instance_is_whole_is_a_failure(door:
         ([Bulk("u", RAW, "text/plain")], 415, "text/plain"),
         ([Bulk("u", RAW, "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.2")], 415, "1.2.2"),
         ([Bulk("u", RAW, "image/jls; transfer-syntax=1.2.840.10008.1.2.4.50")], 415, "4.50"),
-        ([Bulk("u/frames/7", RAW, "image/jls; transfer-syntax=1.2.840.10008.1.2.4.80")] * 2, 400, "two parts"),
+        ([Bulk("u/frames/2", RAW, "image/jls; transfer-syntax=1.2.840.10008.1.2.4.80")] * 2, 400, "two parts"),
         ([Bulk("u", RAW, "image/jls")], 400, "of 2 frames"),
     ],
 )

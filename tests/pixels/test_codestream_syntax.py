@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacs.errors import UndecodablePixels
-from pacs.pixels.codestream_syntax import shown_transfer_syntax
+from pacs.pixels.codestream_syntax import check_kind, shown_transfer_syntax
 
 PIXELS = (np.arange(4096, dtype="<u2").reshape(64, 64) * 7) % 251
 FAMILY = "1.2.840.10008.1.2.4."
@@ -55,3 +55,35 @@ def test_any_bytes(media_type: str, noise: bytes) -> None:
         except UndecodablePixels:
             continue
         assert shown.removeprefix(FAMILY) in _OF_MEDIA_TYPE[media_type]
+
+
+_BEGINNINGS = {
+    "image/jpeg": imagecodecs.jpeg8_encode(PIXELS.astype("u1")),
+    "image/jls": imagecodecs.jpegls_encode(PIXELS),
+    "image/jp2": imagecodecs.jpeg2k_encode(PIXELS),
+    "image/jxl": imagecodecs.jpegxl_encode(PIXELS),
+    "image/dicom-rle": (1).to_bytes(4, "little") + (64).to_bytes(4, "little") + bytes(56) + b"\0\1",
+    "video/mp4": b"\0\0\0\x18ftypmp42",
+    "video/mpeg": b"\0\0\1\xba",
+    "video/H265": (b"\x47" + bytes(187)) * 2,
+}
+
+
+@pytest.mark.parametrize("media_type", _BEGINNINGS)
+def test_a_frame_is_of_one_kind_only(media_type: str) -> None:
+    frame = _BEGINNINGS[media_type]
+    check_kind(media_type, frame, len(frame))
+    for other in _BEGINNINGS:
+        if not (media_type.startswith("video/") and other.startswith("video/")) and other != media_type:
+            with pytest.raises(UndecodablePixels):
+                check_kind(other, frame, len(frame))
+
+
+@given(st.sampled_from(sorted(_BEGINNINGS)), st.binary(max_size=300))
+def test_any_bytes_are_of_a_kind_or_not(media_type: str, noise: bytes) -> None:
+    for frame in (noise, _BEGINNINGS[media_type][:2] + noise, _BEGINNINGS[media_type][: len(noise)]):
+        try:
+            check_kind(media_type, frame, len(frame))
+        except UndecodablePixels:
+            continue
+        assert len(frame) >= 3
