@@ -29,13 +29,13 @@ class Search:
             wait_s=settings.deadline_s,
         )
 
-    def find(self, principal: Principal, query: Query) -> Iterator[DicomJson]:
+    def find(self, principal: Principal, query: Query, *, client: str = "") -> Iterator[DicomJson]:
         """The matching entities as DICOM JSON (PS3.18 Annex F), with the computed attributes of PS3.18 §10.6.3.
 
         Only of the principal's hospital. What was stored before the call is found. Text is UTF-8
         (SpecificCharacterSet ISO_IR 192). A key whose attribute is not kept is ignored, see `unsupported_keys`.
         The keys are checked before this returns, rows are read while the iterator is drained, and a reader may stop
-        at any time.
+        at any time. `client` tells apart who pages by one name; see `pacs.index.page_marks`.
 
         Raises:
             InvalidRequest: the value of a key cannot be understood; the message names the key.
@@ -46,7 +46,8 @@ class Search:
         if _is_wide(query):
             stages.turned_out("wide")
         allowance = Allowance(self._deadline_s, lambda: self._turns.of(principal.hospital))
-        return self._index.search(principal.hospital, query, reader=principal.name, allowance=allowance)
+        reader = f"{principal.name}\n{client}"
+        return self._index.search(principal.hospital, query, reader=reader, allowance=allowance)
 
     def unsupported_keys(self, query: Query) -> frozenset[int]:
         """Tags of keys that `find` ignores because nothing is kept to match them on; the door warns of them.

@@ -16,6 +16,7 @@ from pacs.dicomweb.accept import Offer, accept_of, choose
 from pacs.dicomweb.multipart import Part, derived_boundary
 from pacs.dicomweb.multipart import encoded as multipart
 from pacs.dicomweb.openapi import ACCEPT_PARAMETER, data_sets
+from pacs.dicomweb.requests import client_of
 from pacs.dicomweb.resources import ResourceKey, service_base
 from pacs.dicomweb.responses import VARY, accepts_gzip, compressed, json_array
 from pacs.dicomweb.search_parameters import MAX_RESULTS, asked_fields, study_query
@@ -103,7 +104,9 @@ def _search(services: Services, request: Request, level: Level, parents: Resourc
     most = MAX_RESULTS if query.limit is None else min(query.limit, MAX_RESULTS)
     # One more than may be answered, to know whether there are more without counting them.
     with INDEX:
-        found = services.search.find(principal, dataclasses.replace(query, limit=most + 1))
+        found = services.search.find(
+            principal, dataclasses.replace(query, limit=most + 1), client=client_of(request.scope)
+        )
     base = service_base(request.scope)
     with INDEX:
         rows = list(islice(found, most + 1))

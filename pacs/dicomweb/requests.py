@@ -11,6 +11,7 @@ from pacs.dicomweb.responses import header_of, is_known_to_client
 from pacs.errors import InvalidRequest
 
 _MOST_PARAMETERS = 100
+_TELLS_CLIENTS_APART = frozenset({b"accept-language", b"forwarded", b"user-agent", b"x-forwarded-for", b"x-real-ip"})
 ASKED_BY_HEAD = "pacs.head"
 """In the scope of a request that is answered as GET, and whose answer's body nobody sends."""
 
@@ -29,6 +30,16 @@ def accepted_by(scope: Scope) -> tuple[MediaRange, ...]:
 def is_not_modified(scope: Scope, tag: str) -> bool:
     """Whether the client has the answer with this entity tag already."""
     return is_known_to_client(header_of(scope, b"if-none-match"), tag)
+
+
+def client_of(scope: Scope) -> str:
+    """What tells one client from another that has the same name: where it asks from and what it says of itself.
+
+    For telling apart the lists that are paged through, and nothing else: anybody may say anything here.
+    """
+    address = (scope.get("client") or ("", 0))[0]
+    said = (value.decode("latin-1") for name, value in scope["headers"] if name in _TELLS_CLIENTS_APART)
+    return "\n".join((address, *said))
 
 
 def query_parameters(scope: Scope) -> dict[str, str]:

@@ -20,6 +20,7 @@ from pacs.dicomweb.http_errors import headers_of, hint_for, log_refusal, status_
 from pacs.dicomweb.multipart import Part, derived_boundary
 from pacs.dicomweb.multipart import encoded as multipart
 from pacs.dicomweb.openapi import data_sets
+from pacs.dicomweb.requests import client_of
 from pacs.dicomweb.resources import service_base
 from pacs.dicomweb.responses import VARY, accepts_gzip, compressed, json_array
 from pacs.dicomweb.search_parameters import filter_query, plain_query
@@ -231,7 +232,7 @@ class _Door:
         offer = _chosen(request)
         query = plain_query(request.scope["query_string"])
         most = MAX_RESULTS if query.limit is None else min(query.limit, MAX_RESULTS)
-        results, has_more = self._worklist.page(principal, query, most)
+        results, has_more = self._worklist.page(principal, query, most, client=client_of(request.scope))
         if has_more:
             return _with_data_sets(request, offer, results, 206, MORE_RESULTS)
         return _with_data_sets(request, offer, results) if results else _response(request, 204)

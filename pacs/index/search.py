@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import Engine, Select, bindparam, select
+from sqlalchemy import Engine, Select, bindparam, false, select
 
 from pacs.index import gram_tables, grams, results, searchable_conditions
 from pacs.index.allowance import Allowance
@@ -100,13 +100,12 @@ def _searchable_keys(engine: Engine, hospital: str, query: Query, searchable: Se
 
 
 def _is_supported(tag: int, level: Level) -> bool:
+    if tag in results.PATIENT_COUNTERS and level is not Level.PATIENT:
+        return False  # at study level and below, they are not at hand
     if level_of(tag) is not None:
         return True
     upto = LEVELS[: LEVELS.index(level) + 1]
-    # At study level and below, the patient's counters are not at hand.
-    return any(tag in results.ANSWERED[above] for above in upto) and not (
-        tag in results.PATIENT_COUNTERS and level is not Level.PATIENT
-    )
+    return any(tag in results.ANSWERED[above] for above in upto)
 
 
 def plan(hospital: str, query: Query, dialect: str, searchable_keys: Sequence[SearchableKey] = ()) -> Plan:
@@ -121,6 +120,10 @@ def plan(hospital: str, query: Query, dialect: str, searchable_keys: Sequence[Se
     for tag, criterion in criteria(query):
         if not _is_supported(tag, query.level):
             continue  # as if it had no value (PS3.4 C.4.1.2.2.1, PS3.18 §8.3.4.1); `unsupported_keys` tells
+        if tag == results.INSTANCE_AVAILABILITY:
+            if not satisfies(results.whole_answer(), tag, criterion):
+                rows = rows.where(false())  # what is answered at all is at hand
+            continue
         level = level_of(tag)
         if level is not None and LEVELS.index(level) > LEVELS.index(query.level):
             below.append((tag, criterion))
@@ -219,7 +222,7 @@ def _answers(
                     break
         if question and position == stop:
             # A door asks for one answer more than it gives, so the page may end before the last.
-            marks.note(question, ends, afresh=not plan.offset)
+            marks.note(question, ends)
         yield from answers
         if len(page) < size:
             return
@@ -231,7 +234,8 @@ def _begin(pages: Pages, plan: Plan, marks: PageMarks, question: bytes | None) -
     """After which row to begin, and how many answers lie before; None when there are fewer than the offset."""
     if not plan.offset:
         return Mark(0, ())
-    mark = (marks.nearest(question, plan.offset) if question else None) or Mark(0, ())
+    is_descending = ORDER[plan.level][1]
+    mark = (marks.nearest(question, plan.offset, is_descending=is_descending) if question else None) or Mark(0, ())
     if plan.residual:  # rows that do not match are no part of the offset
         return mark
     key = pages.key_at(plan.offset, mark)

@@ -45,8 +45,8 @@ def page(
         has_more = True
         if not found:
             if query.offset:  # who asks again comes further
-                marks.note(question, {at: (row,)}, afresh=False)
+                marks.note(question, {at: (row,)}, instead=mark if mark.offset == at else None)
             raise
     if has_more:
-        marks.note(question, {at: (row,)}, afresh=not query.offset)
+        marks.note(question, {at: (row,)})
     return found, has_more

@@ -258,13 +258,14 @@ class Worklist:
         found = self._candidates(principal, keys, 0)
         return (matching.shown(kept.attributes, query) for kept in found if matching.matches(kept.attributes, keys))
 
-    def page(self, principal: Principal, query: Query, most: int) -> tuple[list[DicomJson], bool]:
+    def page(self, principal: Principal, query: Query, most: int, *, client: str = "") -> tuple[list[DicomJson], bool]:
         """`most` of what `search` gives, from the query's `offset` on, and whether there may be more; see `paging`.
+        `client` tells apart who pages by one name.
 
         Raises: as `search`.
         """
         keys = matching.keys_of(query)
-        question = question_of(principal.hospital, f"worklist {principal.name}", query)
+        question = question_of(principal.hospital, f"worklist {principal.name}\n{client}", query)
         candidates = functools.partial(self._candidates, principal, keys)
         return paging.page(candidates, keys, query, most, self._rows.marks, question)
 

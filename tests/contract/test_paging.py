@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import pytest
 
-from pacs.index import Index, pages
-from pacs.model import Level, Match, NewInstance, Query
+from pacs.index import Index, page_marks, pages
+from pacs.index.engine import open_engine
+from pacs.index.page_marks import Mark, PageMarks
+from pacs.model import Deletion, Level, Match, NewInstance, Query
 from tests.index.new_instances import attributes, name, new_instance
 
 _STUDY = "0020000D"
@@ -85,6 +89,62 @@ def test_the_first_page_begins_afresh(index: Index) -> None:
     assert _page(index, (), 2, 2)[0] == first[1]
 
 
+def _ten(index: Index) -> list[str]:
+    there = [_study(f"202401{day:02}") for day in range(10, 0, -1)]
+    index.add(there)
+    return [new.key.study_instance_uid for new in there]
+
+
+def _going_on(index: Index, first: list[str]) -> set[str]:
+    """What somebody sees in all who has seen the first page."""
+    seen = list(first)
+    while page := _page(index, (), len(seen), 3):
+        seen += page
+        assert len(seen) < 30
+    return set(seen)
+
+
+def _deletion(study: str) -> Deletion:
+    at = datetime.now(UTC)
+    return Deletion(secrets.token_hex(16), "default", study, None, None, "wrong patient", "me", "here", at, at)
+
+
+@pytest.mark.parametrize("size", [3, 2])
+@pytest.mark.parametrize("question", ["the list", "list of another attribute"])
+def test_another_client_of_the_same_name_disturbs_nobody(index: Index, question: str, size: int) -> None:
+    """It begins the same list, or a shorter one, after studies arrived."""
+    matches, there = QUESTIONS[question], _ten(index)
+    seen = _page(index, matches, 0, 3, "N at A")
+    index.add([_study("20260101"), _study("20260102")])
+    other = _page(index, matches, 0, size, "N at B" if size == 3 else "N at A")
+    while page := _page(index, matches, len(seen), 3, "N at A"):
+        seen += page
+        more = _page(index, matches, len(other), size, "N at B" if size == 3 else "N at A")
+        other += more
+    assert seen == there
+    assert other[2:] == there[: len(other) - 2]
+
+
+def test_clients_that_cannot_be_told_apart_miss_nothing(index: Index) -> None:
+    """Whoever asks for the next page, and whether studies came or went in between."""
+    there = _ten(index)
+    first = _page(index, (), 0, 3)
+    index.add([_study("20260101")])
+    other = _page(index, (), 0, 3)
+    assert set(there) <= _going_on(index, first)
+    assert set(there) <= _going_on(index, other)
+
+
+def test_a_client_that_began_before_a_deletion_misses_nothing(index: Index) -> None:
+    there = _ten(index)
+    first = _page(index, (), 0, 3)
+    index.trash.put(_deletion(there[0]), lambda told, places: None)
+    other = _page(index, (), 0, 3)
+    assert other == there[1:4]
+    assert set(there[1:]) <= _going_on(index, first)
+    assert set(there[1:]) <= _going_on(index, other)
+
+
 @pytest.fixture(scope="module")
 def thousands(new_url: Callable[[], str]) -> Iterator[tuple[Index, list[str]]]:
     """Studies of few days, many of one second and some without a date; and their list, read without pages."""
@@ -147,3 +207,39 @@ def test_other_levels_are_paged_alike(thousands: tuple[Index, list[str]], level:
         assert page
         paged += page
     assert paged == whole
+
+
+@pytest.fixture
+def marks(url: str) -> Iterator[PageMarks]:
+    index = Index.open(url)
+    index.migrate()
+    engine = open_engine(url)
+    opened = PageMarks(engine)
+    yield opened
+    opened.close()
+    engine.dispose()
+    index.close()
+
+
+def test_of_several_ends_of_a_page_the_one_before_most_rows_is_taken(marks: PageMarks) -> None:
+    for row in (5, 7, 6):
+        marks.note(b"question", {10: ("20240101", "", row), 20: ("20230101", "", row)})
+    assert marks.nearest(b"question", 15, is_descending=True) == Mark(10, ("20240101", "", 7))
+    assert marks.nearest(b"question", 20) == Mark(20, ("20230101", "", 5))
+    assert marks.nearest(b"question", 9) is None
+    assert marks.nearest(b"other", 10) is None
+
+
+def test_a_mark_that_was_gone_on_from_makes_room(marks: PageMarks) -> None:
+    """Or a search that is cut short again and again would begin at the same row each time."""
+    marks.note(b"question", {3: (10,)})
+    marks.note(b"question", {3: (20,)}, instead=Mark(3, (10,)))
+    assert marks.nearest(b"question", 3) == Mark(3, (20,))
+
+
+def test_marks_are_bounded(marks: PageMarks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_marks, "_CLEANED_EVERY", 10)
+    monkeypatch.setattr(page_marks, "_MOST", 15)
+    for number in range(40):
+        marks.note(f"{number}".encode(), {1: (number,)})
+    assert [number for number in range(40) if marks.nearest(f"{number}".encode(), 1)] == list(range(25, 40))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pacs.dicomweb.accept import MediaRange
-from pacs.dicomweb.requests import accepted_by, is_not_modified
+from pacs.dicomweb.requests import accepted_by, client_of, is_not_modified
 from pacs.errors import InvalidRequest
 
 
@@ -26,3 +26,14 @@ def test_too_many_parameters() -> None:
 def test_if_none_match() -> None:
     assert is_not_modified({"headers": [(b"if-none-match", b'"t"')]}, '"t"')
     assert not is_not_modified({"headers": []}, '"t"')
+
+
+def test_clients_are_told_apart_by_address_and_what_they_say() -> None:
+    def client(address: str, *headers: tuple[bytes, bytes]) -> str:
+        return client_of({"client": (address, 1234), "headers": list(headers)})
+
+    tells = [client("10.0.0.1"), client("10.0.0.2"), client("10.0.0.1", (b"user-agent", b"OHIF"))]
+    tells += [client("10.0.0.9", (b"x-forwarded-for", one)) for one in (b"10.1.0.1", b"10.1.0.2")]
+    assert len(set(tells)) == len(tells)
+    assert client("10.0.0.1", (b"accept", b"*/*"), (b"user-agent", b"OHIF")) == tells[2]
+    assert client_of({"client": None, "headers": []}) == ""
