@@ -242,7 +242,10 @@ def _match(name: str, value: str) -> Match:
         raise InvalidRequest(f"{name} holds a control character")
     if not value.strip():
         return Match(path)
-    return Match(path, _values(path[-1], value))
+    values = _values(path[-1], value)
+    if not values:
+        raise InvalidRequest(f"{name}={value[:20]!r} holds no value: leave it out, or give one, to say what is wanted")
+    return Match(path, values)
 
 
 def _joined(matches: Iterable[Match]) -> list[Match]:

@@ -14,7 +14,7 @@ from pacs.errors import InvalidRequest
 from pacs.index import fuzzy, wildcard
 from pacs.index.criteria import Criterion, Empty, FuzzyNames, Names, Numbers, Ranges, Uids, Words
 from pacs.index.moments import TIME_OF, Moments, Range, day_after
-from pacs.index.normal_form import integer
+from pacs.index.normal_form import MAX_WORD, integer
 from pacs.index.tables import NO_NUMBER, instances, patients, series, studies
 from pacs.model import Level
 
@@ -52,7 +52,7 @@ _PATIENT_COLUMNS = {
     0x00100040: "patient_sex",
 }
 COLUMNS: dict[Level, dict[int, str]] = {
-    Level.PATIENT: _PATIENT_COLUMNS,
+    Level.PATIENT: {**_PATIENT_COLUMNS, 0x00201200: "studies", 0x00201202: "series", 0x00201204: "instances"},
     Level.STUDY: {
         0x0020000D: "study_instance_uid",
         0x00080020: "study_date",
@@ -62,12 +62,15 @@ COLUMNS: dict[Level, dict[int, str]] = {
         0x00080062: "sop_classes_in_study",
         0x00081030: "study_description",
         0x00200010: "study_id",
+        0x00201206: "series",
+        0x00201208: "instances",
     },
     Level.SERIES: {
         0x0020000E: "series_instance_uid",
         0x00080060: "modality",
         0x0008103E: "series_description",
         0x00200011: "series_number",
+        0x00201209: "instances",
     },
     Level.IMAGE: {
         0x00080018: "sop_instance_uid",
@@ -111,7 +114,8 @@ def condition_below(hospital: str, criteria: list[tuple[int, Criterion]], at: Le
     for tag, criterion in criteria:
         level = level_of(tag)
         said = _on_column(TABLES[level], COLUMNS[level][tag], criterion, dialect) if level else None
-        if level is None or said is None or not said.is_whole:
+        # Of a lower level, a number or date that is none counts as empty.
+        if level is None or said is None or not (said.is_whole or isinstance(criterion, Empty)):
             raise InvalidRequest(
                 f"{keyword_for_tag(tag)} cannot be matched so when the level searched is {at}: ask at its own"
             )
@@ -151,7 +155,10 @@ def _on_column(table: Table, name: str, criterion: Criterion, dialect: str) -> S
             if criterion.needs_all:
                 return None  # of an attribute with several values a column holds the first
             is_key = name in _KEYS and all(map(_is_key, patterns))
-            return Said(_any_pattern(column, patterns, dialect), is_key=is_key)
+            # What is longer than a column keeps is looked at whole.
+            is_whole = all(wildcard.has_wildcard(pattern) or len(pattern) < MAX_WORD for pattern in patterns)
+            cut = tuple(pattern if wildcard.has_wildcard(pattern) else pattern[:MAX_WORD] for pattern in patterns)
+            return Said(_any_pattern(column, cut, dialect), is_whole=is_whole, is_key=is_key)
         case Ranges(_, ranges):
             return Said(or_(*(_in_range(column, first, last) for first, last in ranges)))
         case Numbers(values):

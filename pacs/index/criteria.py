@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from pacs.index import fuzzy, wildcard
 from pacs.index.moments import TIMEZONE_OFFSET_FROM_UTC, Range
-from pacs.index.normal_form import Span, date_text, date_time_span, name_group, plain, time_span, utc_offset, word
+from pacs.index.normal_form import Span, date_text, date_time_span, name_group, plain, time_span, utc_offset
 from pacs.model import DicomJson
 
 _NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
@@ -34,7 +34,8 @@ class Words:
     """Multiple value matching: each pattern must cover a value; otherwise one of them."""
 
     def holds(self, data_set: DicomJson, tag: int) -> bool:
-        values = [found for found in (word(value) for value in _values(data_set, tag)) if found]
+        # Whole, also where a column holds the beginning of what is longer than any VR but those of free text.
+        values = [found for found in (plain(value) for value in _values(data_set, tag)) if found]
         quantifier = all if self.needs_all else any
         return quantifier(any(_covers(pattern, value) for value in values) for pattern in self.patterns)
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_for_tag
 
 from pacs.errors import InvalidRequest
-from pacs.index import fuzzy, wildcard
+from pacs.index import fuzzy
 from pacs.index.criteria import (
     Criterion,
     Empty,
@@ -24,7 +24,7 @@ from pacs.index.criteria import (
     span,
 )
 from pacs.index.moments import DATE_OF, TIME_OF, Moments, Range
-from pacs.index.normal_form import MAX_WORD, folded, name_group, plain, utc_offset
+from pacs.index.normal_form import folded, name_group, plain, utc_offset
 from pacs.model import Match, Query
 
 MAX_UIDS = 10_000
@@ -91,7 +91,8 @@ class _Reader:
     def _criterion(self, match: Match) -> Criterion | None:
         vr = _vr(match.tag)
         values = _asked_values(match, vr)
-        if not values:
+        needs_all = self._query.needs_all_values and vr in _WITH_MULTIPLE_VALUES and _has_multiple_values(match.tag)
+        if not values or (_has_universal(match, vr) and not needs_all):
             return None
         if self._query.finds_empty and EMPTY in values:
             if len(values) > 1:
@@ -109,7 +110,6 @@ class _Reader:
             return Ranges(vr, ranges, self._offset, names_zone)
         if vr in _NUMBERS:
             return Numbers(tuple(_number(match, value) for value in values))
-        needs_all = self._query.needs_all_values and vr in _WITH_MULTIPLE_VALUES and _has_multiple_values(match.tag)
         if vr == "PN":
             return _fuzzy(values) if self._query.is_fuzzy else _names(values, needs_all=needs_all)
         if vr == "SQ":
@@ -118,8 +118,7 @@ class _Reader:
             raise _wrong(match, values[0], "cannot match binary data")
         if vr == "AT":
             values = [value.upper() for value in values]
-        patterns = tuple(value if wildcard.has_wildcard(value) else value[:MAX_WORD] for value in values)
-        return Words(patterns, needs_all=needs_all)
+        return Words(tuple(values), needs_all=needs_all)
 
     def _of_pair(self, date_tag: int, matches: list[Match]) -> list[tuple[int, Criterion]]:
         """A date and its time: on their own, or together where that means something else."""
@@ -150,12 +149,21 @@ def _asked_values(match: Match, vr: str) -> list[str]:
     Raises:
         InvalidRequest: too long or too many.
     """
-    values = [value for value in map(plain, match.values) if value and value.strip("*")]
+    values = [value for value in map(plain, match.values) if value and (value.strip("*") or vr == "UI")]
+    if vr == "UI" and values == ["*"]:
+        return []
+    if vr == "UI" and not values and any(value.strip() or len(match.values) > 1 for value in match.values):
+        raise _wrong(match, ",".join(match.values), "names no UID; leave it out to find all")
     if any(len(value) > (MAX_KEY_LENGTH if vr != "UI" else 66 * MAX_UIDS) for value in values):
         raise _wrong(match, values[0], f"is longer than {MAX_KEY_LENGTH} characters")
     if len(values) > (MAX_UIDS if vr == "UI" else MAX_VALUES):
         raise _wrong(match, values[0], f"and others are more than {MAX_VALUES} values (UIDs {MAX_UIDS})")
     return values
+
+
+def _has_universal(match: Match, vr: str) -> bool:
+    """Whether one of several values covers all, so that the others narrow nothing."""
+    return vr != "UI" and any(value and not value.strip("*") for value in map(plain, match.values))
 
 
 def _vr(tag: int) -> str:
@@ -185,6 +193,8 @@ def _uids(match: Match, values: list[str]) -> Uids:
             raise _wrong(match, uid, "is no UID; UIDs match whole, without wild cards (PS3.4 C.2.2.2.2)")
     if len(uids) > MAX_UIDS:
         raise _wrong(match, uids[0], f"and others are more than {MAX_UIDS} UIDs")
+    if not any(uids):
+        raise _wrong(match, values[0], "names no UID; leave it out to find all")
     return Uids(tuple(dict.fromkeys(uid for uid in uids if uid)))
 
 

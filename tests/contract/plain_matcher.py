@@ -163,7 +163,10 @@ def _asks(key: Match, is_fuzzy: bool = False) -> bool:
 
 
 def _holds(data_set: DicomJson, key: Match, query: Query) -> bool:
-    if not _asks(key, query.is_fuzzy):
+    needs_all = query.needs_all_values and key.tag in (0x00080061, 0x00080008)
+    if not _asks(key, query.is_fuzzy) or (
+        not needs_all and any(value and not value.strip("*") for value in key.values)
+    ):
         return True
     asked = [value.strip() for value in key.values if value.strip().strip("*")]
     stored = _values(data_set, key.tag)
@@ -186,7 +189,7 @@ def _holds(data_set: DicomJson, key: Match, query: Query) -> bool:
         return any(float(text) == value for text in asked for value in stored)
     if tag in (0x0020000D, 0x0020000E, 0x00080018, 0x00080016, 0x00080062):
         return any(value in asked for value in stored)
-    quantifier = all if query.needs_all_values and tag in (0x00080061, 0x00080008) else any
+    quantifier = all if needs_all else any
     texts = [str(value).strip() for value in stored if str(value).strip()]
     return quantifier(any(_pattern(text).fullmatch(value) for value in texts) for text in asked)
 

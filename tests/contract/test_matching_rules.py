@@ -62,6 +62,8 @@ def _study(uid: str, **series: Any) -> NewInstance:
     )
     if uid == "1":
         in_study |= attributes(PhysiciansOfRecord=[name("Kim^A"), name("Lee^B")])
+    if uid == "6":
+        in_study |= attributes(StudyID=LONG)
     if uid == "7":
         in_study |= attributes(StudyDescription="  ")
     return new_instance(
@@ -71,6 +73,7 @@ def _study(uid: str, **series: Any) -> NewInstance:
         in_patient=attributes(
             PatientID=f"P{uid}",
             PatientName=PEOPLE[uid] or None,
+            **({"PatientComments": LONG} if uid == "4" else {}),
             **({"PatientBirthDate": "19700101", "OtherPatientIDs": ["X1", "X2"]} if uid in "12" else {}),
         ),
         in_study=in_study,
@@ -83,6 +86,7 @@ def _study(uid: str, **series: Any) -> NewInstance:
     )
 
 
+LONG = "z" * 300 + "TAIL"
 STEPS = [
     attributes(ScheduledProcedureStepID="S1", RequestedProcedureID="R1"),
     attributes(ScheduledProcedureStepID="S2", RequestedProcedureID=None),
@@ -255,6 +259,7 @@ RULES: list[Rule] = [
     ("no items", SERIES, keys(RequestAttributesSequence='""', StudyInstanceUID="2"), EMPTY, {"2.2"}),
     ("a study always has modalities", STUDY, keys(ModalitiesInStudy='""'), EMPTY, set()),
     ("a study with a series without modality", STUDY, keys(Modality='""'), EMPTY, {"7"}),
+    ("no date in a study of the patient", Level.PATIENT, keys(StudyDate='""'), EMPTY, {"P6", "P7"}),
     ("quotation marks are text otherwise", STUDY, keys(AccessionNumber='""'), {}, set()),
     # C.2.2.2.8 and C.2.2.3 multiple values
     ("any value of the data", IMAGE, keys(ImageType="AXIAL"), {}, {"1.1.1", "3.1.1"}),
@@ -266,6 +271,16 @@ RULES: list[Rule] = [
     ("all names", STUDY, keys(PhysiciansOfRecord=("kim^a", "lee^*")), EVERY, {"1"}),
     ("an attribute of one value takes any", STUDY, keys(AccessionNumber=("A1", "A2")), EVERY, {"1", "2"}),
     ("a list of UID takes any", STUDY, keys(StudyInstanceUID=("1", "2")), EVERY, {"1", "2"}),
+    ("one that covers all, among others", STUDY, keys(ModalitiesInStudy=("MR", "*")), {}, ALL),
+    ("a name that covers all, among others", STUDY, keys(PatientName=("Nobody", "*")), {}, ALL),
+    ("a name that is like all, among others", STUDY, keys(PatientName=("Nobody", "*")), FUZZY, ALL),
+    ("of which all are wanted, it covers any", STUDY, keys(ModalitiesInStudy=("MR", "*")), EVERY, {"1"}),
+    # longer than the text of any column
+    ("the end of a long text", STUDY, keys(PatientComments="*TAIL"), {}, {"4"}),
+    ("a long text", STUDY, keys(PatientComments=LONG), {}, {"4"}),
+    ("not one that begins so", STUDY, keys(PatientComments=LONG[:-1]), {}, set()),
+    ("an ID of more than it may have", STUDY, keys(StudyID=LONG), {}, {"6"}),
+    ("not an ID that begins so", STUDY, keys(StudyID=LONG[:-1]), {}, set()),
     # C.3.4 attributes that are computed
     ("modalities in study", STUDY, keys(ModalitiesInStudy="MR"), {}, {"1"}),
     ("a modality told of a series without", STUDY, keys(ModalitiesInStudy="OT"), {}, {"7"}),
@@ -275,6 +290,7 @@ RULES: list[Rule] = [
     ("number of series", STUDY, keys(NumberOfStudyRelatedSeries="2"), {}, {"1", "2"}),
     ("number of instances", STUDY, keys(NumberOfStudyRelatedInstances="1"), {}, ALL - {"1", "2"}),
     ("of a series", SERIES, keys(NumberOfSeriesRelatedInstances="1", StudyInstanceUID="2"), {}, {"2.1", "2.2"}),
+    ("of a series, asked of studies", STUDY, keys(NumberOfSeriesRelatedInstances="2"), {}, set()),
     ("of a patient", Level.PATIENT, keys(NumberOfPatientRelatedInstances="2"), {}, {"P1", "P2"}),
     ("all are at hand", STUDY, keys(InstanceAvailability="ONLINE"), {}, ALL),
     ("none is far", STUDY, keys(InstanceAvailability="NEARLINE"), {}, set()),
@@ -321,7 +337,9 @@ def test_rule(
         (STUDY, keys(StudyDate="20240101"), {"timezone_offset": "+2500"}, "TimezoneOffsetFromUTC"),
         (STUDY, keys(AccessionNumber=('""', "A1")), EMPTY, "AccessionNumber"),
         (Level.PATIENT, keys(StudyDate="20240101"), SEOUL, "StudyDate"),
-        (Level.PATIENT, keys(SeriesNumber='""'), EMPTY, "SeriesNumber"),
+        (STUDY, keys(StudyInstanceUID=("1", "*")), {}, "StudyInstanceUID"),
+        (STUDY, keys(StudyInstanceUID=","), {}, "StudyInstanceUID"),
+        (STUDY, keys(StudyInstanceUID=("", "")), {}, "StudyInstanceUID"),
     ],
     ids=str,
 )
@@ -330,3 +348,11 @@ def test_what_cannot_be_understood_is_named(
 ) -> None:
     with pytest.raises(InvalidRequest, match=said):
         find(archive, level, matches, options)
+
+
+def test_a_study_is_found_by_a_series_without_a_number(index: Index) -> None:
+    index.add([new_instance("1", "1.1", "1.1.1", in_series=attributes(Modality="CT", SeriesNumber=1))])
+    index.add([new_instance("2", "2.1", "2.1.1", in_series=attributes(Modality="CT", SeriesNumber=None))])
+    assert find(index, STUDY, keys(SeriesNumber='""'), EMPTY) == {"2"}
+    assert find(index, STUDY, keys(SeriesNumber='""', Modality="CT"), EMPTY) == {"2"}
+    assert find(index, STUDY, keys(SeriesNumber='""', Modality="MR"), EMPTY) == set()

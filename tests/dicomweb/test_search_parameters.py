@@ -138,6 +138,7 @@ def test_parents_become_keys_and_spare_their_attributes() -> None:
     ("query_string", "named"),
     [
         (b"PatientNmae=x", "PatientNmae"),
+        (b"StudyInstanceUID=,", "StudyInstanceUID"),
         (b"limit=-1", "limit"),
         (b"limit=ten", "limit"),
         (b"offset=99999999999", "offset"),
