@@ -7,6 +7,7 @@ from pacs.decoding.workers import Decoding, workers_of_this_process
 from pacs.errors import Busy, PeerFault, StoredBytesDamaged
 from pacs.index import Index
 from pacs.index.read import UnsettledSeries
+from pacs.known_headers import KnownHeaders
 from pacs.metadata import Metadata
 from pacs.settings import LifecycleSettings
 from pacs.storage.derived import DerivedStore
@@ -29,7 +30,7 @@ class Lifecycle:
         self._index = index
         self._settings = settings
         self._metadata = Metadata(index, store, derived)
-        self._thumbnails = Thumbnails(index, store, derived, decoding or workers_of_this_process())
+        self._thumbnails = Thumbnails(index, store, derived, decoding or workers_of_this_process(), KnownHeaders())
 
     def settle_once(self) -> int:
         """Make thumbnail and metadata of series that have been quiet for a while; returns how many series were settled.

@@ -85,11 +85,11 @@ class Retrieve:
         self._index = index
         self._derived = derived
         self._metadata = Metadata(index, store, derived)
-        self.thumbnails = Thumbnails(index, store, derived, self.decoding)
+        self._headers = KnownHeaders()
+        self.thumbnails = Thumbnails(index, store, derived, self.decoding, self._headers)
         """Small pictures, kept; of what `instance` and `series` let a principal see."""
         self._lock = threading.Lock()
         self._soundness = Soundness()
-        self._headers = KnownHeaders()
         self._inflating = threading.Lock()
         self._inflated: tuple[str, Header | None] = ("", None)
         self._kept: OrderedDict[InstanceKey, _Kept] = OrderedDict()
@@ -302,6 +302,17 @@ class Retrieve:
     def bulk_data(self, instance: StoredInstance, path: str) -> memoryview:
         """The value that `metadata` gave the URI ``<bulk_data_base>/<path>``. Raises `NotFound`, `StorageError`."""
         return value_bytes(self.header(instance), path)
+
+    def bulk_data_paths(self, instance: StoredInstance) -> list[str]:
+        """The paths that `bulk_data` takes: of all values for which `metadata` gives a URI, in their order."""
+        paths: list[str] = []
+
+        def uri(path: str) -> str:
+            paths.append(path)
+            return path
+
+        to_json(self.header(instance), bulk_data_uri=uri)
+        return paths
 
     def _absent(self, message: str, principal: Principal, study: str, series: str | None, sop: str | None) -> NotFound:
         """What to tell of what is not there: whoever could see it learns that it waits in the trash, or was erased."""

@@ -24,6 +24,7 @@ from pacs.decoding.workers import Decoding
 from pacs.errors import NotFound, PeerFault, StorageError, StoredBytesDamaged, UndecodablePixels
 from pacs.index import Index
 from pacs.index.contents import SeriesRow
+from pacs.known_headers import KnownHeaders
 from pacs.model import StoredInstance
 from pacs.part10.frame_bytes import frame_bytes
 from pacs.part10.frame_table import FrameTable
@@ -115,11 +116,14 @@ class Thumbnails:
     false, they only look up: they wait for no decoder and for nobody who does, and raise `NotMade` instead.
     """
 
-    def __init__(self, index: Index, store: SegmentStore, derived: DerivedStore, decoding: Decoding) -> None:
+    def __init__(
+        self, index: Index, store: SegmentStore, derived: DerivedStore, decoding: Decoding, headers: KnownHeaders
+    ) -> None:
         self._index = index
         self._store = store
         self._derived = derived
         self._decoding = decoding
+        self._headers = headers
         self._soundness = Soundness()
         self._recent: Recent[tuple[str, Chosen]] = Recent(_MAX_BYTES)
         self._choosing = tuple(threading.Lock() for _ in range(16))
@@ -247,9 +251,11 @@ class Thumbnails:
         data_set = self._store.view(instance.location)[instance.location.data_set_offset :]
         if len(data_set) <= _MAX_CHECKED:
             self._soundness.require(instance.location, instance.digest, data_set)
-        header = scan(data_set, instance.transfer_syntax_uid, max_inflated_bytes=_CHECKED_AT_INGEST)
-        is_deflated = transfer_syntax(instance.transfer_syntax_uid).is_deflated
-        where = header.buffer if is_deflated else data_set
+        if transfer_syntax(instance.transfer_syntax_uid).is_deflated:
+            header = scan(data_set, instance.transfer_syntax_uid, max_inflated_bytes=_CHECKED_AT_INGEST)
+        else:
+            header = self._headers.header(instance.digest, data_set, instance.transfer_syntax_uid)
+        where = header.buffer
         (fragments,) = frame_bytes(FrameTable.decode(instance.frame_table), where, (number,))
         picture, seen = self._decoding.run(sketch, header, fragments, frame_number=number)
         self._try_to_keep(instance.key.hospital, thumbnail_name(instance.digest, number), _form() + b"\n" + picture)

@@ -13,6 +13,7 @@ import pytest
 from pacs.decoding.workers import InThisProcess
 from pacs.errors import UndecodablePixels
 from pacs.index.contents import SeriesRow
+from pacs.known_headers import KnownHeaders
 from pacs.lifecycle import Lifecycle
 from pacs.model import Principal, Source, StoredInstance
 from pacs.pixels.thumbnail import TELLS_NOTHING, _seen_on
@@ -37,7 +38,7 @@ class Archive:
         self.thumbnails = self.of_a_new_process()
 
     def of_a_new_process(self) -> Thumbnails:
-        return Thumbnails(self.place.index, self.place.store, self.derived, InThisProcess())
+        return Thumbnails(self.place.index, self.place.store, self.derived, InThisProcess(), KnownHeaders())
 
     def keep(self, number: int, pixels: Any, series: str = SERIES, **attributes: Any) -> None:
         values = {

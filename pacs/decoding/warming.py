@@ -50,7 +50,7 @@ def warm(modules: Sequence[str]) -> None:
     for media_type in films:
         film([np.zeros((16, 16), np.uint8)] * 2, [40.0, 40.0], media_type, 50)
     for header, frame in _images():
-        thumbnail(header, frame, side=4)
+        thumbnail(header, frame, box=(4, 4))
         sketch(header, frame)
         for rendering in _renderings():
             rendered_as(header, (1, frame), rendering)

@@ -17,15 +17,16 @@ from pacs.dicomweb.services import Services
 from pacs.errors import InvalidRequest, NotAcceptable
 from pacs.model import Principal, StoredInstance
 from pacs.pixels.form import form_of_pictures
-from pacs.pixels.thumbnail import THUMBNAIL_SIDE, thumbnail
+from pacs.pixels.thumbnail import THUMBNAIL_SIDE, Box, thumbnail
 from pacs.thumbnails import Chosen, NotMade
 
 THUMBNAIL_MEDIA_TYPES = ("image/jpeg", "image/png")
 THUMBNAIL_PARAMETERS: list[dict[str, Any]] = [
     {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": "string"}}
-    for name, text in (("accept", PARAMETERS["accept"]), ("viewport", "columns,rows; the longer one counts"))
+    for name, text in (("accept", PARAMETERS["accept"]), ("viewport", "columns,rows that it fits into"))
 ]
 _OFFERS = tuple(Offer(media_type) for media_type in THUMBNAIL_MEDIA_TYPES)
+_USUAL_BOX = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
 _NO_IMAGE = "There is no image in it, so no picture can be made; retrieve it as application/dicom"
 
 
@@ -35,12 +36,12 @@ def thumbnails_of(services: Services) -> Callable[[Scope], Answer]:
     def prepare(scope: Scope) -> Answer:
         principal = services.identify(scope)
         key = ResourceKey.of(scope["path_params"])
-        side = _side(scope)
+        box = _box(scope)
         offer = choose(accepted_by(scope), _OFFERS)
         frame = _frame(scope)
 
         def answer(chosen: Chosen) -> Answer:
-            return _answer(services, scope, principal, chosen, side, offer)
+            return _answer(services, scope, principal, chosen, box, offer)
 
         try:
             return answer(_chosen(services, principal, key, frame, make=False))
@@ -54,11 +55,11 @@ def _made(answer: Answer) -> Answer:
     return answer if answer.make is None else answer.make()
 
 
-def _answer(services: Services, scope: Scope, principal: Principal, chosen: Chosen, side: int, offer: Offer) -> Answer:
+def _answer(services: Services, scope: Scope, principal: Principal, chosen: Chosen, box: Box, offer: Offer) -> Answer:
     """The picture of `chosen`, or what makes it when it is kept in another size or type."""
     key = ResourceKey.of(scope["path_params"])
     caching = services.caching_of_instances if key.sop_instance_uid else REVALIDATE
-    drawn = (chosen.digest, str(chosen.frame), offer.media_type, str(side))
+    drawn = (chosen.digest, str(chosen.frame), offer.media_type, str(box))
     tag = entity_tag("thumbnail", form_of_pictures(), *drawn)
     headers = {"etag": tag, "cache-control": caching, "vary": "Accept"}
     if is_not_modified(scope, tag):
@@ -69,9 +70,9 @@ def _answer(services: Services, scope: Scope, principal: Principal, chosen: Chos
         return Answer({**headers, **described}, (picture,))
 
     picture = chosen.picture
-    if side != THUMBNAIL_SIDE or offer.media_type != THUMBNAIL_MEDIA_TYPES[0] or not picture:
+    if box != _USUAL_BOX or offer.media_type != THUMBNAIL_MEDIA_TYPES[0] or not picture:
         study = key.study_instance_uid
-        return Answer({}, make=lambda: sent(_drawn(services, principal, study, chosen, side, offer.media_type)))
+        return Answer({}, make=lambda: sent(_drawn(services, principal, study, chosen, box, offer.media_type)))
     return sent(picture)
 
 
@@ -101,23 +102,23 @@ def _of_frame(services: Services, instance: StoredInstance, frame: int, *, make:
     return Chosen(key.series_instance_uid, key.sop_instance_uid, instance.digest, frame, 0, picture=picture)
 
 
-def _drawn(services: Services, principal: Principal, study: str, chosen: Chosen, side: int, media_type: str) -> bytes:
+def _drawn(services: Services, principal: Principal, study: str, chosen: Chosen, box: Box, media_type: str) -> bytes:
     """In another size or type than the kept one."""
     retrieve = services.retrieve
     instance = retrieve.instance(principal, study, chosen.series_instance_uid, chosen.sop_instance_uid)
     (fragments,) = retrieve.frames(instance, (chosen.frame,))
     header = retrieve.header(instance)
     return retrieve.decoding.run(
-        thumbnail, header, fragments, frame_number=chosen.frame, side=side, media_type=media_type
+        thumbnail, header, fragments, frame_number=chosen.frame, box=box, media_type=media_type
     )
 
 
-def _side(scope: Scope) -> int:
+def _box(scope: Scope) -> Box:
     parameters = rendering_parameters(query_parameters(scope))
     if parameters.has_region:
         raise InvalidRequest("viewport takes columns,rows only for a thumbnail (PS3.18 §8.3.5.1.3)")
     viewport = parameters.viewport
-    return THUMBNAIL_SIDE if viewport is None else max(viewport.columns, viewport.rows)
+    return _USUAL_BOX if viewport is None else (viewport.columns, viewport.rows)
 
 
 def _frame(scope: Scope) -> int | None:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from pacs.pixels.decode import Fragment
     from pacs.pixels.render import Picture
 
+Box = tuple[int, int]
+"""Columns and rows that a picture fits into."""
 THUMBNAIL_SIDE = 160
 """Pixels of the longer side: a list shows 80 to 160, also on screens with two pixels per point."""
 THUMBNAIL_QUALITY = 85
@@ -66,10 +68,10 @@ def thumbnail(
     fragments: Sequence[Fragment],
     *,
     frame_number: int = 1,
-    side: int = THUMBNAIL_SIDE,
+    box: Box = (THUMBNAIL_SIDE, THUMBNAIL_SIDE),
     media_type: str = "image/jpeg",
 ) -> bytes:
-    """A picture of one frame whose longer side is `side` pixels (smaller images keep their size).
+    """A picture of one frame that fits into `box` columns and rows (smaller images keep their size).
 
     Raises:
         UndecodablePixels: no pixel data, or they can't be decoded.
@@ -78,6 +80,6 @@ def thumbnail(
     from pacs.pixels.render import encode, fitted, picture_of  # noqa: PLC0415
 
     picture = picture_of(header, fragments, frame_number=frame_number)
-    if max(picture.shape[:2]) > side:
-        picture = fitted(picture, side, side)
+    if picture.shape[1] > box[0] or picture.shape[0] > box[1]:
+        picture = fitted(picture, *box)
     return encode(picture, media_type, THUMBNAIL_QUALITY)

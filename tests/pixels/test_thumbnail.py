@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from pacs.pixels.thumbnail import THUMBNAIL_SIDE, middle, thumbnail
@@ -22,6 +23,16 @@ def test_a_small_image_keeps_its_size() -> None:
     picture = thumbnail(scanned(data_set(pixels)), [pixels.tobytes()], media_type="image/png")
     with Image.open(io.BytesIO(picture)) as image:
         assert (image.format, image.size) == ("PNG", (30, 20))
+
+
+@pytest.mark.parametrize(
+    ("box", "size"),
+    [((50, 200), (50, 6)), ((400, 10), (80, 10)), ((64, 200), (64, 8)), ((500, 500), (400, 50))],
+)
+def test_it_fits_into_columns_and_rows(box: tuple[int, int], size: tuple[int, int]) -> None:
+    pixels = gradient(50, 400)
+    with Image.open(io.BytesIO(thumbnail(scanned(data_set(pixels)), [pixels.tobytes()], box=box))) as image:
+        assert image.size == size
 
 
 def test_the_middle_stands_for_all() -> None:
