@@ -229,13 +229,15 @@ class MultipartReader:
             return None
         lines = self._take(end + 4)[:-4].split(b"\r\n")
         headers: dict[str, str] = {}
+        last = ""
         for line in lines:
             if line[:1] in (b" ", b"\t") and headers:  # a folded line belongs to the one before (RFC 5322 §2.2.3)
-                last = next(reversed(headers))
                 headers[last] += " " + line.strip().decode("latin-1")
                 continue
             name, colon, value = line.partition(b":")
             if not colon or not _HEADER_NAME.match(name.strip()):
                 raise ProtocolViolation(f"Part {self._parts} has a header line {line[:60]!r} that is not name: value")
-            headers[name.strip().decode("ascii").lower()] = value.strip().decode("latin-1")
+            last, text = name.strip().decode("ascii").lower(), value.strip().decode("latin-1")
+            # A field that comes twice is a list (RFC 9110 §5.3): what contradicts itself must not look as if it did not.
+            headers[last] = text if headers.get(last, text) == text else f"{headers[last]}, {text}"
         return headers

@@ -20,6 +20,7 @@ from pacs.dicomweb.store_bulk_data import (
     write_data_set,
 )
 from pacs.dicomweb.store_commits import Ready
+from pacs.dicomweb.store_encoding import check_encoding
 from pacs.dicomweb.store_pending import BulkLocation, pending_instance, uris_of
 from pacs.dicomweb.store_response import Failed, Result, Warned
 from pacs.errors import (
@@ -92,7 +93,8 @@ class MetadataParts:
         try:
             default_type = OCTET_STREAM if location else default_type
             content_type = parse_content_type(headers.get("content-type") or default_type)
-        except InvalidRequest as problem:
+            check_encoding(headers)
+        except (InvalidRequest, UnsupportedMedia) as problem:
             return BulkDataPart(self, location, "", "", problem)
         if content_type.media_type in METADATA_TYPES and not location:
             return MetadataPart(self, content_type.media_type)

@@ -8,6 +8,7 @@ from typing import Protocol
 from pacs.dicomweb.accept import ContentType, parse_content_type
 from pacs.dicomweb.multipart import Event, PartBegins, PartData, PartEnds
 from pacs.dicomweb.store_commits import Commits, Ready
+from pacs.dicomweb.store_encoding import check_encoding
 from pacs.dicomweb.store_metadata import METADATA_TYPES, BulkDataPart, MetadataPart, MetadataParts
 from pacs.dicomweb.store_response import Failed, Result
 from pacs.errors import (
@@ -103,8 +104,7 @@ class StoreRequest:
     def _begin(self, headers: Mapping[str, str]) -> _PartReceiver | MetadataPart | BulkDataPart:
         if self._metadata is not None:
             return self._metadata.begin(headers, self._media_type)
-        content_type = headers.get("content-type", DICOM)
-        return _PartReceiver(self._ingest, self._source, content_type, self._study_instance_uid)
+        return _PartReceiver(self._ingest, self._source, headers, self._study_instance_uid)
 
     def close(self) -> None:
         """The body is complete. Raises `ProtocolViolation` when it is not."""
@@ -149,7 +149,9 @@ class StoreRequest:
 class _PartReceiver:
     """One part: finds the file meta information, then passes the data set on. Errors become `failure`."""
 
-    def __init__(self, ingest: Ingest, source: Source, content_type: str, study_instance_uid: str | None) -> None:
+    def __init__(
+        self, ingest: Ingest, source: Source, headers: Mapping[str, str], study_instance_uid: str | None
+    ) -> None:
         self._ingest = ingest
         self._source = source
         self._study_instance_uid = study_instance_uid
@@ -158,9 +160,11 @@ class _PartReceiver:
         self._meta: FileMeta | None = None
         self._reception: Reception | None = None
         self.failure: Failed | None = None
+        content_type = headers.get("content-type") or DICOM
         try:
+            check_encoding(headers)
             media_type = parse_content_type(content_type).media_type
-        except InvalidRequest as problem:
+        except (InvalidRequest, UnsupportedMedia) as problem:
             self._fail(problem)
             return
         if media_type != DICOM:

@@ -23,6 +23,7 @@ from pacs.dicomweb.resources import ResourceKey, service_base
 from pacs.dicomweb.responses import encoded_json
 from pacs.dicomweb.services import Services
 from pacs.dicomweb.store_body import Body, OpenBodies
+from pacs.dicomweb.store_encoding import check_encoding
 from pacs.dicomweb.store_metadata import DICOM_JSON, DICOM_XML
 from pacs.dicomweb.store_request import DICOM, SinglePart, StoreRequest
 from pacs.dicomweb.store_response import Failed, Result, store_response, store_status
@@ -137,13 +138,8 @@ class _Store:
 
 
 def _reader(request: Request) -> tuple[MultipartReader | SinglePart, str]:
-    """What reads the body, and what its parts are, by its Content-Type. Raises `UnsupportedMedia` for any other.
-
-    Content-Encoding is refused: images hardly shrink, and what inflates need not be counted before it is there.
-    """
-    coding = request.headers.get("content-encoding", "identity").lower()
-    if coding != "identity":
-        raise UnsupportedMedia(f"Content-Encoding {coding[:40]!r} is not taken; send the body as it is")
+    """What reads the body, and what its parts are, by its Content-Type. Raises `UnsupportedMedia` for any other."""
+    check_encoding({"content-encoding": ",".join(request.headers.getlist("content-encoding"))})
     header = request.headers.get("content-type")
     if not header:
         raise UnsupportedMedia("Content-Type is missing; it says what the body is")
