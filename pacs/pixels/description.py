@@ -19,6 +19,8 @@ _BITS_STORED = 0x00280101
 _HIGH_BIT = 0x00280102
 _PIXEL_REPRESENTATION = 0x00280103
 _PIXEL_DATA = 0x7FE00010
+_OVERLAY_BITS_ALLOCATED, _OVERLAY_BIT_POSITION, _OVERLAY_DATA = 0x0100, 0x0102, 0x3000
+OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
 
 MAX_FRAME_BYTES = 1 << 29
 """A larger decoded frame is refused before memory is taken; tiles, slices and mammograms need 0.1 to 60 MB."""
@@ -49,6 +51,8 @@ class PixelDescription:
     """Native pixels have their most significant byte first."""
     is_word: bool = False
     """The pixel data's VR is OW: in big endian, bytes of two 8-bit pixels are swapped (PS3.5 §8.2)."""
+    has_overlay_in_cells: bool = False
+    """Bits of the cells above High Bit are an overlay's, as older images have it (PS3.5 §8.1.2)."""
 
     @property
     def pixels_per_frame(self) -> int:
@@ -104,6 +108,7 @@ def describe(header: Header) -> PixelDescription:
         is_encapsulated=header.is_encapsulated,
         is_big_endian=not header.is_little_endian or header.transfer_syntax.uid == GE_PRIVATE_BIG_ENDIAN_PIXELS,
         is_word=header.vr(pixel_data) == "OW",
+        has_overlay_in_cells=bits_stored < bits_allocated and _has_overlay_in_cells(header),
     )
     check(description)
     return description
@@ -132,6 +137,16 @@ def check(description: PixelDescription, max_frame_bytes: int = MAX_FRAME_BYTES)
     size = description.samples_per_frame * max(1, description.bits_allocated // 8)
     if size > max_frame_bytes:
         raise UndecodablePixels(f"one frame would need {size} bytes; at most {max_frame_bytes} are decoded")
+
+
+def _has_overlay_in_cells(header: Header) -> bool:
+    elements = header.elements
+    return any(
+        group << 16 | _OVERLAY_BIT_POSITION in elements
+        and group << 16 | _OVERLAY_DATA not in elements
+        and header.integer(group << 16 | _OVERLAY_BITS_ALLOCATED) not in (None, 1)
+        for group in OVERLAY_GROUPS
+    )
 
 
 def _photometric_interpretation(header: Header, samples: int) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from pacs.errors import UndecodablePixels
 from pacs.pixels.description import PixelDescription
-from pacs.pixels.native import Pixels
+from pacs.pixels.native import Pixels, stored_values
 
 HTJ2K_LOSSLESS = "1.2.840.10008.1.2.4.201"
 HTJ2K_LOSSLESS_RPCL = "1.2.840.10008.1.2.4.202"
@@ -103,15 +103,15 @@ def encode(
     is_rgb = photometric_interpretation == "RGB"
     try:
         if target_uid in (HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL):
-            data = _htj2k(pixels, _precision(pixels, description), is_rgb)
+            data = _htj2k(*_samples(pixels, description), is_rgb)
         elif target_uid == JPEG_2000_LOSSLESS:
-            data = _jpeg_2000(pixels, _precision(pixels, description), is_rgb)
+            data = _jpeg_2000(*_samples(pixels, description), is_rgb)
         elif target_uid == JPEG_LS_LOSSLESS:
-            data = _jpeg_ls(pixels)
+            data = _jpeg_ls(_samples(pixels, description)[0])
         elif target_uid == JPEG_LOSSLESS_SV1:
-            data = _jpeg_lossless(pixels, _precision(pixels, description), is_rgb)
+            data = _jpeg_lossless(*_samples(pixels, description), is_rgb)
         elif target_uid == JPEG_XL_LOSSLESS:
-            data = _jpeg_xl(pixels, _precision(pixels, description))
+            data = _jpeg_xl(*_samples(pixels, description))
         elif target_uid == RLE_LOSSLESS:
             data = _rle(pixels)
         else:
@@ -129,13 +129,19 @@ def _named(photometric_interpretation: str, target_uid: str) -> str:
     return photometric_interpretation
 
 
-def _precision(pixels: Pixels, description: PixelDescription) -> int:
-    """Bits Stored where every value fits into them, else all bits of a cell."""
+def _samples(pixels: Pixels, description: PixelDescription) -> tuple[Pixels, int]:
+    """What a code stream holds, and of how many bits: Bits Stored, as PS3.5 §8.2.4 wants it.
+
+    What else is in a cell is no image (PS3.5 §8.1.1) and goes, except an overlay: then, and where the image does not
+    begin at bit 0, all bits of the cells are kept.
+    """
     cell, bits = 8 * pixels.dtype.itemsize, description.bits_stored
     if bits >= cell or description.high_bit != bits - 1:
-        return cell
+        return pixels, cell
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if pixels.dtype.kind == "i" else (0, (1 << bits) - 1)
-    return bits if low <= int(pixels.min()) and int(pixels.max()) <= high else cell
+    if low <= int(pixels.min()) and int(pixels.max()) <= high:
+        return pixels, bits
+    return (pixels, cell) if description.has_overlay_in_cells else (stored_values(pixels, description), bits)
 
 
 def _htj2k(pixels: Pixels, precision: int, is_rgb: bool) -> bytes:

@@ -12,7 +12,7 @@ from typing import Final
 
 _PICTURES: Final = 1
 """To be raised with every change of how a thumbnail or rendered picture looks, or which frame is chosen for it."""
-_FRAMES: Final = 2
+_FRAMES: Final = 3
 """To be raised with every change of how frames are transcoded."""
 _LIBRARIES: Final = ("imagecodecs", "numpy", "pillow")
 """What decodes, scales, draws and encodes. Their packages bring libjpeg-turbo, OpenJPEG, OpenJPH and the like with

@@ -96,3 +96,12 @@ def _upsampled(description: PixelDescription, cells: Pixels) -> Pixels:
     pixels[:, 0::2, 1] = pixels[:, 1::2, 1] = pairs[:, :, 2]
     pixels[:, 0::2, 2] = pixels[:, 1::2, 2] = pairs[:, :, 3]
     return pixels
+
+
+def stored_values(pixels: Pixels, description: PixelDescription) -> Pixels:
+    """Cut to Bits Stored at High Bit and sign-extend (PS3.5 §8.1.1); what else is in a cell is not image."""
+    size = 8 * pixels.dtype.itemsize
+    if description.is_float or description.bits_stored >= size or description.bits_allocated == 1:
+        return pixels
+    cut: Pixels = (pixels << (size - 1 - description.high_bit)) >> (size - description.bits_stored)
+    return cut

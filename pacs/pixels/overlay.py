@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacs.part10.header import Header
+from pacs.pixels.description import OVERLAY_GROUPS as GROUPS
 from pacs.pixels.description import PixelDescription
 from pacs.pixels.native import Pixels
 
 Mask = NDArray[np.bool_]
 """``(rows, columns)`` of the image."""
 
-GROUPS = range(0x6000, 0x6020, 2)
 _ROWS, _COLUMNS, _FRAMES, _TYPE, _ORIGIN = 0x0010, 0x0011, 0x0015, 0x0040, 0x0050
 _FRAME_ORIGIN, _BITS_ALLOCATED, _BIT_POSITION, _DATA = 0x0051, 0x0100, 0x0102, 0x3000
 _MAX_PLANE_BITS = 1 << 28

@@ -18,8 +18,8 @@ from pacs.pixels.decode import DecodedFrame, Fragment, decode
 from pacs.pixels.description import PixelDescription, describe
 from pacs.pixels.display import DisplayAttributes, Window, display_attributes
 from pacs.pixels.lookup import Palette, rgb_table
-from pacs.pixels.native import Pixels
-from pacs.pixels.window import stored_values, to_8_bits
+from pacs.pixels.native import Pixels, stored_values
+from pacs.pixels.window import to_8_bits
 
 Picture = NDArray[np.uint8]
 """``(rows, columns)`` grey or ``(rows, columns, 3)`` RGB."""

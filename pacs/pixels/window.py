@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pacs.pixels.description import PixelDescription
 from pacs.pixels.display import DisplayAttributes, Window
 from pacs.pixels.lookup import LookUpTable
-from pacs.pixels.native import Pixels
+from pacs.pixels.native import Pixels, stored_values
 
 _SAMPLE_PIXELS = 1 << 16
 """Enough pixels to find a window from; taken evenly over the frame."""
@@ -86,15 +86,6 @@ def found_window(pixels: Pixels, description: PixelDescription, display: Display
     if high <= low:
         low, high = min(low, 0.0), max(high, 1.0, low + 1.0)
     return Window((low + high) / 2, high - low, "LINEAR_EXACT")
-
-
-def stored_values(pixels: Pixels, description: PixelDescription) -> Pixels:
-    """Cut to Bits Stored at High Bit and sign-extend (PS3.5 §8.1.1); what else is in a cell is not image."""
-    size = 8 * pixels.dtype.itemsize
-    if description.is_float or description.bits_stored >= size or description.bits_allocated == 1:
-        return pixels
-    cut: Pixels = (pixels << (size - 1 - description.high_bit)) >> (size - description.bits_stored)
-    return cut
 
 
 def rescaled(values: Pixels, display: DisplayAttributes) -> NDArray[Any]:

@@ -20,9 +20,9 @@ from pacs.part10.frame_table import frame_table
 from pacs.part10.header import Header, scan
 from pacs.pixels.decode import DecodedFrame, decode
 from pacs.pixels.description import PixelDescription, describe
+from pacs.pixels.native import stored_values
 from pacs.pixels.render import picture_of
 from pacs.pixels.transcode import native_frame, to_native
-from pacs.pixels.window import stored_values
 from tests.part10.encoding import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 
 pytestmark = pytest.mark.corpus

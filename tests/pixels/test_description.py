@@ -76,3 +76,20 @@ def test_a_subsampled_frame_needs_two_bytes_a_pixel() -> None:
 def test_bits_that_contradict_each_other_fall_back() -> None:
     content = data_set(np.zeros((2, 2), np.uint8)).replace(us(0x00280101, 8), us(0x00280101, 99))
     assert describe(scanned(content)).bits_stored == 8
+
+
+@pytest.mark.parametrize(
+    ("elements", "is_there"),
+    [
+        ([us(0x60000100, 16), us(0x60000102, 15)], True),
+        ([us(0x601E0100, 16), us(0x601E0102, 12)], True),
+        ([us(0x60000100, 1), us(0x60000102, 0)], False),
+        ([us(0x60000100, 16), us(0x60000102, 15), explicit(0x60003000, "OW", b"\0\0")], False),
+        ([], False),
+    ],
+)
+def test_an_overlay_in_the_pixels_own_cells_is_told(elements: list[bytes], is_there: bool) -> None:
+    twelve = (us(0x00280101, 12), us(0x00280102, 11))
+    found = describe(scanned(data_set(gradient(), *twelve, *elements)))
+    assert (found.bits_stored, found.has_overlay_in_cells) == (12, is_there)
+    assert not describe(scanned(data_set(gradient(), *elements))).has_overlay_in_cells, "all 16 bits are image"

@@ -12,7 +12,8 @@ from pydicom.pixels.processing import apply_windowing
 from pacs.pixels.description import describe
 from pacs.pixels.display import DisplayAttributes, Window, display_attributes
 from pacs.pixels.lookup import LookUpTable
-from pacs.pixels.window import found_window, rescaled, stored_values, to_8_bits, windowed
+from pacs.pixels.native import stored_values
+from pacs.pixels.window import found_window, rescaled, to_8_bits, windowed
 from tests.part10.encoding import explicit
 from tests.pixels.images import description_of, gradient, in_order, module, scanned
 
