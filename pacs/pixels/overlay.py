@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacs.part10.header import Header
-from pacs.pixels.description import OVERLAY_GROUPS as GROUPS
+from pacs.pixels.description import OVERLAY_GROUPS
 from pacs.pixels.description import PixelDescription
 from pacs.pixels.native import Pixels
 
@@ -24,7 +24,8 @@ _MAX_PLANE_BITS = 1 << 28
 def has_overlays(header: Header) -> bool:
     """Whether there may be something to draw."""
     return any(
-        group << 16 | _ROWS in header.elements or group << 16 | _BIT_POSITION in header.elements for group in GROUPS
+        group << 16 | _ROWS in header.elements or group << 16 | _BIT_POSITION in header.elements
+        for group in OVERLAY_GROUPS
     )
 
 
@@ -48,7 +49,7 @@ def overlay_masks(
     description: PixelDescription,
     frame_number: int = 1,
     pixels: Pixels | None = None,
-    groups: Collection[int] = GROUPS,
+    groups: Collection[int] = OVERLAY_GROUPS,
 ) -> Iterator[Mask]:
     """The pixels to draw of each plane that frame `frame_number` has; what cannot be read counts as absent.
 

@@ -13,9 +13,10 @@ from typing import Literal
 
 from pacs.errors import NotAcceptable, PacsError, UndecodablePixels
 from pacs.part10.header import Header
+from pacs.pixels.description import OVERLAY_GROUPS
 from pacs.pixels.display import Window, stored_window
 from pacs.pixels.lookup import LookUpTable, Palette, lut_of_item, palette
-from pacs.pixels.overlay import GROUPS, Plane, stored_plane
+from pacs.pixels.overlay import Plane, stored_plane
 
 Kind = Literal["grayscale", "color", "pseudo-color"]
 Units = Literal["PIXEL", "DISPLAY"]
@@ -180,8 +181,8 @@ def _read(header: Header, kind: Kind) -> PresentationState:
         is_flipped=flip == "Y",
         areas=tuple(area for item in header.items(0x0070005A) if (area := _area(item)) is not None),
         shutter=_shutter(header),
-        overlay_groups=tuple(group for group in GROUPS if (header.text(group << 16 | 0x1001) or "").strip()),
-        planes=tuple((group, plane) for group in GROUPS if (plane := stored_plane(header, group)) is not None),
+        overlay_groups=tuple(group for group in OVERLAY_GROUPS if (header.text(group << 16 | 0x1001) or "").strip()),
+        planes=tuple((group, plane) for group in OVERLAY_GROUPS if (plane := stored_plane(header, group)) is not None),
         layers=_layers(header),
     )
 
