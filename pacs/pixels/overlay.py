@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacs.part10.header import Header
-from pacs.pixels.description import OVERLAY_GROUPS
-from pacs.pixels.description import PixelDescription
+from pacs.pixels.description import OVERLAY_GROUPS, PixelDescription
 from pacs.pixels.native import Pixels
 
 Mask = NDArray[np.bool_]
