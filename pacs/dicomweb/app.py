@@ -168,7 +168,7 @@ def _described() -> dict[str, Described]:
         _INSTANCE + "/bulkdata/{path}": Described("A large value", frames, is_ranged=True),
         _INSTANCE: Described("An instance as DICOM file", files, is_ranged=True),
         _SERIES: Described("All instances of a series", files, is_ranged=True),
-        _STUDY: Described("All instances of a study", files),
+        _STUDY: Described("All instances of a study", files, is_ranged=True),
         _INSTANCE + "/metadata": Described("Attributes of an instance", metadata, is_ranged=True),
         _SERIES + "/metadata": Described("Attributes of all instances of a series", metadata, is_ranged=True),
         _STUDY + "/metadata": Described("Attributes of all instances of a study", metadata, is_ranged=True),

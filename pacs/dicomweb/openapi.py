@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,6 @@ _ERRORS = {
     400: "The request cannot be understood; the answer names the part",
     403: "Not allowed",
     404: "Nothing of this name is kept",
-    405: "Another method than those of the resource",
     406: "It cannot be made into what Accept asks for",
     410: "It was deleted, or what it was in",
     413: "More than is done at once",
@@ -58,8 +57,9 @@ _ERRORS = {
 _OF_CHANGES = {
     409: "Other data is kept, it is of another study, or its state does not allow it",
     415: "Not taken in this form",
+    507: "No room",
 }
-_OF_STORING = {507: "No room"}
+_SEARCHED = ("/studies", "/series", "/instances", "/workitems")
 
 _DATA_SET = {
     "type": "object",
@@ -143,12 +143,10 @@ def _complete(schema: dict[str, Any], hot: Mapping[str, Described]) -> None:
         schema["paths"].setdefault(path, {})["get"] = _operation(path, described)
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
-            _complete_operation(operation, method, _PARAMETER.findall(path))
+            _complete_operation(operation, method, path)
     schema["components"] = {
         "schemas": {"DataSet": _DATA_SET, "Error": _ERROR},
-        "responses": {
-            str(status): _problem(status, text) for status, text in {**_ERRORS, **_OF_CHANGES, **_OF_STORING}.items()
-        },
+        "responses": {str(status): _problem(status, text) for status, text in {**_ERRORS, **_OF_CHANGES}.items()},
     }
 
 
@@ -172,19 +170,49 @@ def _operation(path: str, described: Described) -> dict[str, Any]:
     }
 
 
-def _complete_operation(operation: dict[str, Any], method: str, path_parameters: Iterable[str]) -> None:
+def _failures(method: str, path: str) -> set[int]:
+    """Statuses of a resource that cannot be had or changed, besides those that its route tells of itself. Another
+    method than those of the resource is 405, which is told by none of them."""
+    is_search = path.endswith(_SEARCHED)
+    names_one = "{" in path or path == "/wado"
+    of_the_trash, of_workitems = path.startswith("/trash"), path.startswith("/workitems")
+    always = {400, 500, 503}
+    if method == "get":
+        return (
+            always
+            | ({404} if names_one and not is_search else set())
+            | ({410} if names_one and not is_search and not of_the_trash else set())
+            | ({406} if not of_the_trash else set())
+            | ({413} if is_search or path.endswith("/metadata") else set())
+        )
+    is_store = method == "post" and path in ("/studies", "/studies/{study}")
+    takes_no_body = "/subscribers/" in path or of_the_trash
+    return (
+        always
+        | {403}
+        | ({404} if names_one and not is_store else set())
+        | ({409} if "/subscribers/" not in path else set())
+        | ({410} if of_workitems and names_one and method != "delete" and not path.endswith("/suspend") else set())
+        | ({413, 415} if not takes_no_body else set())
+        | ({507} if not of_workitems else set())
+    )
+
+
+def _complete_operation(operation: dict[str, Any], method: str, path: str) -> None:
     said = [each for each in operation.get("parameters", ()) if each["in"] != "path"]
     for each in said:
         if each["schema"] in ({"type": "string"}, {"type": "integer"}):
             each["schema"] = _QUERY_SCHEMAS.get(each["name"], each["schema"])
     operation["parameters"] = [
-        *({"name": name, "in": "path", "required": True, "schema": _schema_of(name)} for name in path_parameters),
+        *(
+            {"name": name, "in": "path", "required": True, "schema": _schema_of(name)}
+            for name in _PARAMETER.findall(path)
+        ),
         *said,
     ]
     responses = operation["responses"]
     responses.pop("422", None)  # FastAPI's own; path parameters are text and checked by the routes
-    changes = (*_OF_CHANGES, *(_OF_STORING if method == "post" else ())) if method != "get" else ()
-    for status in (*_ERRORS, *changes):
+    for status in sorted(_failures(method, path)):
         responses.setdefault(str(status), {"$ref": f"#/components/responses/{status}"})
 
 

@@ -154,7 +154,7 @@ ANSWERED = [
 ]
 TOLD_BELOW = {202, 304, 431, 507}
 """By tests of their own."""
-BEFORE_ANY_ROUTE = {421, 431}
+BEFORE_ANY_ROUTE = {405, 421, 431}
 
 
 @pytest.fixture(scope="module")
