@@ -16,7 +16,7 @@ from pacs.errors import StorageError, UndecodablePixels
 from pacs.measured.stages import turned_out
 from pacs.model import StoredInstance
 from pacs.part10.file_meta import write_file_meta
-from pacs.part10.header import Header
+from pacs.part10.header import Header, scan
 from pacs.part10.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from pacs.pixels.description import PixelDescription, describe
 from pacs.pixels.encode import HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, LOSSLESS_ENCODABLE, EncodedFrame
@@ -29,6 +29,7 @@ from pacs.storage.bounded_store import BoundedStore
 from pacs.storage.spool import Spool
 
 _MAX_DESCRIPTIONS = 1024
+_PIXEL_DATA = 0x7FE00010
 _MAX_PIXEL_DATA_BYTES = 0xFFFFFFFE
 """What one native data element can hold (PS3.5 §7.1)."""
 _MAX_SPOOLED_BYTES = 1 << 40
@@ -120,6 +121,30 @@ class Transcoding:
             return None
         turned_out("transcoded")
         return kept.data
+
+    def pixel_data(self, instance: StoredInstance) -> Iterator[bytes]:
+        """The value of Pixel Data in Explicit VR Little Endian: frames behind each other, each decoded when
+        the one before is taken, of even length.
+
+        Raises:
+            UndecodablePixels: a frame cannot be decoded; those before it were given already.
+            StorageError, MalformedDataSet: it cannot be read.
+        """
+        turned_out("transcoded")
+        description = self._described(instance)
+        if not isinstance(description, str) and description.bits_allocated == 1:
+            # Frames of packed pixels follow each other without a gap.
+            data_set = self._retrieve.data_set(instance)
+            native = self._decoding.run(to_native, data_set, instance.transfer_syntax_uid, EXPLICIT_VR_LITTLE_ENDIAN)
+            yield bytes(scan(native, EXPLICIT_VR_LITTLE_ENDIAN).value(_PIXEL_DATA) or b"")
+            return
+        length = 0
+        for number in range(1, instance.number_of_frames + 1):
+            frame = self._frame_of_many(instance, number, EXPLICIT_VR_LITTLE_ENDIAN).data
+            length += len(frame)
+            yield frame
+        if length % 2:
+            yield b"\0"
 
     def file(self, instance: StoredInstance, transfer_syntax_uid: str) -> MadeFile:
         """The instance as a Part 10 file in `transfer_syntax_uid`: as stored when that is the stored one.

@@ -11,12 +11,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pacs.dicomweb.admission import Admission
+from pacs.dicomweb.bulk_data import all_bulk_data_of, bulk_data_of, pixel_data_of
 from pacs.dicomweb.capabilities import CONFORMANCE_PATH, Capabilities
 from pacs.dicomweb.door import Door
 from pacs.dicomweb.frames import frames_of
 from pacs.dicomweb.hot import HotRoute, HotRoutes, Keeping
 from pacs.dicomweb.kept_answers import KeptAnswers
-from pacs.dicomweb.metadata import bulk_data_of, metadata_of
+from pacs.dicomweb.metadata import metadata_of
 from pacs.dicomweb.openapi import DICOM_XML, MULTIPART, Described, binary, data_sets, describe
 from pacs.dicomweb.qido import search_routes
 from pacs.dicomweb.rendered import DOCUMENT_MEDIA_TYPES, FILM_MEDIA_TYPES, RENDERED_PARAMETERS, rendered_of
@@ -77,7 +78,8 @@ _MOST_METADATA_BYTES = 8 << 20
 _STUDY = "/studies/{study}"
 _SERIES = _STUDY + "/series/{series}"
 _INSTANCE = _SERIES + "/instances/{instance}"
-_PICTURED = {_STUDY: "study", _SERIES: "series", _INSTANCE: "instance", _INSTANCE + "/frames/{frame}": "frame"}
+_LEVELS = {_STUDY: "study", _SERIES: "series", _INSTANCE: "instance"}
+_PICTURED = {**_LEVELS, _INSTANCE + "/frames/{frame}": "frame"}
 _THUMBNAILS = {f"{path}/thumbnail": what for path, what in _PICTURED.items()}
 _RENDERED = {f"{path}/rendered": what for path, what in _PICTURED.items()}
 _ALSO_RENDERED = {"instance": (*DOCUMENT_MEDIA_TYPES, *VIDEO_MEDIA_TYPES), "frame": FILM_MEDIA_TYPES}
@@ -131,6 +133,8 @@ def dicomweb_app(
         _SERIES + "/metadata": metadata,
         _STUDY + "/metadata": metadata,
         _INSTANCE + "/metadata": metadata,
+        **dict.fromkeys((f"{path}/bulkdata" for path in _LEVELS), HotRoute(all_bulk_data_of(services))),
+        **dict.fromkeys((f"{path}/pixeldata" for path in _LEVELS), HotRoute(pixel_data_of(services))),
         **dict.fromkeys(_THUMBNAILS, thumbnails),
         **dict.fromkeys(_RENDERED, rendered),
     }
@@ -166,6 +170,13 @@ def _described() -> dict[str, Described]:
     return {
         _INSTANCE + "/frames/{frames}": Described("Frames, one or a list", frames, is_ranged=True),
         _INSTANCE + "/bulkdata/{path}": Described("A large value", frames, is_ranged=True),
+        **{
+            f"{path}/bulkdata": Described(f"All large values, {what} level", binary(MULTIPART))
+            for path, what in _LEVELS.items()
+        },
+        _STUDY + "/pixeldata": Described("Pixel data of all instances of a study", binary(MULTIPART)),
+        _SERIES + "/pixeldata": Described("Pixel data of all instances of a series", binary(MULTIPART)),
+        _INSTANCE + "/pixeldata": Described("Pixel data of an instance", frames, is_ranged=True),
         _INSTANCE: Described("An instance as DICOM file", files, is_ranged=True),
         _SERIES: Described("All instances of a series", files, is_ranged=True),
         _STUDY: Described("All instances of a study", files, is_ranged=True),

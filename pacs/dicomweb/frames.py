@@ -18,6 +18,9 @@ from pacs.model import StoredInstance
 from pacs.part10.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from pacs.pixels.form import form_of_frames
 
+_MOST_KEPT_BYTES = 8 << 20
+"""Of frames that are sent from memory in one answer; more are looked up one by one."""
+
 
 def frames_of(services: Services) -> Callable[[Scope], Answer]:
     """The route's function: all frame numbers are checked before the first byte leaves."""
@@ -55,33 +58,41 @@ def chosen_offer(
 
 
 def frames_answer(
-    services: Services, scope: Scope, instance: StoredInstance, numbers: Sequence[int], offer: Offer
+    services: Services,
+    scope: Scope,
+    instance: StoredInstance,
+    numbers: Sequence[int],
+    offer: Offer,
+    *,
+    location: str | None = None,
 ) -> Answer:
-    """The frames in the representation `offer`.
+    """The frames in the representation `offer`; `location` is that of all parts, else each has its own.
 
     Raises:
         NotFound: a number is out of range.
         UndecodablePixels: they cannot be made into what was chosen.
     """
-    location = f"{service_base(scope)}{_path(instance)}/frames/"
+    base = f"{service_base(scope)}{_path(instance)}/frames/"
+    locations = [location or f"{base}{number}" for number in numbers]
     form = "stored" if is_as_stored(offer, instance.transfer_syntax_uid) else form_of_frames()
-    identity = (instance.digest, offer.content_type(), location, ",".join(map(str, numbers)), form)
+    identity = (instance.digest, offer.content_type(), location or base, ",".join(map(str, numbers)), form)
     tag = entity_tag(*identity)
     headers = {"etag": tag, "cache-control": services.caching_of_instances, "vary": "Accept"}
     if max(numbers) <= instance.number_of_frames and is_not_modified(scope, tag):
         return Answer(headers, status=304)
     stored = services.retrieve.frames(instance, numbers)
     if not is_as_stored(offer, instance.transfer_syntax_uid):
-        return _transcoded(services, instance, numbers, offer, headers, location, identity)
+        return _transcoded(services, instance, numbers, offer, headers, locations, identity)
     if not offer.is_multipart:
         (frame,) = stored
         length = sum(len(fragment) for fragment in frame)
         return Answer({**headers, "content-type": offer.content_type(), "content-length": str(length)}, frame)
     boundary = derived_boundary(*identity)
-    parts = [
-        Part(offer.part_content_type, frame, f"{location}{number}")
-        for number, frame in zip(numbers, stored, strict=True)
-    ]
+    parts = [Part(offer.part_content_type, frame, place) for place, frame in zip(locations, stored, strict=True)]
+    return _whole_parts(offer, headers, boundary, parts)
+
+
+def _whole_parts(offer: Offer, headers: dict[str, str], boundary: str, parts: Sequence[Part]) -> Answer:
     headers["content-type"] = offer.content_type(boundary)
     headers["content-length"] = str(encoded_length(boundary, parts))
     return Answer(headers, encoded(boundary, parts))
@@ -93,10 +104,11 @@ def _transcoded(
     numbers: Sequence[int],
     offer: Offer,
     headers: dict[str, str],
-    location: str,
+    locations: Sequence[str],
     identity: Sequence[str],
 ) -> Answer:
-    """Frames made one after the other while they are sent, so that memory holds one of them."""
+    """Frames made one after the other while they are sent, so that memory holds one of them; those that are kept and
+    not large, all at once."""
     uid = offer.transfer_syntax_uid or EXPLICIT_VR_LITTLE_ENDIAN
     if not offer.is_multipart:
 
@@ -109,11 +121,15 @@ def _transcoded(
             return whole(kept)
         return Answer({}, make=lambda: whole(services.transcoding.frame(instance, numbers[0], uid)))
     boundary = derived_boundary(*identity)
+    ready = _kept(services, instance, numbers, uid)
+    if ready is not None:
+        made = [Part(offer.part_content_type, (frame,), place) for place, frame in zip(locations, ready, strict=True)]
+        return _whole_parts(offer, headers, boundary, made)
 
     def parts() -> Iterator[Part]:
-        for number in numbers:
+        for number, place in zip(numbers, locations, strict=True):
             frame = services.transcoding.frame(instance, number, uid)
-            yield Part(offer.part_content_type, (frame,), f"{location}{number}")
+            yield Part(offer.part_content_type, (frame,), place)
 
     return Answer(
         {**headers, "content-type": offer.content_type(boundary)},
@@ -121,6 +137,19 @@ def _transcoded(
         is_lazy=True,
         waits_for_decoder=True,
     )
+
+
+def _kept(services: Services, instance: StoredInstance, numbers: Sequence[int], uid: str) -> list[bytes] | None:
+    """The frames if all of them were made before and are still there; None, too, when memory should not hold them."""
+    found: list[bytes] = []
+    size = 0
+    for number in numbers:
+        frame = services.transcoding.kept_frame(instance, number, uid)
+        if frame is None or size + len(frame) > _MOST_KEPT_BYTES:
+            return None
+        found.append(frame)
+        size += len(frame)
+    return found
 
 
 def _path(instance: StoredInstance) -> str:

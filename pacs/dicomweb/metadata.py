@@ -1,4 +1,4 @@
-"""WADO-RS metadata and bulk data (PS3.18 §10.4.1.1.4, §10.4.1.1.7, Annex F), plain ASGI."""
+"""WADO-RS metadata (PS3.18 §10.4.1.1.2, Annex F), plain ASGI."""
 
 from __future__ import annotations
 
@@ -7,24 +7,19 @@ from collections.abc import Callable, Sequence
 from starlette.types import Scope
 
 from pacs.dicomweb.accept import MediaRange, Offer, choose
-from pacs.dicomweb.frames import chosen_offer, frames_answer
 from pacs.dicomweb.hot import Answer
 from pacs.dicomweb.metadata_text import TextOfMetadata
-from pacs.dicomweb.multipart import Part, derived_boundary, encoded, encoded_length
 from pacs.dicomweb.qido import DICOM_XML, JSON_OFFERS
 from pacs.dicomweb.requests import accepted_by, is_not_modified
-from pacs.dicomweb.resources import ResourceKey, bulk_data_path, service_base
+from pacs.dicomweb.resources import ResourceKey, service_base
 from pacs.dicomweb.responses import REVALIDATE, VARY, accepts_gzip, entity_tag, header_of
 from pacs.dicomweb.services import Services
 from pacs.dicomweb.wado import find
 from pacs.metadata import Form, SeriesMetadata, SeriesRow, identity_of_instance
-from pacs.model import Principal, StoredInstance
-from pacs.part10.transfer_syntax import OCTET_STREAM, transfer_syntax
+from pacs.model import Principal
 from pacs.part10.xml_text import BOUNDARY
 
 XML_OFFERS = (Offer(DICOM_XML, is_multipart=True), Offer(DICOM_XML))
-_PIXEL_DATA = "7FE00010"
-_BULK_OFFERS = (Offer(OCTET_STREAM, is_multipart=True), Offer(OCTET_STREAM))
 
 
 def metadata_of(services: Services) -> Callable[[Scope], Answer]:
@@ -94,41 +89,3 @@ def _form(offer: Offer) -> Form:
 
 def _is_single_document(offer: Offer) -> bool:
     return offer.media_type == DICOM_XML and not offer.is_multipart
-
-
-def bulk_data_of(services: Services) -> Callable[[Scope], Answer]:
-    """The function of the bulk data route: a value by its path, or pixel data as its frames."""
-
-    def prepare(scope: Scope) -> Answer:
-        principal = services.identify(scope)
-        key = ResourceKey.of(scope["path_params"])
-        path = bulk_data_path(scope["path_params"]["path"])
-        accepted = accepted_by(scope)
-        (instance,) = find(services, principal, key)
-        if path == _PIXEL_DATA and instance.number_of_frames and _is_in_fragments(instance):
-            numbers = range(1, instance.number_of_frames + 1)
-            offer = chosen_offer(services, instance, accepted, is_one_frame=len(numbers) == 1)
-            return frames_answer(services, scope, instance, numbers, offer)
-        offer = choose(accepted, _BULK_OFFERS)
-        location = f"{service_base(scope)}{key.path}/bulkdata/{path}"
-        identity = (instance.digest, offer.content_type(), location)
-        tag = entity_tag(*identity)
-        headers = {"etag": tag, "cache-control": services.caching_of_instances, "vary": "Accept"}
-        if is_not_modified(scope, tag):
-            return Answer(headers, status=304)
-        value = services.retrieve.bulk_data(instance, path)
-        if not offer.is_multipart:
-            headers |= {"content-type": offer.content_type(), "content-length": str(len(value))}
-            return Answer(headers, (value,))
-        boundary = derived_boundary(*identity)
-        parts = [Part(OCTET_STREAM, (value,), location)]
-        headers["content-type"] = offer.content_type(boundary)
-        headers["content-length"] = str(encoded_length(boundary, parts))
-        return Answer(headers, encoded(boundary, parts))
-
-    return prepare
-
-
-def _is_in_fragments(instance: StoredInstance) -> bool:
-    syntax = transfer_syntax(instance.transfer_syntax_uid)
-    return syntax.is_encapsulated or not syntax.is_known

@@ -9,6 +9,7 @@ from pacs.measured.kinds import Kind, kind
 
 _SEARCHED: Final = frozenset({"studies", "series", "instances"})
 _PICTURES: Final = {"rendered": kind("rendered"), "thumbnail": kind("thumbnail")}
+_BULK: Final = frozenset({"bulkdata", "pixeldata"})
 _BY_DEPTH: Final = {2: kind("export"), 4: kind("export"), 6: kind("instance")}
 _STORE, _OTHER, _FRAME, _BULK_DATA = kind("store"), kind("other"), kind("frame"), kind("bulk_data")
 _METADATA, _STUDY_METADATA = kind("metadata"), kind("study_metadata")
@@ -26,14 +27,14 @@ def kind_of(method: str, path: str, query_string: bytes = b"") -> Kind:
     if method not in ("GET", "HEAD") or steps[0] not in _SEARCHED:
         return _WADO_URI[b"application" in query_string] if steps == ["wado"] else _OTHER
     last, depth = steps[-1], len(steps)
-    if depth > 6 and steps[6] == "bulkdata":
+    if depth > 6 and steps[6] in _BULK:
         return _BULK_DATA
     if depth % 2:
         if last in _SEARCHED:
             return _SEARCH_INFIX if _WIDE.search(query_string) else _SEARCH
         if last == "metadata":
             return _STUDY_METADATA if depth == 3 else _METADATA
-        return _PICTURES.get(last, _OTHER)
+        return _BY_DEPTH[depth - 1] if last in _BULK and depth < 6 else _PICTURES.get(last, _OTHER)
     if depth == 8 and steps[6] == "frames":
         return _FRAME
     return _BY_DEPTH.get(depth, _OTHER)

@@ -16,6 +16,7 @@ ROUTES = {
     *("/studies", "/series", "/instances", f"{STUDY}/series", f"{STUDY}/instances", f"{SERIES}/instances"),
     *(STUDY, SERIES, INSTANCE, f"{STUDY}/metadata", f"{SERIES}/metadata", f"{INSTANCE}/metadata"),
     *(INSTANCE + "/frames/{frames}", INSTANCE + "/bulkdata/{path}"),
+    *(f"{level}/{kind}" for level in PICTURED[:3] for kind in ("bulkdata", "pixeldata")),
     *(INSTANCE + "/versions", INSTANCE + "/versions/{number}"),
     *("/wado", "/conformance"),
     *(f"{level}/{kind}" for level in PICTURED for kind in ("rendered", "thumbnail")),

@@ -39,6 +39,13 @@ INSTANCE = SERIES + "/instances/1.4"
         (INSTANCE + "/versions", b"", "other"),
         ("/openapi.json", b"", "other"),
         ("/workitems/1.2", b"", "other"),
+        *(
+            (f"/studies/1{rest}/{name}", b"", "export")
+            for rest in ("", "/series/2")
+            for name in ("bulkdata", "pixeldata")
+        ),
+        ("/studies/1/series/2/instances/3/bulkdata", b"", "bulk_data"),
+        ("/studies/1/series/2/instances/3/pixeldata", b"", "bulk_data"),
         ("/wado", b"requestType=WADO&contentType=image/jpeg", "rendered"),
         ("/wado", b"requestType=WADO", "rendered"),
         ("/wado", b"requestType=WADO&contentType=application%2Fdicom", "instance"),

@@ -115,16 +115,27 @@ MAY_GO = {0x7FE00001, 0x7FE00002, 0x7FE00003, 0xFFFCFFFC, 0x00880200}
 """Tables of the old offsets, padding, an icon that is compressed itself."""
 
 
-def wrong_frames(
+def wrong_pixel_data(
     archive: Archive, sample: Sample, media_type: str, asked: str | None, answer: httpx.Response, *, is_multipart: bool
 ) -> str:
-    uid = rules.frames_in(sample, media_type, asked)
-    has_single = fragments(sample) == 1
+    """Frames in parts, and the native value where that is stored or several frames are to be one part."""
     is_multipart = is_multipart or media_type == "*/*"
-    if uid is None or (sample.is_damaged and uid != sample.uid) or not (is_multipart or has_single):
+    is_native, several = sample.uid in NATIVE, fragments(sample) > 1
+    uid = rules.frames_in(sample, media_type, asked)
+    if media_type == rules.OCTETS and (is_native or (several and not is_multipart)):
+        uid = (
+            EXPLICIT if asked in (None, "*", EXPLICIT) and (is_native or rules.can_be_made(sample, EXPLICIT)) else None
+        )
+    is_value = uid == EXPLICIT and (is_native or (several and not is_multipart))
+    is_damaged = sample.is_damaged and not (is_native and is_value) and uid != sample.uid
+    if uid is None or is_damaged or (several and not is_multipart and not is_value):
         return "" if is_refused(answer) else f"{answer.status_code} is not 406"
     if answer.status_code != 200:
         return f"{answer.status_code}: {answer.text}"
+    if is_value:
+        found = parts_of(answer)[0][1] if is_multipart else answer.content
+        right = _stored_value(sample, "7FE00010") if is_native else archive.explicit(sample).PixelData
+        return "" if found == right else f"{len(found)} bytes, not the {len(right)} of the value"
     if not is_multipart:
         return wrong_frame(archive, sample, 1, uid, answer, is_multipart=False)
     parts = parts_of(answer)
@@ -132,8 +143,12 @@ def wrong_frames(
         return f"{len(parts)} parts"
     for number in {1, len(parts)}:
         alone = archive.get(f"{sample.path}/frames/{number}", described(media_type, asked, is_multipart=True))
-        if parts_of(alone) != [parts[number - 1]]:
+        ((fields, frame),) = parts_of(alone)
+        told, found = parts[number - 1]
+        if (told["content-type"], found) != (fields["content-type"], frame):
             return f"part {number} is not frame {number}"
+        if not told["content-location"].endswith(f"{sample.path}/bulkdata/7FE00010"):
+            return f"Content-Location {told['content-location']}"
     return ""
 
 

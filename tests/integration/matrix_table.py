@@ -63,16 +63,19 @@ VIDEOS = ("video/mp4", "video/mpeg", "video/H265")
 """As stored, of instances; the first is made of frames, too."""
 PICTURES_ASKED = (*STILLS, *VIDEOS, *(f'multipart/related; type="{each}"' for each in STILLS), *DOCUMENTS)
 THUMBNAILS_ASKED = ("image/jpeg", "image/png", "image/gif", "image/jp2", "video/mp4", "text/html")
+VALUES_ASKED = (rules.OCTETS, "image/jphc", "image/jls", "text/html")
+PIXEL_VALUES = ("7FE00008", "7FE00009", "7FE00010")
 
-
-_PIXELS = (INSTANCE + "/frames/{frames}", INSTANCE + "/bulkdata/{path}")
+_PIXELS = (INSTANCE + "/frames/{frames}", INSTANCE + "/bulkdata/{path}", INSTANCE + "/pixeldata")
+_VALUES = (*(f"{path}/bulkdata" for path in LEVELS.values()), f"{STUDY}/pixeldata", f"{SERIES}/pixeldata")
 ASKED: dict[str, set[str]] = {
     **{key: {"application/dicom", "multipart/related", "application/zip"} for key in LEVELS.values()},
     INSTANCE + "/versions/{number}": {"application/dicom"},
     **dict.fromkeys(
-        (INSTANCE + "/frames/{frames}", INSTANCE + "/bulkdata/{path}"),
+        _PIXELS,
         {media_type for media_type, _ in FRAME_ASKED} | {"multipart/related"},
     ),
+    **{key: {"multipart/related"} for key in _VALUES},
     **{f"{path}/metadata": {each.partition(";")[0] for each in METADATA_ASKED} for path in LEVELS.values()},
     **{f"{path}/rendered": {each.partition(";")[0] for each in PICTURES_ASKED} for path in (*LEVELS.values(), FRAME)},
     **{f"{path}/thumbnail": set(THUMBNAILS_ASKED) for path in (*LEVELS.values(), FRAME)},
@@ -85,6 +88,7 @@ OFFERED: dict[str, set[str]] = {
     **{key: {"application/dicom", "multipart/related", "application/zip"} for key in LEVELS.values()},
     INSTANCE + "/versions/{number}": {"application/dicom"},
     **{key: {rules.OCTETS, "multipart/related", "image/*", "video/*"} for key in _PIXELS},
+    **{key: {"multipart/related"} for key in _VALUES},
     **{
         f"{path}/metadata": {"application/dicom+json", "application/json", "application/dicom+xml", "multipart/related"}
         for path in LEVELS.values()

@@ -36,11 +36,11 @@ from tests.integration.matrix_checks import (
     is_same_film,
     wrong_file,
     wrong_frame,
-    wrong_frames,
     wrong_picture,
+    wrong_pixel_data,
     wrong_value,
 )
-from tests.integration.matrix_samples import EXPLICIT, FAMILY, NATIVE, Sample, mixed_study, samples
+from tests.integration.matrix_samples import EXPLICIT, FAMILY, Sample, mixed_study, samples
 from tests.integration.matrix_table import (
     ANY_OF,
     ASKED,
@@ -52,9 +52,11 @@ from tests.integration.matrix_table import (
     NOT_OF_ONE_IMAGE,
     OFFERED,
     PICTURES_ASKED,
+    PIXEL_VALUES,
     SOME_ASKED,
     STILLS,
     THUMBNAILS_ASKED,
+    VALUES_ASKED,
     VIDEOS,
 )
 
@@ -225,11 +227,11 @@ def test_bulk_data(archive: Archive, is_multipart: bool) -> None:
         metadata = archive.get(f"{sample.path}/metadata", "application/dicom+json").json()[0]
         for place, uri in _bulk_data(metadata):
             path = uri.removeprefix(f"http://{HOST}/dicomweb")
-            is_frames = place == "7FE00010" and sample.uid not in NATIVE
+            is_frames = place == "7FE00010"
             for media_type, asked in FRAME_ASKED[::3] if is_frames else ((rules.OCTETS, None), ("image/jls", None)):
                 answer = archive.get(path, described(media_type, asked, is_multipart=is_multipart))
                 problem = (
-                    wrong_frames(archive, sample, media_type, asked, answer, is_multipart=is_multipart)
+                    wrong_pixel_data(archive, sample, media_type, asked, answer, is_multipart=is_multipart)
                     if is_frames
                     else wrong_value(sample, place, media_type, answer, is_multipart=is_multipart)
                 )
@@ -237,6 +239,36 @@ def test_bulk_data(archive: Archive, is_multipart: bool) -> None:
                 values += answer.status_code == 200
     assert not wrong
     assert values > 100
+
+
+@pytest.mark.parametrize("accept", ["*/*", *(f"multipart/related; type={each}" for each in VALUES_ASKED)])
+@pytest.mark.parametrize("level", LEVELS)
+def test_all_values(archive: Archive, level: str, accept: str) -> None:
+    wrong, had = [], 0
+    for sample in archive.at(level):
+        metadata = archive.get(f"{sample.path}/metadata", "application/dicom+json").json()[0]
+        alone = {
+            place: archive.get(uri.removeprefix(f"http://{HOST}/dicomweb"), accept.replace("*/*", "multipart/related"))
+            for place, uri in _bulk_data(metadata)
+        }
+        for resource in ("bulkdata", "pixeldata"):
+            values = [each for place, each in alone.items() if resource == "bulkdata" or place in PIXEL_VALUES]
+            right = [part for each in values if each.status_code == 200 for part in parts_of(each)]
+            answer = archive.get(f"{_at(sample, level)}/{resource}", accept)
+            if not right:
+                problem = "" if answer.status_code in (404, 406) else f"{answer.status_code} is no refusal"
+            elif answer.status_code != 200:
+                problem = f"{answer.status_code}: {answer.text}"
+            else:
+                had += 1
+                found = parts_of(answer)
+                refused = [fields for fields, _ in found if fields["content-type"] == "application/json"]
+                good = [part for part in found if part[0]["content-type"] != "application/json"]
+                is_right = good == right and len(refused) == sum(each.status_code != 200 for each in values)
+                problem = "" if is_right else "not the values"
+            wrong += [f"{sample} {resource}: {problem}"] if problem else []
+    assert not wrong
+    assert had or accept.endswith("text/html")
 
 
 def _bulk_data(attributes: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
