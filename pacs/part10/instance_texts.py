@@ -28,6 +28,8 @@ _MAX_PLANS: Final = 256
 _MAX_SYNTAXES: Final = 64
 _MAX_CREATOR_BYTES: Final = 1024
 """A longer name is none: it has 64 characters at most."""
+_MAX_CREATOR_STORED_BYTES: Final = _MAX_CREATOR_BYTES + 12
+"""With its tag, VR and length."""
 MARK: Final = b"\0"
 """Stands in the text of an element where the address of bulk data belongs; no value has it."""
 
@@ -190,7 +192,8 @@ def _keys(header: Header, plan: _Plan) -> list[Hashable]:
             element = plan.elements[number]
             keys[number] = bytes(buffer[element.offset : element.end])
     for number, creator in plan.creators:
-        keys[number] = (keys[number], bytes(buffer[creator.value_offset : creator.end][:_MAX_CREATOR_BYTES]))
+        # With its head: a creator whose VR is damaged, or that is too long, names nobody.
+        keys[number] = (keys[number], bytes(buffer[creator.offset : creator.end][:_MAX_CREATOR_STORED_BYTES]))
     return keys
 
 

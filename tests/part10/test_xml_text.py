@@ -61,6 +61,17 @@ def test_no_document_has_the_boundary() -> None:
     assert f"a--{BOUNDARY}--b" in "".join(ElementTree.fromstring(found).itertext())
 
 
+def test_a_creator_that_is_damaged_names_nobody_and_the_next_is_told() -> None:
+    """Found by fuzzing: the text of a private element was remembered by its creator's name alone."""
+    whole = encode(data_set(), ExplicitVRLittleEndian)
+    damaged = whole.replace(b"\x09\0\x10\0LO", b"\x09\0\x10\0\0O")
+    assert damaged != whole
+    for first, second in ((damaged, whole), (whole, damaged)):
+        texts = XmlTexts()
+        for each in (first, second):
+            assert quickly(texts, each, ExplicitVRLittleEndian) == slowly(each, ExplicitVRLittleEndian)
+
+
 _ANY = encode(data_set(RequestAttributesSequence=[item("a"), item("b")]), ExplicitVRLittleEndian)
 _SHARED = XmlTexts()
 
