@@ -238,6 +238,6 @@ class MultipartReader:
             if not colon or not _HEADER_NAME.match(name.strip()):
                 raise ProtocolViolation(f"Part {self._parts} has a header line {line[:60]!r} that is not name: value")
             last, text = name.strip().decode("ascii").lower(), value.strip().decode("latin-1")
-            # A field that comes twice is a list (RFC 9110 §5.3): what contradicts itself must not look as if it did not.
+            # A field that comes twice is a list (RFC 9110 §5.3): what contradicts itself must not look clear.
             headers[last] = text if headers.get(last, text) == text else f"{headers[last]}, {text}"
         return headers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from pacs.part10.transfer_syntax import (
     OCTET_STREAM,
     transfer_syntax,
 )
-from pacs.part10.value_writer import SEQUENCE_DELIMITATION, UNDEFINED, element_head, padding
+from pacs.part10.value_writer import SEQUENCE_DELIMITATION, TEXT_VRS, UNDEFINED, element_head, padding
 from pacs.pixels.codestream import read_rle
 from pacs.pixels.codestream_syntax import HEAD_BYTES, check_kind, shown_transfer_syntax
 
@@ -29,6 +30,7 @@ _SAME_AS_EXPLICIT: Final = frozenset(
     {"", EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN}
 )
 _LONGEST_VALUE: Final = 0xFFFFFFFE
+_UTF_8: Final = frozenset({"", "utf-8", "utf8", "us-ascii"})
 _RLE: Final = "image/dicom-rle"
 _LOOKS_BYTES: Final = (1 << 12, HEAD_BYTES, 4 << 20)
 """Of a frame's beginning: nearly all show in a page what they are, those with a large colour profile behind it."""
@@ -53,6 +55,8 @@ class BulkPart:
     """Of the part's Content-Type; empty when it names none."""
     frame_number: int = 0
     """Of its Content-Location; 0 when that names none."""
+    charset: str = ""
+    """Of the part's Content-Type, in lower case."""
 
     @property
     def is_frame(self) -> bool:
@@ -81,11 +85,11 @@ class PendingInstance:
     is_decided: bool = False
 
 
-def check_pixel_data(instance: PendingInstance, parts: Mapping[str, Sequence[BulkPart]], bulk: Spool) -> str:
+def check_bulk_data(instance: PendingInstance, parts: Mapping[str, Sequence[BulkPart]], bulk: Spool) -> str:
     """The transfer syntax that the instance's pixel data makes the whole data set have.
 
     Raises:
-        UnsupportedMedia: a media type or transfer syntax that pixel data cannot come in here.
+        UnsupportedMedia: a media type or transfer syntax that pixel data, or a character set that text, cannot come in.
         MalformedDataSet: frames are missing, something is not of the length or kind that is said of it, or compressed
             values of different transfer syntaxes meet.
     """
@@ -97,6 +101,8 @@ def check_pixel_data(instance: PendingInstance, parts: Mapping[str, Sequence[Bul
         if reference.tag not in PIXEL_DATA_TAGS:
             if len(its_parts) > 1 or its_parts[0].frame_number:
                 raise MalformedDataSet(f"frames came for {tag_text(reference.tag)}, which has none")
+            if reference.vr in TEXT_VRS:
+                _check_text(reference, its_parts[0], bulk)
             continue
         syntax = _transfer_syntax_of(instance, reference, its_parts, bulk)
         if syntax != EXPLICIT_VR_LITTLE_ENDIAN:
@@ -111,6 +117,19 @@ def check_pixel_data(instance: PendingInstance, parts: Mapping[str, Sequence[Bul
     if len(found) > 1:
         raise MalformedDataSet(f"pixel data of one instance comes in several transfer syntaxes: {', '.join(found)}")
     return found.pop() if found else EXPLICIT_VR_LITTLE_ENDIAN
+
+
+def _check_text(reference: BulkReference, part: BulkPart, bulk: Spool) -> None:
+    """The data set says ISO_IR 192 of all its text (`pacs.part10.data_set_writer`), so that it must be that."""
+    if part.charset not in _UTF_8:
+        raise UnsupportedMedia(f"{tag_text(reference.tag)} came in charset {part.charset[:40]!r}; send text in UTF-8")
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for data in bulk.read(part.offset, part.length):
+            decoder.decode(data)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise MalformedDataSet(f"{tag_text(reference.tag)} came as bulk data that is no UTF-8 text") from None
 
 
 def _check_native(instance: PendingInstance, parts: Sequence[BulkPart], bulk: Spool) -> None:

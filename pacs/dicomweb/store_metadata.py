@@ -8,21 +8,23 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
-from pacs.dicomweb.accept import parse_content_type
+from pacs.dicomweb.accept import ContentType, parse_content_type
 from pacs.dicomweb.multipart import MAX_PARTS
 from pacs.dicomweb.store_bulk_data import (
     BulkPart,
     PendingInstance,
     Range,
-    check_pixel_data,
+    check_bulk_data,
     write_data_set,
 )
 from pacs.dicomweb.store_commits import Ready
 from pacs.dicomweb.store_encoding import check_encoding
 from pacs.dicomweb.store_pending import BulkLocation, pending_instance, uris_of
 from pacs.dicomweb.store_response import Failed, Result, Warned
+from pacs.dicomweb.store_uris import content_id_uri, resolved, text_of
 from pacs.errors import (
     Busy,
     InvalidRequest,
@@ -66,9 +68,11 @@ Outcomes = Iterator[Failed | Ready]
 class MetadataParts:
     """Takes one request's parts. Not thread-safe."""
 
-    def __init__(self, ingest: Ingest, source: Source, study_instance_uid: str | None) -> None:
+    def __init__(self, ingest: Ingest, source: Source, study_instance_uid: str | None, base: str = "") -> None:
+        """`base` is the URL of the request, to which its BulkDataURIs are relative."""
         self._ingest = ingest
         self._source = source
+        self._base = base
         self._study_instance_uid = study_instance_uid
         # Slow senders may have hundreds of these open: the first ones get memory, the others files.
         self._has_memory = _spools.take(_SPOOLS_BYTES, held=0)
@@ -89,17 +93,18 @@ class MetadataParts:
 
         Without a Content-Type it is `default_type`, or plain bytes where it has a Content-Location.
         """
-        location = _text_of(headers.get("content-location", "").strip())
+        location = text_of(headers.get("content-location", "").strip())
+        names = [resolved(location, self._base)] if location else []
+        names += [name] if (name := content_id_uri(text_of(headers.get("content-id", "")))) else []
         try:
-            default_type = OCTET_STREAM if location else default_type
+            default_type = OCTET_STREAM if location or self.find(names)[0] is not None else default_type
             content_type = parse_content_type(headers.get("content-type") or default_type)
             check_encoding(headers)
         except (InvalidRequest, UnsupportedMedia) as problem:
-            return BulkDataPart(self, location, "", "", problem)
-        if content_type.media_type in METADATA_TYPES and not location:
-            return MetadataPart(self, content_type.media_type)
-        syntax = content_type.parameters.get("transfer-syntax", "").strip()
-        return BulkDataPart(self, location, content_type.media_type, syntax)
+            return BulkDataPart(self, names, location, ContentType(""), problem)
+        if content_type.media_type in METADATA_TYPES and self.find(names)[0] is None:
+            return MetadataPart(self, content_type.media_type, names[0] if location else self._base)
+        return BulkDataPart(self, names, location, content_type)
 
     def close(self) -> Outcomes:
         """No more parts come: what still waits fails, each instance by itself."""
@@ -142,15 +147,15 @@ class MetadataParts:
 
     # -- metadata
 
-    def read_document(self, media_type: str, offset: int, length: int) -> Outcomes:
-        """Read a metadata part that lies in the spool of documents."""
+    def read_document(self, media_type: str, base: str, offset: int, length: int) -> Outcomes:
+        """Read a metadata part that lies in the spool of documents, and whose BulkDataURIs are relative to `base`."""
         whole: list[Failed | PendingInstance] = []
         problem: PacsError | None = None
         with _reading:
             document = b"".join(self._documents.read(offset, length))
             try:
                 for attributes in iter([read_xml(document)]) if media_type == DICOM_XML else read_json(document):
-                    whole.append(self._instance(attributes))  # noqa: PERF401 -- what came before a problem counts
+                    whole.append(self._instance(attributes, base))  # noqa: PERF401 -- what came before a problem counts
             except PacsError as found:
                 problem = found
             del document
@@ -177,14 +182,17 @@ class MetadataParts:
     def documents_length(self) -> int:
         return self._documents.length
 
-    def _instance(self, attributes: Any) -> Failed | PendingInstance:
+    def _instance(self, attributes: Any, base: str) -> Failed | PendingInstance:
         self._instances += 1
         if self._instances > MAX_PARTS:
             raise TooLarge(f"more than {MAX_PARTS} instances in one request; send several")
         self._hold(1)
         instance = pending_instance(attributes)
         try:
-            pieces = encoded_data_set(attributes)
+            pieces = [
+                replace(piece, uri=resolved(piece.uri, base)) if isinstance(piece, BulkReference) else piece
+                for piece in encoded_data_set(attributes)
+            ]
             is_compressed = transfer_syntax(instance.transfer_syntax_uid).is_encapsulated
             for key, attribute in attributes.items():
                 if int(key, 16) in PIXEL_DATA_TAGS and "InlineBinary" in attribute:
@@ -227,12 +235,14 @@ class MetadataParts:
 
     # -- bulk data
 
-    def find(self, uri: str) -> tuple[BulkLocation | None, int]:
-        """Who waits for a part with this Content-Location, and the frame that it names (0: none)."""
-        location = self._locations.get(uri)
-        if location is None and (match := _FRAME.match(uri)):
-            return self._locations.get(match[1]), int(match[2])
-        return location, 0
+    def find(self, names: Sequence[str]) -> tuple[BulkLocation | None, int]:
+        """Who waits for a part of one of these names, and the frame that it is by its name (0: any)."""
+        for name in names:
+            if (location := self._locations.get(name)) is not None:
+                return location, 0
+            if (match := _FRAME.match(name)) and (location := self._locations.get(match[1])) is not None:
+                return location, int(match[2])
+        return None, 0
 
     def keep_bulk_data(self, data: bytes) -> None:
         """Raises `TooLarge`, `StorageError`."""
@@ -281,7 +291,7 @@ class MetadataParts:
     def _finish(self, instance: PendingInstance) -> Failed | Ready:
         parts = {uri: self._locations[uri].parts for uri in uris_of(instance)}
         try:
-            syntax = check_pixel_data(instance, parts, self._bulk)
+            syntax = check_bulk_data(instance, parts, self._bulk)
             reception = self._ingest.begin(self._source, syntax, study_instance_uid=self._study_instance_uid)
             try:
                 write_data_set(instance, parts, self._encoded, self._bulk, reception.write)
@@ -307,9 +317,10 @@ class MetadataParts:
 class MetadataPart:
     """A part that describes instances."""
 
-    def __init__(self, owner: MetadataParts, media_type: str) -> None:
+    def __init__(self, owner: MetadataParts, media_type: str, base: str) -> None:
         self._owner = owner
         self._media_type = media_type
+        self._base = base
         self._start = owner.documents_length
         self._problem: PacsError | None = None
 
@@ -325,7 +336,8 @@ class MetadataPart:
         """The part is complete."""
         if self._problem is not None:
             return iter([Failed(self._problem)])
-        return self._owner.read_document(self._media_type, self._start, self._owner.documents_length - self._start)
+        length = self._owner.documents_length - self._start
+        return self._owner.read_document(self._media_type, self._base, self._start, length)
 
     def abort(self) -> None:
         pass
@@ -335,18 +347,22 @@ class BulkDataPart:
     """A part that is a value, or a frame, of instances described before it."""
 
     def __init__(
-        self, owner: MetadataParts, uri: str, media_type: str, syntax: str, problem: PacsError | None = None
+        self,
+        owner: MetadataParts,
+        names: Sequence[str],
+        written: str,
+        content_type: ContentType,
+        problem: PacsError | None = None,
     ) -> None:
         self._owner = owner
-        self._location, self._frame_number = owner.find(uri) if uri else (None, 0)
-        self._media_type = media_type or OCTET_STREAM
-        self._transfer_syntax_uid = syntax
+        self._location, self._frame_number = owner.find(names)
+        self._content_type = content_type
         self._start = owner.bulk_length
         self._problem = problem
         if problem is None and self._location is None:
-            name = f"with the Content-Location {uri[:200]!r}" if uri else "without a Content-Location"
+            name = f"with the Content-Location {written[:200]!r}" if written else "without a Content-Location"
             self._problem = InvalidRequest(f"A part {name} belongs to no BulkDataURI of the metadata before it")
-            if not uri and not media_type:
+            if not names and not content_type.media_type:
                 self._problem = UnsupportedMedia("A part has neither Content-Type nor Content-Location")
 
     def write(self, data: bytes) -> None:
@@ -368,16 +384,16 @@ class BulkDataPart:
         if not self._location.waiting and not self._location.is_complete:
             return iter(())  # its instances have failed already, and are told why
         length = self._owner.bulk_length - self._start
-        part = BulkPart(self._start, length, self._media_type, self._transfer_syntax_uid, self._frame_number)
+        parameters = self._content_type.parameters
+        part = BulkPart(
+            self._start,
+            length,
+            self._content_type.media_type or OCTET_STREAM,
+            parameters.get("transfer-syntax", "").strip(),
+            self._frame_number,
+            parameters.get("charset", "").strip().lower(),
+        )
         return self._owner.take(self._location, part)
 
     def abort(self) -> None:
         pass
-
-
-def _text_of(header: str) -> str:
-    """A header field, which comes as Latin-1, as the UTF-8 that a URI with other letters is written in."""
-    try:
-        return header.encode("latin-1").decode("utf-8")
-    except UnicodeError:
-        return header

@@ -60,7 +60,8 @@ class SinglePart:
 class StoreRequest:
     """Takes one request's body. Not thread-safe; after `close` or `fail`, `results` has one entry per instance.
 
-    `media_type` says what the parts are: ``application/dicom``, or metadata (JSON or XML) followed by bulk data.
+    `media_type` says what the parts are: ``application/dicom``, or metadata (JSON or XML) followed by bulk data, whose
+    names are relative to `base`, the URL of the request.
     """
 
     def __init__(
@@ -70,13 +71,16 @@ class StoreRequest:
         reader: PartReader,
         study_instance_uid: str | None,
         media_type: str = DICOM,
+        base: str = "",
     ) -> None:
         self._ingest = ingest
         self._source = source
         self._reader = reader
         self._study_instance_uid = study_instance_uid
         self._media_type = media_type
-        self._metadata = MetadataParts(ingest, source, study_instance_uid) if media_type in METADATA_TYPES else None
+        self._metadata = (
+            MetadataParts(ingest, source, study_instance_uid, base) if media_type in METADATA_TYPES else None
+        )
         self._part: _PartReceiver | MetadataPart | BulkDataPart | None = None
         self._commits = Commits()
 

@@ -27,6 +27,7 @@ FAILURE_REASON: Mapping[type[errors.PacsError], int] = {
 
 _CREATOR = "PACS"
 MAX_REPORTED_FAILURES = 10_000
+"""With their reason in words. Beyond it, failed instances are listed without, and parts of no instance are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +91,21 @@ def store_response(results: Sequence[Result], base: str, study_instance_uid: str
     if study_instance_uid is not None and studies:
         answer["00081190"] = {"vr": "UR", "Value": [base + ResourceKey(study_instance_uid).path]}
     if named:
-        answer["00081198"] = {"vr": "SQ", "Value": [_failure(failure) for failure in named[:MAX_REPORTED_FAILURES]]}
+        answer["00081198"] = {"vr": "SQ", "Value": [_failure(failure, number) for number, failure in enumerate(named)]}
     if stored:
         answer["00081199"] = {"vr": "SQ", "Value": [_reference(result, base) for result in stored]}
     if others:
         answer["0008119A"] = {"vr": "SQ", "Value": [_failure(failure) for failure in others[:MAX_REPORTED_FAILURES]]}
+    if unlisted := unlisted_failures(results):
+        answer |= _text(unlisted)
     return answer
+
+
+def unlisted_failures(results: Sequence[Result]) -> str:
+    """What to say of failures that `store_response` does not list, as no instance is known of them; empty for none."""
+    others = sum(isinstance(result, Failed) and not result.sop_instance_uid for result in results)
+    left = others - MAX_REPORTED_FAILURES
+    return f"{left} further parts failed and are not listed; none of them names an instance" if left > 0 else ""
 
 
 def _kept(result: Stored | Warned) -> Stored:
@@ -123,14 +133,14 @@ def _reference(result: Stored | Warned, base: str) -> dict[str, Any]:
     return item
 
 
-def _failure(failed: Failed) -> dict[str, Any]:
+def _failure(failed: Failed, number: int = 0) -> dict[str, Any]:
     item: dict[str, Any] = {}
     if failed.sop_class_uid:
         item["00081150"] = {"vr": "UI", "Value": [failed.sop_class_uid]}
     if failed.sop_instance_uid:
         item["00081155"] = {"vr": "UI", "Value": [failed.sop_instance_uid]}
     item["00081197"] = {"vr": "US", "Value": [failure_reason(failed.error)]}
-    return item | _text(str(failed.error))
+    return item | _text(str(failed.error)) if number < MAX_REPORTED_FAILURES else item
 
 
 def _text(message: str) -> dict[str, Any]:

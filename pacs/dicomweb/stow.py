@@ -26,7 +26,7 @@ from pacs.dicomweb.store_body import Body, OpenBodies
 from pacs.dicomweb.store_encoding import check_encoding
 from pacs.dicomweb.store_metadata import DICOM_JSON, DICOM_XML
 from pacs.dicomweb.store_request import DICOM, SinglePart, StoreRequest
-from pacs.dicomweb.store_response import Failed, Result, store_response, store_status
+from pacs.dicomweb.store_response import Failed, Result, store_response, store_status, unlisted_failures
 from pacs.errors import NotAcceptable, PacsError, ProtocolViolation, UnsupportedMedia
 from pacs.model import Source
 from pacs.part10.dicom_xml import to_xml
@@ -112,7 +112,8 @@ class _Store:
             study = ResourceKey.of({"study": study}).study_instance_uid
         reader, media_type = _reader(request)
         source = Source(principal, "STOW-RS", request.client.host if request.client else "")
-        return StoreRequest(self._services.ingest, source, reader, study, media_type)
+        base = f"{service_base(request.scope)}/studies{'' if study is None else '/' + study}"
+        return StoreRequest(self._services.ingest, source, reader, study, media_type, base)
 
     async def _receive(self, body: Body, store_request: StoreRequest) -> None:
         """Feed the body as it comes. No thread waits for the client."""
@@ -169,10 +170,13 @@ def _response(results: list[Result], request: Request, study: str | None, offer:
     status = store_status(results)
     for failure in [result for result in results if isinstance(result, Failed)][:100]:
         log_refusal(failure.error, status, request.method, request.url.path)
-    answer = store_response(results, service_base(request.scope), study)
+    base = service_base(request.scope)
+    answer = store_response(results, base, study)
     headers = {"cache-control": "no-store"}
     if status == 503:
         headers["retry-after"] = "5"
+    if unlisted := unlisted_failures(results):
+        headers["warning"] = f'299 {base} "{unlisted}"'
     if offer.media_type != DICOM_XML:
         return Response(encoded_json(answer), status, headers, offer.media_type)
     document = to_xml(answer)

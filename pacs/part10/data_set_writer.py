@@ -65,8 +65,9 @@ Piece = bytes | BulkReference
 def encoded_data_set(attributes: DicomJson) -> list[Piece]:
     """The data set, elements in order: bytes, and a `BulkReference` in place of each element with a BulkDataURI.
 
-    Text is UTF-8, and Specific Character Set says so where there is any beyond ASCII or one was named. Sequences have
-    undefined lengths, so that bulk data may stand inside them.
+    Text is UTF-8, and Specific Character Set says so where there is any beyond ASCII, one was named, or text comes as
+    bulk data: that must be UTF-8 too, and whoever puts it into its place sees to it. Sequences have undefined lengths,
+    so that bulk data may stand inside them.
 
     Raises:
         MalformedDataSet: no data set of the model: a wrong tag or VR, a value that does not fit its VR, nesting deeper
@@ -189,6 +190,10 @@ class _Writer:
             raise MalformedDataSet(f"{tag_text(tag)} has a BulkDataURI that is empty, too long or no text")
         if vr == "SQ":
             raise MalformedDataSet(f"{tag_text(tag)} is a sequence; it cannot be bulk data (PS3.18 F.2.6)")
+        if tag == _CHARACTER_SET:
+            raise MalformedDataSet(f"{tag_text(tag)} cannot be bulk data: it says how all other text is to be read")
+        # It is UTF-8, whatever letters it turns out to have (`encoded_data_set`).
+        self._is_beyond_ascii = self._is_beyond_ascii or vr in TEXT_VRS
         self._references += 1
         if self._references > MAX_BULK_REFERENCES:
             raise MalformedDataSet(f"more than {MAX_BULK_REFERENCES} BulkDataURIs in one data set")

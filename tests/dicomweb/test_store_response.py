@@ -6,7 +6,16 @@ import pytest
 from pydicom import Dataset
 
 from pacs import errors
-from pacs.dicomweb.store_response import FAILURE_REASON, Failed, Result, failure_reason, store_response, store_status
+from pacs.dicomweb import store_response as store_response_module
+from pacs.dicomweb.store_response import (
+    FAILURE_REASON,
+    Failed,
+    Result,
+    failure_reason,
+    store_response,
+    store_status,
+    unlisted_failures,
+)
 from pacs.model import InstanceKey, Outcome, Stored
 
 
@@ -66,3 +75,20 @@ def test_a_coerced_instance_has_its_warning_and_the_tags() -> None:
     (item,) = store_response([stored("1.9", coerced=(0x00080080,))], "http://h/d", None)["00081199"]["Value"]
     assert item["00081196"]["Value"] == [45056]
     assert "(0008,0080)" in item["00091001"]["Value"][0]
+
+
+def test_every_named_failure_is_listed_and_those_without_a_name_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_response_module, "MAX_REPORTED_FAILURES", 2)
+    named = [Failed(errors.NotDicom("no DICOM"), "1.5", f"1.6.{number}") for number in range(4)]
+    assert unlisted_failures([*named, BAD, BAD]) == ""
+    answer = Dataset.from_json(store_response([*named, *[BAD] * 5], "http://h/d", None))
+    assert [item.ReferencedSOPInstanceUID for item in answer.FailedSOPSequence] == [f"1.6.{n}" for n in range(4)]
+    assert [(0x00091001 in item, item.FailureReason) for item in answer.FailedSOPSequence] == [
+        (True, 0xC000),
+        (True, 0xC000),
+        (False, 0xC000),
+        (False, 0xC000),
+    ]
+    assert len(answer.OtherFailuresSequence) == 2
+    assert answer[0x00091001].value == unlisted_failures([*named, *[BAD] * 5])
+    assert "3 further" in answer[0x00091001].value

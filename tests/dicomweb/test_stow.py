@@ -8,6 +8,7 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
+from pacs.dicomweb import store_response
 from pacs.dicomweb.resources import ResourceKey
 from tests.dicomweb.served import DoorInMemory, data_set_bytes, image, multipart_body, written
 
@@ -147,3 +148,15 @@ def test_bad_study_in_the_url_and_encodings(door: DoorInMemory) -> None:
         "POST", "/studies", content=b"x", headers={"content-type": "application/dicom", "content-encoding": "gzip"}
     )
     assert refused.status_code == 415
+
+
+def test_failures_that_are_not_listed_are_told_of(door: DoorInMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_response, "MAX_REPORTED_FAILURES", 2)
+    body, headers = multipart_body([b"not DICOM"] * 3)
+    answer = door.post("/studies", body, headers["content-type"])
+    assert answer.status_code == 400
+    assert answer.headers["warning"].startswith(f'299 {door.base} "1 further')
+    assert len(sequence(answer.json(), "0008119A")) == 2
+    assert (
+        "warning" not in door.post("/studies", *multipart_body([b"not DICOM"] * 2)[:1], headers["content-type"]).headers
+    )
