@@ -18,6 +18,7 @@ from pacs.pace import Pace
 __all__ = ["Connection", "HandshakeFailed", "Silence"]
 
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
+_USEFUL_BYTES = 32 << 10
 _BATCH_BYTES = 256 << 10
 _BATCH_BUFFERS = 256
 
@@ -48,6 +49,11 @@ class Connection:
         self._put_back: Event | None = None
         self.received_bytes = 0
         """All that has come over this connection."""
+        self.useful_at = time.monotonic()
+        """When the peer last had something of being here: it took what we sent, or has sent `_USEFUL_BYTES` more."""
+        self._is_useful_from = _USEFUL_BYTES
+        self.waits_for_peer = False
+        """Whether the thread waits for bytes now; for other threads to see."""
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._wire: Wire
@@ -125,7 +131,9 @@ class Connection:
 
     def _receive(self, timeout_s: float) -> bool:
         """Receive once; false when nothing came in time."""
+        self.waits_for_peer = True
         count = self._wire.receive(self.association.room(), timeout_s)
+        self.waits_for_peer = False
         if count is None:
             return False
         if count and _QUICKACK is not None:
@@ -133,6 +141,9 @@ class Connection:
             # delays that by 40 ms unless it is told not to, again after every read.
             self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         self.received_bytes += count
+        if self.received_bytes >= self._is_useful_from:
+            self._is_useful_from = self.received_bytes + _USEFUL_BYTES
+            self.useful_at = time.monotonic()
         self.association.received(count)
         return True
 
@@ -174,7 +185,8 @@ class Connection:
             while views:
                 started = time.monotonic()
                 sent = self._wire.send(views)
-                pace.waited(time.monotonic() - started, sent)
+                self.useful_at = time.monotonic()
+                pace.waited(self.useful_at - started, sent)
                 if pace.left_s <= 0:
                     raise TimeoutError
                 done = 0

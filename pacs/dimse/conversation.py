@@ -46,6 +46,10 @@ _KINDS: Final[dict[int, str]] = {
     CommandField.C_GET_RQ: "c_get",
     CommandField.N_ACTION_RQ: "commitment",
 }
+_USUAL_BEGINNING_S = 3.0
+"""Between the association and the first answer, or 32 KB of the first instance; scanners need a tenth of it."""
+_USUAL_QUIET_S = 30.0
+"""Between two requests of a peer that was answered before."""
 _ABORT_LINGER_S = 5.0
 """How long a peer that was aborted may take to close; an honest one does at once."""
 
@@ -83,6 +87,7 @@ class _Tally:
 
     opened: float = field(default_factory=time.monotonic)
     requests: int = 0
+    answered: int = 0
     failed: int = 0
 
 
@@ -123,6 +128,14 @@ class Conversation:
         self._is_idle = True
         self._is_stopping = False
         self._why_stopped = "the archive is being stopped"
+
+    def idle_too_long_s(self, now: float) -> float:
+        """By how many seconds the association has been of no use for longer than is usual, at `time.monotonic()`: a
+        scanner asks at once, and then waits between its slices. Below zero when it has not. For another thread."""
+        if not self._connection.waits_for_peer:
+            return -1.0  # it is we who take our time
+        quiet_s = now - self._connection.useful_at
+        return quiet_s - (_USUAL_QUIET_S if self._tally.answered else _USUAL_BEGINNING_S)
 
     def stop(self) -> None:
         """End the association as soon as no message is being answered."""
@@ -334,6 +347,7 @@ class Conversation:
         """One request, unless the peer was gone before it was answered."""
         if exchange.answered_after_s is None:
             return
+        self._tally.answered += 1
         name = _KINDS.get(exchange.command.command_field, "c_echo")
         if name == "c_find" and account.kind == "wide":
             name = "c_find_infix"

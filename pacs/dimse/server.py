@@ -7,7 +7,7 @@ import itertools
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pacs import log
 from pacs.access.application_entities import ApplicationEntities
@@ -114,15 +114,34 @@ class DimseServer:
 
     def enter(self, conversation: Conversation, calling: str, address: str) -> str | None:
         settings, peer = self._settings, (calling, address)
+        given_up: list[Conversation] = []
         with self._lock:
             self._unassociated.pop(conversation, None)
-            if len(self._associated) >= settings.max_associations:
-                return f"dicom.max_associations ({settings.max_associations}) are open"
-            if sum(other == peer for other in self._associated.values()) >= settings.max_associations_per_peer:
+            of_peer = [other for other, its_peer in self._associated.items() if its_peer == peer]
+            full = None
+            if len(of_peer) >= settings.max_associations_per_peer and not self._give_up_one(of_peer, given_up):
                 limit = settings.max_associations_per_peer
-                return f"dicom.max_associations_per_peer ({limit}) of {calling!r} at {address} are open"
-            self._associated[conversation] = peer
-            return None
+                full = f"dicom.max_associations_per_peer ({limit}) of {calling!r} at {address} are open"
+            elif len(self._associated) >= settings.max_associations and not self._give_up_one(
+                list(self._associated), given_up
+            ):
+                full = f"dicom.max_associations ({settings.max_associations}) are open"
+            if full is None:
+                self._associated[conversation] = peer
+        for other in given_up:
+            log.warning("association ended to make room", calling_ae_title=calling, peer=address)
+            other.cut("it was quiet, and others needed its place")
+        return full
+
+    def _give_up_one(self, among: Sequence[Conversation], given_up: list[Conversation]) -> bool:
+        """Whether one of these was of no use for so long that its place is another's now."""
+        now = time.monotonic()
+        idlest = max(among, key=lambda conversation: conversation.idle_too_long_s(now))
+        if idlest.idle_too_long_s(now) <= 0:
+            return False
+        del self._associated[idlest]
+        given_up.append(idlest)
+        return True
 
     def leave(self, conversation: Conversation) -> None:
         with self._lock:

@@ -3,16 +3,23 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 
+from pacs.dimse import conversation as conversation_module
 from pacs.dimse import server as server_module
 from pacs.dimse.messages.command_builders import c_echo_rq, c_store_rq
 from pacs.dimse.server import DimseServer
 from pacs.dimse.upper_layer import pdu
 from pacs.dimse.upper_layer.events import Aborted, AssociationAccepted, AssociationRejected, ReleaseConfirmed
+from pacs.dimse.upper_layer.outgoing_data import data_pdus
 from pacs.model import Stored
 from tests.dimse.served import CT, CT_CONTEXT, ECHO_CONTEXT, MemoryIngest, MemoryReception, RawPeer, serving
+
+CT_STORE_BEGUN = b"".join(
+    b"".join(parts) for parts in data_pdus(CT_CONTEXT, True, [c_store_rq(1, CT, "1.2.3").encode()], 16384)
+) + pdu.HEADER.pack(4, 16006)
 
 
 class SlowIngest(MemoryIngest):
@@ -68,6 +75,62 @@ def test_one_peer_does_not_fill_the_house(ingest: MemoryIngest) -> None:
             assert isinstance(again.associate(calling="GREEDY"), AssociationAccepted)
         for peer in greedy:
             peer.socket.close()
+
+
+@pytest.fixture
+def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversation_module, "_USUAL_BEGINNING_S", 0.2)
+    monkeypatch.setattr(conversation_module, "_USUAL_QUIET_S", 1.5)
+
+
+def _associated_within(server: DimseServer, calling: str, seconds: float) -> float | None:
+    """How long a peer that asks again and again was kept out; None when it never came in."""
+    started = time.monotonic()
+    while time.monotonic() - started < seconds:
+        with RawPeer(server) as peer:
+            if isinstance(peer.associate(calling=calling), AssociationAccepted):
+                assert peer.ask(ECHO_CONTEXT, c_echo_rq(1)).status == 0
+                peer.release()
+                return time.monotonic() - started
+        time.sleep(0.02)
+    return None
+
+
+@pytest.mark.parametrize("titles", [("S1", "S2", "S3"), ("HONEST",) * 3], ids=["other titles", "its own title"])
+@pytest.mark.parametrize("drip", [b"", CT_STORE_BEGUN], ids=["silent", "in the middle of an instance"])
+def test_associations_held_for_nothing_make_room(
+    ingest: MemoryIngest, short_patience: None, titles: tuple[str, ...], drip: bytes
+) -> None:
+    with serving(ingest, max_associations=3, max_associations_per_peer=3) as server, ExitStack() as stack:
+        for title in titles:
+            slow = stack.enter_context(RawPeer(server))
+            assert isinstance(slow.associate(calling=title), AssociationAccepted)
+            slow.socket.sendall(drip)
+        kept_out_s = _associated_within(server, "HONEST", 5)
+        assert kept_out_s is not None
+        assert kept_out_s > 0.1, "the control: at first there is no room"
+
+
+def test_who_was_answered_or_is_sending_keeps_its_place_longer(ingest: MemoryIngest, short_patience: None) -> None:
+    with serving(ingest, max_associations=2) as server, RawPeer(server) as scanner, RawPeer(server) as migration:
+        scanner.associate(calling="SCANNER")
+        assert scanner.ask(ECHO_CONTEXT, c_echo_rq(1)).status == 0
+        migration.associate(calling="MIGRATION")
+        migration.send(CT_CONTEXT, c_store_rq(1, CT, "1.2.3"))
+        until = time.monotonic() + 0.8
+        sent = 0
+        while time.monotonic() < until:
+            for buffers in migration.association.data(CT_CONTEXT, is_command=False, buffers=[bytes(40_000)]):
+                message = b"".join(buffers)
+                # Never the last fragment: the instance goes on.
+                migration.socket.sendall(message[:11] + bytes([message[11] & 1]) + message[12:])
+                sent += 1
+            with RawPeer(server) as other:
+                assert other.associate(calling="OTHER") == AssociationRejected(pdu.LOCAL_LIMIT_EXCEEDED)
+            time.sleep(0.05)
+        assert sent > 5
+        assert scanner.ask(ECHO_CONTEXT, c_echo_rq(2)).status == 0
+        assert _associated_within(server, "OTHER", 5) is not None, "in the end a quiet one makes room"
 
 
 def test_silent_connections_make_room_for_honest_ones(ingest: MemoryIngest, monkeypatch: pytest.MonkeyPatch) -> None:
