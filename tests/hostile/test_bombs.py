@@ -96,14 +96,16 @@ def test_a_bomb_is_refused_while_it_inflates() -> None:
 
 def test_bombs_at_the_same_time_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     inside, most = 0, 0
-    counting = threading.Lock()
+    counting, several = threading.Lock(), threading.Event()
 
     def counted(*arguments: object, **options: object) -> object:
         nonlocal inside, most
         with counting:
             inside += 1
             most = max(most, inside)
-        time.sleep(0.02)
+            if inside > 1:
+                several.set()
+        several.wait(0.1)  # for others to come, or not
         try:
             return scan(*arguments, **options)  # type: ignore[arg-type]
         finally:
