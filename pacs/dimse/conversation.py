@@ -382,8 +382,8 @@ class Conversation:
         if isinstance(lost, HandshakeFailed):
             log.warning("connection refused", **self._names, why=str(lost))
             return
-        if isinstance(lost, Silence):
-            self._connection.abort()
+        if isinstance(lost, Silence) or not self._association.is_over:
+            self._connection.abort()  # a release in the middle of a message, too
         # What the peer did is an event; that it went away before it asked for anything is none (port scans, probes).
         why = self._association.violation or str(lost)
         if "calling_ae_title" in self._names or self._association.violation or isinstance(lost, Silence):

@@ -216,6 +216,16 @@ def test_a_request_that_comes_too_early_waits_its_turn(ingest: MemoryIngest) -> 
     assert len(ingest.kept["1.2.3"]) == 100_000
 
 
+def test_a_release_in_the_middle_of_an_instance_is_answered_with_an_abort(
+    server: DimseServer, ingest: MemoryIngest
+) -> None:
+    with RawPeer(server) as peer:
+        peer.associate()
+        peer.send(CT_CONTEXT, _store("1.2.3"))
+        assert isinstance(peer.release(), Aborted)
+    assert not ingest.kept
+
+
 def test_a_release_in_the_middle_of_an_answer_is_confirmed(ingest: MemoryIngest) -> None:
     released = threading.Event()
 
