@@ -1,4 +1,4 @@
-"""Whatever is acknowledged can be had again: byte for byte alone and within its study, and its metadata is told or refused.
+"""Whatever is acknowledged can be had again: byte for byte alone and within its study, its metadata told or refused.
 
 Data sets are changed at any place in any way, and come over STOW-RS, or as C-STORE hands them to the archive: there
 the file meta information is the archive's own, and what the data set begins with is the sender's.
