@@ -19,7 +19,7 @@ from pacs.dicomweb.services import Services
 from pacs.dicomweb.zip_archive import ZipEntry, ZipWriter, zip_length
 from pacs.errors import UndecodablePixels
 from pacs.model import Principal, StoredInstance
-from pacs.part10.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
+from pacs.part10.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, transfer_syntax
 from pacs.pixels.encode import LOSSLESS_ENCODABLE
 from pacs.pixels.form import form_of_frames
 from pacs.transcoding import MadeFile
@@ -88,8 +88,10 @@ def chosen_offer(services: Services, accepted: Sequence[MediaRange], instances: 
     def obstacle(offer: Offer) -> str:
         if others or not offer.is_only_if_named or offer.transfer_syntax_uid is None:
             return ""
-        if offer.transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN and not first.number_of_frames:
-            return ""
+        if offer.transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN and not (
+            first.number_of_frames and transfer_syntax(first.transfer_syntax_uid).is_encapsulated
+        ):
+            return ""  # nothing is decoded for it
         return services.transcoding.obstacle(first, offer.transfer_syntax_uid)
 
     return choose(accepted, instance_offers(instances), obstacle)

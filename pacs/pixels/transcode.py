@@ -9,7 +9,11 @@ import numpy as np
 from pacs.errors import UndecodablePixels
 from pacs.part10.frame_table import FrameTable, frame_table
 from pacs.part10.header import Header, scan
-from pacs.part10.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+from pacs.part10.transfer_syntax import (
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    GE_PRIVATE_BIG_ENDIAN_PIXELS,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+)
 from pacs.part10.value_writer import element_head
 from pacs.pixels.decode import DECODABLE, JPEG, JPEG_XL, LOSSY, Fragment, decode
 from pacs.pixels.description import PixelDescription, describe
@@ -144,6 +148,8 @@ def _reordered(header: Header) -> dict[int, tuple[str, bytes]]:
     """Native pixel data whose words must be swapped; nothing when they lie right."""
     pixel_data = header.pixel_data
     assert pixel_data is not None  # noqa: S101 -- for the type checker; the caller looked
+    if header.is_little_endian and header.transfer_syntax.uid != GE_PRIVATE_BIG_ENDIAN_PIXELS:
+        return {}  # and nothing has to be known of the pixels
     value = header.buffer[pixel_data.value_offset : pixel_data.end]
     if pixel_data.tag in _FLOAT_BYTES:
         word_bytes, is_big_endian = _FLOAT_BYTES[pixel_data.tag], not header.is_little_endian
