@@ -164,7 +164,8 @@ class HotRoute:
 
     async def _prepared(self, scope: Scope) -> Answer:
         answer = await self._in_thread(self._prepare, scope)
-        return answer if answer.make is None else await in_decoding_thread(answer.make)
+        answer = answer if answer.make is None else await in_decoding_thread(answer.make)
+        return answer if _is_expected(answer, scope) else _not_as_expected()
 
     async def _send_lazily(self, scope: Scope, receive: Receive, send: Send, answer: Answer) -> None:
         """Piece by piece, and no further than somebody waits for them; of HEAD the head alone.
@@ -208,6 +209,22 @@ def _kind(scope: Scope) -> Kind:
     account = stages.current()
     path = scope["path"].removeprefix(scope.get("root_path", ""))
     return refined(kind_of("GET", path, scope["query_string"]), account.kind if account is not None else None)
+
+
+def _is_expected(answer: Answer, scope: Scope) -> bool:
+    """Whether If-Match allows `answer` (RFC 9110 §13.1.1): compared strongly, before If-None-Match and Range."""
+    condition = header_of(scope, b"if-match")
+    if condition is None or answer.status not in (200, 304):
+        return True
+    names = [name.strip() for name in condition.split(",")]
+    tag = answer.headers.get("etag", "W/")
+    return "*" in names or (not tag.startswith("W/") and tag in names)
+
+
+def _not_as_expected() -> Answer:
+    why = error_body("What is kept here is not what If-Match names", hint_for(412))
+    headers = {"content-type": "application/json", "cache-control": "no-store", "content-length": str(len(why))}
+    return Answer(headers, (why,), status=412)
 
 
 def _ranged(answer: Answer, scope: Scope) -> Answer:

@@ -51,6 +51,7 @@ _HINT: Mapping[int, str] = {
     409: "What is kept already stays as it was; compare the UIDs of the instance with the ones in the URL.",
     410: "What was deleted can be restored until it is erased: GET /trash?history=true tells who deleted it and why, or"
     " ask the operator.",
+    412: "Ask without If-Match for what is kept now.",
     413: "Send less at once, or ask the operator to raise the limit.",
     415: 'Send application/dicom, or multipart/related with type="application/dicom" or "application/dicom+json".',
     500: "Tell the operator the time of this answer; the log holds the reason.",

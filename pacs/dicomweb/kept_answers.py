@@ -29,7 +29,8 @@ _MOST_BYTES: Final = 64 << 20
 """Of pieces that are no mappings, of all answers: thumbnails, metadata, heads of parts."""
 _LEAST_SENT_FROM_FILE: Final = 16 << 10
 """Smaller pieces cost less when they are copied behind the header."""
-_DECIDE: Final = frozenset({b"host", b"accept", b"accept-encoding"})
+_DECIDE: Final = frozenset({b"host", b"accept", b"accept-encoding", b"if-match"})
+"""What If-Match did not name is not kept, so what is kept with it is what it names."""
 
 
 def request_key(scope: Scope, principal: Hashable, root_path: str) -> Hashable:

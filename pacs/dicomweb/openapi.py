@@ -166,7 +166,11 @@ def _operation(path: str, described: Described) -> dict[str, Any]:
         "summary": described.summary,
         "operationId": "get" + re.sub(r"\W+", "_", path).rstrip("_"),
         "parameters": [*map(dict, described.parameters)],
-        "responses": {**responses, "304": {"description": "The client has it already"}},
+        "responses": {
+            **responses,
+            "304": {"description": "The client has it already"},
+            "412": {**_problem(412, ""), "description": "It is not what If-Match names"},
+        },
     }
 
 

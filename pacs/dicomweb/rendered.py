@@ -100,6 +100,10 @@ class Pictures:
         accepted: Sequence[MediaRange],
         parameters: RenderingParameters,
     ) -> Answer:
+        documents = [instance for instance in instances if is_document(instance.sop_class_uid)]
+        if documents and not any(instance.number_of_frames for instance in instances):
+            answer = document(self._services, scope, documents[middle(len(documents)) - 1], accepted)
+            return replace(answer, headers={**answer.headers, "cache-control": REVALIDATE})
         candidates = _candidates(instances)
         offer = _chosen(accepted, (*_STILLS, *_PARTS), parameters)
         if offer.is_multipart:

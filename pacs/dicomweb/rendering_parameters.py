@@ -16,7 +16,7 @@ from pacs.pixels.display import Window, WindowFunction
 from pacs.pixels.render import DEFAULT_QUALITY, MAX_VIEWPORT, Viewport
 
 _FUNCTIONS = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}
-_KEYWORDS = re.compile(r"[a-z][a-z0-9-]{0,30}(?:,[a-z][a-z0-9-]{0,30}){0,15}\Z")
+KEYWORDS = re.compile(r"[a-z][a-z0-9-]{0,30}(?:,[a-z][a-z0-9-]{0,30}){0,15}\Z")
 PARAMETERS = {
     "accept": "media types, instead of the Accept header",
     "window": "center,width[,linear|linear-exact|sigmoid] on rescaled values",
@@ -134,7 +134,7 @@ def _quality(text: str) -> int:
 
 def _annotations(text: str) -> tuple[str, ...]:
     """Keywords in the order given, each once."""
-    if not _KEYWORDS.match(text):
+    if not KEYWORDS.match(text):
         raise InvalidRequest(f"annotation={text[:60]!r} is not keywords separated by commas, such as patient,technique")
     return tuple(dict.fromkeys(text.split(",")))
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pacs.dicomweb.accept import MediaRange, parse_accept
-from pacs.dicomweb.rendering_parameters import decimal_number
+from pacs.dicomweb.rendering_parameters import KEYWORDS, decimal_number
 from pacs.dicomweb.resources import ResourceKey
 from pacs.dicomweb.search_parameters import query_fields
 from pacs.errors import InvalidRequest
@@ -29,7 +29,6 @@ _IN_LOWER_CASE = {name.lower(): name for name in PARAMETERS}
 NOT_OFFERED = {
     "anonymize": "nothing is de-identified here; leave it away, or use a tool that does it as PS3.15 Annex E says",
 }
-_ANNOTATIONS = ("patient", "technique")
 _OF_PRESENTATION_STATES = ("region", "windowCenter", "windowWidth")
 """What a presentation state says itself (§9.5.1.2.5-7)."""
 
@@ -189,10 +188,8 @@ def _annotation(said: Mapping[str, str]) -> str:
     if "annotation" in said and "imageAnnotation" in said:
         raise InvalidRequest("annotation and imageAnnotation are the same; send one of them")
     name = "annotation" if "annotation" in said else "imageAnnotation"
-    keywords = said.get(name, _ANNOTATIONS[0]).split(",")
-    for keyword in keywords:
-        if keyword not in _ANNOTATIONS:
-            raise InvalidRequest(f"{name} holds {keyword[:20]!r}, which is none of {', '.join(_ANNOTATIONS)}")
+    if name in said and not KEYWORDS.match(said[name]):
+        raise InvalidRequest(f"{name}={said[name][:60]!r} is no list of keywords such as patient,technique")
     return said.get(name, "")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pydicom.dataset import FileDataset
+from pydicom.uid import generate_uid
 
 from pacs.dicomweb.documents import CONTENT_SECURITY_POLICY
 from tests.dicomweb.presentation_states import items, made
@@ -164,3 +165,25 @@ def test_another_file_than_it_says_is_not_sent(door: DoorInMemory, sop_class: st
 def test_a_length_that_lies_reads_nothing_beyond(door: DoorInMemory) -> None:
     kept = door.keep(document(PDF, EncapsulatedDocument=b"%PDF-1", EncapsulatedDocumentLength=1 << 31))
     assert door.get(f"{kept.path}/rendered").content == b"%PDF-1"
+
+
+@pytest.mark.parametrize("level", ["study", "series"])
+def test_of_nothing_but_documents_the_middle_one_is_shown(door: DoorInMemory, level: str) -> None:
+    study, series = generate_uid(), generate_uid()
+    same = {"StudyInstanceUID": study, "SeriesInstanceUID": series}
+    files = [b"%PDF-1.4 " + bytes([65 + number]) * 3 for number in range(3)]
+    kept = [
+        door.keep(
+            document(PDF, **same, InstanceNumber=number, EncapsulatedDocument=file, EncapsulatedDocumentLength=12)
+        )
+        for number, file in enumerate(files, start=1)
+    ]
+    url = f"/studies/{study}" + (f"/series/{series}" if level == "series" else "")
+    answer = door.get(f"{url}/rendered")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/pdf")
+    assert answer.content == files[1] == door.get(f"{kept[1].path}/rendered").content
+    assert answer.headers["cache-control"] == "private, no-cache", "another may come"
+    assert door.get(f"{url}/rendered", if_none_match=answer.headers["etag"]).status_code == 304
+    assert door.get(f"{url}/rendered", accept="image/jpeg").status_code == 406
+    door.keep(image(**same, InstanceNumber=4))
+    assert door.get(f"{url}/rendered").headers["content-type"] == "image/jpeg"

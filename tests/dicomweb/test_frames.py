@@ -9,7 +9,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRBigEndian, JPEGLSLossless
 
 from pacs.dicomweb.resources import ResourceKey
-from tests.dicomweb.served import DoorInMemory, image, parts_of
+from tests.dicomweb.served import DoorInMemory, OneDoorInMemory, image, parts_of
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 OCTETS = "application/octet-stream"
@@ -182,3 +182,21 @@ def test_conditions_and_limits_of_a_range(door: DoorInMemory, native: ResourceKe
     assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{length}")
     assert door.get(path, accept=OCTETS, range="bytes=0-1,5-9").status_code == 200
     assert door.get(path, accept=OCTETS, range="bytes=0-9", **{"if-none-match": tag}).status_code == 304
+
+
+def test_if_match(door: DoorInMemory, native: ResourceKey) -> None:
+    other_path = native.path.partition("/series")[0]
+    door = OneDoorInMemory(door.ingest, door.search, door.retrieve)
+    for url in (f"{native.path}/frames/2", native.path, f"{native.path}/metadata", f"{other_path}/thumbnail"):
+        whole = door.get(url)
+        tag = whole.headers["etag"]
+        for _ in range(2):  # also what is remembered
+            for condition in (tag, f'"x", {tag}', "*"):
+                assert door.get(url, if_match=condition).content == whole.content
+            for condition in ('"x"', f"W/{tag}", ""):
+                failed = door.get(url, if_match=condition)
+                assert (failed.status_code, set(failed.json())) == (412, {"error", "hint"})
+                assert door.get(url, if_match=condition, if_none_match=tag, range="bytes=0-3").status_code == 412
+                assert door.request("HEAD", url, headers={"if-match": condition}).status_code == 412
+        assert door.get(url, if_match=tag, if_none_match=tag).status_code == 304
+    assert door.get(f"{native.path}/frames/9", if_match="*").status_code == 404

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import UID, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
 from pacs.dicomweb.resources import ResourceKey
-from tests.dicomweb.served import DoorInMemory, data_set_bytes, image, parts_of, written
+from tests.dicomweb.served import DoorInMemory, OneDoorInMemory, data_set_bytes, image, parts_of, written
 
 OCTETS = "application/octet-stream"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -145,6 +145,18 @@ def test_made_frames_have_tags_and_ranges(door: DoorInMemory, native: ResourceKe
     assert door.get(url, accept="image/jls").headers["etag"] != whole.headers["etag"]
     part = door.get(url, accept=accept, range="bytes=0-99", if_range=whole.headers["etag"])
     assert (part.status_code, part.content) == (206, whole.content[:100])
+
+
+def test_several_made_frames_that_are_kept_have_a_length_and_ranges(door: DoorInMemory) -> None:
+    key = door.keep(image(**BYTES, NumberOfFrames=3, PixelData=PIXELS.tobytes()))
+    url, accept = f"{key.path}/frames/1,2,3", "multipart/related; type=image/jls"
+    door = OneDoorInMemory(door.ingest, door.search, door.retrieve)
+    made = door.get(url, accept=accept)
+    kept = door.get(url, accept=accept)
+    assert (kept.content, kept.headers["etag"]) == (made.content, made.headers["etag"])
+    assert int(kept.headers["content-length"]) == len(kept.content)
+    part = door.get(url, accept=accept, range="bytes=10-99", if_range=kept.headers["etag"])
+    assert (part.status_code, part.content) == (206, kept.content[10:100])
 
 
 @pytest.mark.parametrize("uid", [EXPLICIT, HTJ2K, RPCL, JPEG_LS, SV1, JPEG_2000, RLE])
@@ -290,3 +302,16 @@ def test_no_accept_header_is_a_fault_of_ours(
     assert answer.status_code in (200, 400, 406), (accept, answer.text)
     if answer.status_code != 200:
         assert answer.json()["error"]
+
+
+def test_elements_change_their_encoding_where_nothing_is_told_of_the_pixels(door: DoorInMemory) -> None:
+    """Pixel Data without an Image Pixel Module: nothing has to be decoded for Explicit VR Little Endian."""
+    bare = image(**dict.fromkeys(("Rows", "Columns", "BitsAllocated", "SamplesPerPixel")), PixelData=b"\x01\x02")
+    bare.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    key = door.keep(bare)
+    answer = door.get(key.path, accept="application/dicom; transfer-syntax=1.2.840.10008.1.2.1")
+    assert answer.status_code == 200, answer.text
+    made = dcmread(io.BytesIO(answer.content))
+    assert made.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert made.PixelData == b"\x01\x02"
+    assert door.get(f"{key.path}/rendered", accept="image/png").status_code == 406

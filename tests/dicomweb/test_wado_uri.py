@@ -106,6 +106,9 @@ def test_annotations_and_presentation_states_are_those_of_the_rendered_resource(
         answer = door.get(uri(one, contentType="image/png", **{name: "patient"}))
         assert answer.content == door.get(f"{one.path}/rendered?annotation=patient", accept="image/png").content
         assert answer.content != plain.content
+        unknown = door.get(uri(one, contentType="image/png", **{name: "patient,spin"}))
+        assert unknown.content == answer.content
+        assert unknown.headers["warning"] == '299 pacs "The following annotation values are not supported: spin"'
     answer = door.get(uri(one, presentationUID="1.2.3", presentationSeriesUID="1.2.4"))
     rendered = door.get(f"{one.path}/rendered?presentationinstance=1.2.3&presentationseries=1.2.4")
     assert (answer.status_code, answer.json()) == (404, rendered.json())

@@ -82,7 +82,7 @@ LONG = "9" * 4000
         *(("region", value) for value in ("", "0,0,1", "0,0,0,0", "0.5,0,0.5,1", "1,1,0,0", "nan,0,1,1", "0,0,2,2")),
         *(("anonymize", value) for value in ("yes", "no", "")),
         *(("annotation", value) for value in ("", "Patient", "patient, technique", "<b>")),
-        ("imageAnnotation", "all"),
+        ("imageAnnotation", "All"),
         *(("presentationUID", value) for value in ("1.2.3", "x")),
         ("presentationSeriesUID", "1.2.3"),
     ],

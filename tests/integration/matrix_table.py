@@ -93,7 +93,7 @@ OFFERED: dict[str, set[str]] = {
         f"{path}/metadata": {"application/dicom+json", "application/json", "application/dicom+xml", "multipart/related"}
         for path in LEVELS.values()
     },
-    **{f"{path}/rendered": {*STILLS, "multipart/related"} for path in (STUDY, SERIES)},
+    **{f"{path}/rendered": {*STILLS, "multipart/related", *DOCUMENTS} for path in (STUDY, SERIES)},
     f"{FRAME}/rendered": {*STILLS, "video/mp4", "multipart/related"},
     f"{INSTANCE}/rendered": {*STILLS, *VIDEOS, "multipart/related", *DOCUMENTS},
     **{f"{path}/thumbnail": {"image/jpeg", "image/png"} for path in (*LEVELS.values(), FRAME)},

@@ -147,7 +147,8 @@ def store_and_delete(client: Watched) -> None:
         assert client("POST", f"/trash/{name}/restore").status_code == 200
         assert client("POST", f"/trash/{name}/restore").status_code == 409
     tag = client("GET", WADO).headers["etag"]
-    for headers in ({"If-None-Match": tag}, {"Range": "bytes=0-3"}, {"Range": "bytes=99999999-"}):
+    conditions = ({"If-None-Match": tag}, {"If-Match": '"x"'})
+    for headers in (*conditions, {"Range": "bytes=0-3"}, {"Range": "bytes=99999999-"}):
         client("GET", WADO, headers)
     for subject in SUBJECTS:
         client("GET", _wado(**subject))

@@ -332,7 +332,7 @@ def test_rendered(archive: Archive, level: str, accept: str) -> None:
 
 def _is_rendered(sample: Sample, level: str, accept: str) -> bool:
     if accept in DOCUMENTS:
-        return level == "instance" and str(sample.data_set.SOPClassUID).startswith(DOCUMENTS[accept])
+        return level in LEVELS and str(sample.data_set.SOPClassUID).startswith(DOCUMENTS[accept])
     if not sample.pixels:
         return False
     if sample.is_video and level == "instance":
