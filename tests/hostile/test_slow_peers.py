@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -24,9 +25,14 @@ PEERS = 1000
 ROUNDS = 12 if os.environ.get("PACS_SOAK") else 3
 IMAGES = 120
 CT, EXPLICIT = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1"
-_REQUEST = pdu.encode_associate_rq(
-    pdu.AssociateRequest("PACS", "SLOW", (ProposedContext(1, CT, (EXPLICIT,)),), UserInformation(16384, "1.2.3"))
-)
+
+
+def _request(calling: str) -> bytes:
+    contexts = (ProposedContext(1, CT, (EXPLICIT,)),)
+    return pdu.encode_associate_rq(pdu.AssociateRequest("PACS", calling, contexts, UserInformation(16384, "1.2.3")))
+
+
+_REQUEST = _request("SLOW")
 _COMMAND = b"".join(
     b"".join(parts) for parts in data_pdus(1, True, [c_store_rq(1, CT, "1.2.3").encode()], 16384)
 )  # fmt: skip
@@ -84,3 +90,31 @@ def test_a_thousand_slow_peers_beside_an_honest_sender(tmp_path: Path) -> None:
         assert threads > 0.9 * PEERS, "the slow peers are really there"
         assert beside <= 2 * quiet + 2
         assert grown <= 64 << 20
+
+
+def test_slow_peers_of_many_names_do_not_keep_an_honest_sender_out(tmp_path: Path) -> None:
+    """With the limits as they come: 200 associations, each name another peer."""
+    with ExitStack() as stack:
+        archive = stack.enter_context(RunningArchive(tmp_path / "archive"))
+        accepted = 0
+        for number in range(300):
+            peer = stack.enter_context(socket.create_connection(("127.0.0.1", archive.dicom_port), timeout=30))
+            peer.sendall(_request(f"SLOW{number}"))
+            is_accepted = peer.recv(1000)[:1] == b"\2"
+            accepted += is_accepted
+            if is_accepted and number % 2:
+                peer.sendall(_BEGUN)
+        assert accepted >= 200, "the house is full"
+        kept_out, until = 0, time.monotonic() + 20
+        while not _is_let_in(archive):
+            kept_out += 1
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert store("127.0.0.1", archive.dicom_port, archive.aet, make_series(20, seed=1), 4).failures == 0
+    sys.stderr.write(f"{accepted} associations held for nothing; refused {kept_out} times\n")
+
+
+def _is_let_in(archive: RunningArchive) -> bool:
+    with socket.create_connection(("127.0.0.1", archive.dicom_port), timeout=30) as honest:
+        honest.sendall(_request("HONEST"))
+        return honest.recv(1000)[:1] == b"\2"
