@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import socket
 import tomllib
 from pathlib import Path
@@ -115,6 +116,20 @@ class DicomSettings(_Section):
     """Of a message, after the first `data_timeout_s` of it: slower than any line, so a drip ends as silence does."""
 
 
+_ORIGIN = r"https?://([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(:[1-9][0-9]{0,4})?"
+
+
+def _checked_origin(origin: str) -> str:
+    is_default = origin.startswith("http://") and origin.endswith(":80")
+    is_default = is_default or (origin.startswith("https://") and origin.endswith(":443"))
+    if not re.fullmatch(_ORIGIN, origin) or is_default:
+        raise ValueError(
+            f"{origin[:100]!r} is no origin as browsers send it, such as https://viewer.example.org: lower case, a port"
+            " only where it is not the usual one, and without a path"
+        )
+    return origin
+
+
 class HttpSettings(_Section):
     """The web doors: DICOMweb, the viewer, health."""
 
@@ -132,6 +147,9 @@ class HttpSettings(_Section):
     """Further names, without port, under which browsers reach the archive. Loopback addresses, ``localhost`` and this
     machine's own name are always right; others are refused, so that no web page can point a name of its own at the
     archive. Empty behind an authenticating proxy: any."""
+    viewer_origins: tuple[Annotated[str, AfterValidator(_checked_origin)], ...] = ()
+    """Origins of viewers elsewhere, such as ``https://viewer.example.org``, whose pages may read over DICOMweb in
+    whatever browser they are open. They change nothing, and pages of other origins read nothing."""
     delete: bool = False
     """Whether studies, series and instances may be deleted over DICOMweb, with a reason, and restored from the trash.
     Whoever reaches this door may then do so."""
@@ -220,6 +238,9 @@ class SearchSettings(_Section):
     """Searches that work at a time, in each process; a quick one is over in milliseconds."""
     waiting_per_hospital: Annotated[int, Field(ge=0)] = 16
     """Searches that wait for those, in each process; one more is answered with 503 and Retry-After, status 0xA700."""
+    max_results: Annotated[int, Field(ge=1)] = 50_000
+    """Of one answer. QIDO-RS says in a Warning where to go on, C-FIND, which cannot go on, ends with 0xA700: who needs
+    more asks by ranges of dates."""
 
 
 class DecodingSettings(_Section):

@@ -19,7 +19,7 @@ from pacs.dicomweb.openapi import ACCEPT_PARAMETER, data_sets
 from pacs.dicomweb.requests import client_of
 from pacs.dicomweb.resources import ResourceKey, service_base
 from pacs.dicomweb.responses import VARY, accepts_gzip, compressed, json_array
-from pacs.dicomweb.search_parameters import MAX_RESULTS, asked_fields, study_query
+from pacs.dicomweb.search_parameters import asked_fields, study_query
 from pacs.dicomweb.services import Services
 from pacs.measured.stages import INDEX
 from pacs.model import DicomJson, Level, Query
@@ -101,7 +101,9 @@ def _search(services: Services, request: Request, level: Level, parents: Resourc
     accepted = accept_of(request.headers.get("accept"), request.query_params.get("accept"))
     offer = choose(accepted, (*JSON_OFFERS, _XML_OFFER))
     query = study_query(request.scope["query_string"], level, parents)
-    most = MAX_RESULTS if query.limit is None else min(query.limit, MAX_RESULTS)
+    most = services.search.max_results
+    if query.limit is not None:
+        most = min(query.limit, most)
     # One more than may be answered, to know whether there are more without counting them.
     with INDEX:
         found = services.search.find(
@@ -123,8 +125,9 @@ def _search(services: Services, request: Request, level: Level, parents: Resourc
     warnings = [_warning(base, f"{text}: {', '.join(names)}") for text, names in said if names]
     if len(results) > most:
         del results[most:]
-        if query.limit is None or query.limit > MAX_RESULTS:
-            warnings.append(_warning(base, "There are additional results that can be requested"))
+        # PS3.18 §8.3.4.4.1; how many more there are is not counted.
+        go_on = f": go on with offset={query.offset + most}" if most else ""
+        warnings.append(_warning(base, f"There are additional results that can be requested{go_on}"))
     if warnings:
         headers["warning"] = ", ".join(warnings)
     return _answer(results, offer, headers, request.headers.get("accept-encoding"))

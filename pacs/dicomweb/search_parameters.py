@@ -18,8 +18,6 @@ from pacs.dicomweb.resources import ResourceKey
 from pacs.errors import InvalidRequest
 from pacs.model import Level, Match, Query
 
-MAX_RESULTS = 50_000
-"""Most results of one answer; a Warning header says when there are more (PS3.18 §10.6.3.1)."""
 _MAX_PARAMETERS = 500
 _MAX_NUMBER = 1_000_000_000
 _MAX_DEPTH = 8
@@ -32,6 +30,8 @@ _LISTED = ("UI", "CS")
 _TAG = re.compile(r"[0-9A-Fa-f]{8}\Z")
 _KEYWORD = re.compile(r"[A-Za-z][0-9A-Za-z]{0,63}\Z")
 _NUMBER = re.compile(r"[0-9]{1,10}\Z")
+_UNESCAPED_PLUS = re.compile(r"(\d{10,14}(?:\.\d{1,6})?) (\d{4})(?=\s*(?:\Z|[-\\]))", re.ASCII)
+"""The sign of an offset from UTC that nobody escaped comes as a space; behind a date alone it may be meant as one."""
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 _STUDY = (
@@ -62,8 +62,8 @@ DEFAULT_TAGS = {Level.STUDY: _tags(_STUDY), Level.SERIES: _tags(_SERIES), Level.
 def study_query(query_string: bytes, level: Level, parents: ResourceKey | None = None) -> Query:
     """The query of a search URL; `parents` are the study and series above, when the URL names them.
 
-    One result more than asked for, or than `MAX_RESULTS`, is never in the query: the caller asks for it when it
-    wants to know whether there are more.
+    One result more than asked for is never in the query: the caller asks for it when it wants to know whether there
+    are more.
 
     Raises:
         InvalidRequest: names the parameter that cannot be understood.
@@ -273,6 +273,8 @@ def _values(tag: int, value: str) -> tuple[str, ...]:
     vr = _vr(tag)
     if vr in _LISTED:
         value = value.replace(",", "\\")
+    elif vr == "DT":
+        value = _UNESCAPED_PLUS.sub(r"\1+\2", value)
     elif vr in ("ST", "LT", "UT", "UN", "UR"):
         return (value,)
     return tuple(item for item in (item.strip() for item in value.split("\\")) if item)

@@ -10,6 +10,7 @@ from pydicom.datadict import dictionary_VR
 
 from pacs.index.criteria import Criterion, Uids, Words, satisfies
 from pacs.index.keys import criteria
+from pacs.index.matching_items import asked_sequences, with_matching_items
 from pacs.index.wildcard import has_wildcard
 from pacs.model import DicomJson, Level, Match, Query
 from pacs.worklist.attributes import RETURNED, RETURNED_IF_THERE, tag_of
@@ -54,8 +55,10 @@ def equal_columns(keys: Keys) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def shown(workitem: DicomJson, query: Query) -> DicomJson:
-    """What an answer of a search has of a workitem (PS3.18 §11.9.2)."""
+def shown(workitem: DicomJson, query: Query, keys: Keys) -> DicomJson:
+    """What an answer of a search has of a workitem (PS3.18 §11.9.2); of sequences, what `keys` match."""
+    if sequences := asked_sequences(keys):
+        workitem = with_matching_items(workitem, sequences)
     if query.include is None:
         return workitem
     asked = query.include | {match.path[0] for match in query.matches}

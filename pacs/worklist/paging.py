@@ -39,7 +39,7 @@ def page(
                     break
                 at += 1
                 if at > query.offset:
-                    found.append(matching.shown(kept.attributes, query))
+                    found.append(matching.shown(kept.attributes, query, keys))
             row = kept.row
     except TooBroad:
         has_more = True

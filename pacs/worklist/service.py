@@ -256,7 +256,9 @@ class Worklist:
         """
         keys = matching.keys_of(query)
         found = self._candidates(principal, keys, 0)
-        return (matching.shown(kept.attributes, query) for kept in found if matching.matches(kept.attributes, keys))
+        return (
+            matching.shown(kept.attributes, query, keys) for kept in found if matching.matches(kept.attributes, keys)
+        )
 
     def page(self, principal: Principal, query: Query, most: int, *, client: str = "") -> tuple[list[DicomJson], bool]:
         """`most` of what `search` gives, from the query's `offset` on, and whether there may be more; see `paging`.

@@ -9,7 +9,6 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
-from pacs.dicomweb import qido
 from tests.dicomweb.served import DoorInMemory, image
 
 STUDY = "0020000D"
@@ -69,14 +68,41 @@ def test_paging(door: DoorInMemory) -> None:
 
 
 def test_more_than_may_be_answered_is_said(door: DoorInMemory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qido, "MAX_RESULTS", 2)
     study = generate_uid()
-    for _ in range(3):
+    for _ in range(4):
         door.keep(image(StudyInstanceUID=study))
-    answer = door.get(f"/studies/{study}/series")
-    assert len(answer.json()) == 2
-    assert "additional results" in answer.headers["warning"]
-    assert "warning" not in door.get(f"/studies/{study}/series?limit=2").headers
+    path = f"/studies/{study}/series"
+    assert "warning" not in door.get(f"{path}?limit=4").headers
+    assert "warning" not in door.get(f"{path}?limit=2&offset=2").headers
+    cut = door.get(f"{path}?limit=2&offset=1")
+    assert len(cut.json()) == 2
+    assert cut.headers["warning"].endswith('"There are additional results that can be requested: go on with offset=3"')
+    assert "additional results" in door.get(f"{path}?limit=0").headers["warning"]
+    monkeypatch.setattr(door.search, "max_results", 3)
+    for query in ("", "?limit=4", "?limit=3"):
+        answer = door.get(path + query)
+        assert len(answer.json()) == 3
+        assert "go on with offset=3" in answer.headers["warning"]
+
+
+def test_items_that_do_not_match_are_left_out(door: DoorInMemory) -> None:
+    """PS3.4 C.2.2.2.6: a sequence of matching items."""
+    items = []
+    for step, request in (("S1", "R1"), ("S2", "R2"), ("S2", "R3")):
+        items.append(Dataset())
+        items[-1].ScheduledProcedureStepID, items[-1].RequestedProcedureID = step, request
+    kept = door.keep(image(RequestAttributesSequence=items))
+
+    def found(query: str) -> list[str]:
+        (result,) = door.get(f"/series?SeriesInstanceUID={kept.series_instance_uid}{query}").json()
+        return [item["00401001"]["Value"][0] for item in result["00400275"]["Value"]]
+
+    path = "&RequestAttributesSequence."
+    assert found("") == found(f"{path}ScheduledProcedureStepID=") == ["R1", "R2", "R3"]
+    assert found(f"{path}ScheduledProcedureStepID=S2") == ["R2", "R3"]
+    assert found(f"{path}ScheduledProcedureStepID=S2{path}RequestedProcedureID=R2") == ["R2"]
+    members = "&includefield=RequestAttributesSequence.RequestedProcedureID"
+    assert found(f"{path}ScheduledProcedureStepID=S1{members}") == ["R1"]
 
 
 def test_accept(door: DoorInMemory) -> None:

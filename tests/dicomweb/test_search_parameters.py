@@ -191,3 +191,15 @@ def test_attribute_paths() -> None:
 def test_a_uid_in_the_query_does_not_widen_that_of_the_url() -> None:
     query = study_query(b"StudyInstanceUID=1.3", Level.SERIES, ResourceKey("1.2"))
     assert query.matches == (Match((0x0020000D,), ("1.3",)), Match((0x0020000D,), ("1.2",)))
+
+
+def test_an_unescaped_plus_before_an_offset_from_utc_is_one() -> None:
+    def asked(value: str) -> tuple[str, ...]:
+        return study_query(f"AcquisitionDateTime={value}".encode(), Level.IMAGE).matches[0].values
+
+    assert asked("20240310143000+0000") == asked("20240310143000%2B0000") == ("20240310143000+0000",)
+    both = "20240310143000.5+0900-20240311000000+0900"
+    assert asked(both) == (both,)
+    assert asked("2024031014+0900-") == ("2024031014+0900-",)
+    assert asked("20240310+1200") == ("20240310 1200",), "as somebody may write a date and a time"
+    assert study_query(b"StudyDescription=2024031014+0900", Level.IMAGE).matches[0].values == ("2024031014 0900",)

@@ -14,7 +14,7 @@ from pacs.dicomweb import ups, ups_body, ups_events
 from pacs.dicomweb.app import dicomweb_app
 from pacs.dicomweb.deletion import add_deletions
 from pacs.dicomweb.multipart import MAX_PARTS
-from pacs.dicomweb.search_parameters import MAX_RESULTS, study_query
+from pacs.dicomweb.search_parameters import study_query
 from pacs.dicomweb.store_metadata import MAX_METADATA_BYTES
 from pacs.dicomweb.store_response import COERCED, ELEMENTS_DISCARDED, FAILURE_REASON
 from pacs.dicomweb.ups_app import add_worklist
@@ -33,7 +33,7 @@ from pacs.part10.elements import MAX_DEPTH, MAX_KEPT_ELEMENTS
 from pacs.part10.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from pacs.query import Search
 from pacs.retrieve import Retrieve
-from pacs.settings import CommitmentSettings, DicomSettings, WorklistSettings
+from pacs.settings import CommitmentSettings, DicomSettings, SearchSettings, WorklistSettings
 from pacs.worklist.service import Worklist
 from pacs.worklist.states import State
 
@@ -77,7 +77,7 @@ def test_the_limit_of_a_retrieval_is_that_of_the_code() -> None:
 def test_limits_of_keys_are_those_of_the_code() -> None:
     assert f"up to {MAX_UIDS:,}; UIDs take no wild cards" in _PAGE
     assert f"up to {MAX_VALUES} values of up to {MAX_KEY_LENGTH:,} characters" in _PAGE
-    assert f"without `limit`, {MAX_RESULTS:,} results" in _PAGE
+    assert _PAGE.count(f"`search.max_results` ({SearchSettings().max_results:,})") == 2
 
 
 def test_the_character_sets_are_those_of_the_code() -> None:

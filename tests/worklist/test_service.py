@@ -332,6 +332,15 @@ class TestSearch:
         (everything,) = bench.worklist.search(US, plain_query(b"includefield=all"))
         assert "00741216" in everything
 
+    def test_of_a_sequence_the_items_that_match_are_told(self, bench: Bench) -> None:
+        bench.create(ScheduledStationNameCodeSequence=[code("CT1"), code("CT2")])
+        for query, stations in ((b"ScheduledStationNameCodeSequence.CodeValue=CT2", ["CT2"]), (b"", ["CT1", "CT2"])):
+            for found in (
+                next(bench.worklist.search(US, plain_query(query))),
+                *bench.worklist.page(US, plain_query(query), 5)[0],
+            ):
+                assert [item["00080100"]["Value"][0] for item in found["00404025"]["Value"]] == stations
+
     def test_the_transaction_uid_cannot_be_asked_for(self, bench: Bench) -> None:
         _, transaction = bench.claimed()
         assert len(self.found(bench, f"TransactionUID={transaction}")) == 1

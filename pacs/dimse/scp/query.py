@@ -19,10 +19,9 @@ from pacs.model import DicomJson, Level, Match, Query
 from pacs.query import Search
 
 RETRIEVE_AE_TITLE = 0x00080054
-INSTANCE_AVAILABILITY = 0x00080056
 TIMEZONE_OFFSET_FROM_UTC = 0x00080201
 
-_NOT_MATCHED = frozenset({QUERY_RETRIEVE_LEVEL, RETRIEVE_AE_TITLE, INSTANCE_AVAILABILITY})
+_NOT_MATCHED = frozenset({QUERY_RETRIEVE_LEVEL, RETRIEVE_AE_TITLE})
 """About the request or the answer, not about what is looked for (PS3.4 C.4.1.1.3)."""
 
 
@@ -51,10 +50,14 @@ class QueryService:
         pending = Status.PENDING if is_whole else Status.PENDING_WITH_UNSUPPORTED_KEYS
         answer = _Answer(identifier, answered, level, exchange.peer.called_ae_title, extensions)
         sent = 0
-        status = Status.SUCCESS
+        status, why = Status.SUCCESS, None
         for found in self._search.find(exchange.peer.principal, query):
             if exchange.is_cancelled():
                 status = Status.CANCEL
+                break
+            if sent == self._search.max_results:
+                # After the matches, which PS3.4 C.4.1.2.1 lets precede a failure: who shows a list shows these.
+                status, why = Status.OUT_OF_RESOURCES, f"more than {sent} match: ask by ranges of dates, or more keys"
                 break
             response = response_to(request, pending, has_data_set=True)
             exchange.respond(response, encode_identifier(answer.attributes(found), syntax, identifier.character_set))
@@ -66,7 +69,7 @@ class QueryService:
             status=f"0x{status:04X}",
             matches=sent,
         )
-        exchange.respond(response_to(request, status))
+        exchange.respond(response_to(request, status, error_comment=why))
 
 
 def _query(level: Level, identifier: Identifier, asked: Iterable[Key], extensions: QueryExtensions) -> Query:
@@ -101,13 +104,10 @@ class _Answer:
             # Whoever sees a match can retrieve it here (PS3.4 C.4.1.1.3.2).
             "00080054": {"vr": "AE", "Value": [retrieve_ae_title]},
         }
-        self._tells_availability = INSTANCE_AVAILABILITY in identifier.by_tag
         self._tells_time_zone = extensions.adjusts_time_zone
 
     def attributes(self, found: DicomJson) -> DicomJson:
         answer = _asked(self._keys, found)
-        if self._tells_availability:
-            answer["00080056"] = found.get("00080056", {"vr": "CS", "Value": ["ONLINE"]})
         if self._tells_time_zone and found.get("00080201", {}).get("Value"):
             # Dates and times of the answer are those of the data; this is where they are meant (PS3.4 C.4.1.1.3.2).
             answer["00080201"] = found["00080201"]

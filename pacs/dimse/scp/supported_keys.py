@@ -7,8 +7,9 @@ from pacs.part10.indexed_attributes import INSTANCE_TAGS, PATIENT_TAGS, SERIES_T
 
 _PATIENT_COUNTERS = frozenset({0x00201200, 0x00201202, 0x00201204})
 """Number of Patient Related Studies, Series, Instances: counted for answers at patient level only."""
+_INSTANCE_AVAILABILITY = 0x00080056
 _SUPPORTED_AT = {
-    Level.PATIENT: frozenset(PATIENT_TAGS),
+    Level.PATIENT: frozenset({*PATIENT_TAGS, _INSTANCE_AVAILABILITY}),
     # Modalities in Study, SOP Classes in Study, Number of Study Related Series, Instances
     Level.STUDY: frozenset({*STUDY_TAGS, 0x00080061, 0x00080062, 0x00201206, 0x00201208}),
     # Number of Series Related Instances

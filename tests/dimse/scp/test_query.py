@@ -18,6 +18,7 @@ STUDY_ROOT = "1.2.840.10008.5.1.4.1.2.2.1"
 STUDIES: list[DicomJson] = [
     {
         "00080020": {"vr": "DA", "Value": ["20260102"]},
+        "00080056": {"vr": "CS", "Value": ["ONLINE"]},
         "00080061": {"vr": "CS", "Value": ["CT"]},
         "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Doe^Jane"}]},
         "00100020": {"vr": "LO", "Value": [f"P{number}"]},
@@ -37,6 +38,7 @@ class FakeSearch:
         self.asked.append(query)
         return iter(self.found)
 
+    max_results = 10
     searchable: frozenset[int] = frozenset()
     incomplete: frozenset[int] = frozenset()
 
@@ -179,3 +181,25 @@ def test_another_operation_on_this_sop_class() -> None:
     asked.command = c_echo_rq(1)
     QueryService(FakeSearch(STUDIES)).serve(asked)  # type: ignore[arg-type]
     assert asked.statuses == [0x0211]
+
+
+def test_more_than_may_be_answered_ends_with_its_status_and_what_to_do() -> None:
+    search = FakeSearch(STUDIES)
+    search.max_results = 2
+    asked = exchange(study_query())
+    QueryService(search).serve(asked)  # type: ignore[arg-type]
+    assert asked.statuses == [0xFF00, 0xFF00, 0xA700]
+    assert asked.final.error_comment == "more than 2 match: ask by ranges of dates, or more keys"
+    search.max_results = 3
+    asked = exchange(study_query())
+    QueryService(search).serve(asked)  # type: ignore[arg-type]
+    assert asked.statuses == [0xFF00, 0xFF00, 0xFF00, 0x0000]
+
+
+def test_instance_availability_is_looked_for_and_told() -> None:
+    search = FakeSearch(STUDIES[:1])
+    asked = exchange(study_query(InstanceAvailability="ONLINE"))
+    QueryService(search).serve(asked)  # type: ignore[arg-type]
+    assert Match((0x00080056,), ("ONLINE",)) in search.asked[0].matches
+    assert asked.statuses == [0xFF00, 0x0000]
+    assert decoded(asked.responses[0][1]).InstanceAvailability == "ONLINE"

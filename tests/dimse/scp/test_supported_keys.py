@@ -8,8 +8,6 @@ from pacs.dimse.scp.supported_keys import supported_keys
 from pacs.index.results import ANSWERED, PATIENT_COUNTERS
 from pacs.model import Level
 
-INSTANCE_AVAILABILITY = 0x00080056
-
 
 @pytest.mark.parametrize("level", list(Level))
 def test_the_index_answers_them_all(level: Level) -> None:
@@ -17,4 +15,4 @@ def test_the_index_answers_them_all(level: Level) -> None:
     answered = frozenset[int]().union(*(ANSWERED[above] for above in levels[: levels.index(level) + 1]))
     if level is not Level.PATIENT:
         answered -= PATIENT_COUNTERS
-    assert supported_keys(level) == answered - {INSTANCE_AVAILABILITY}
+    assert supported_keys(level) == answered
