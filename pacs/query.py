@@ -6,9 +6,6 @@ from collections.abc import Iterable, Iterator
 
 from pacs.index import Index
 from pacs.index.allowance import Allowance
-from pacs.index.keys import criteria
-from pacs.index.matching_items import asked_sequences, with_matching_items
-from pacs.index.results import is_answered
 from pacs.measured import stages
 from pacs.model import DicomJson, Level, Principal, Query
 from pacs.settings import SearchSettings
@@ -23,8 +20,6 @@ class Search:
 
     def __init__(self, index: Index, settings: SearchSettings | None = None) -> None:
         settings = settings or SearchSettings()
-        self.max_results = settings.max_results
-        """Most results of one answer; the door tells when there are more."""
         self._index = index
         self._deadline_s = settings.deadline_s
         self._turns = Turns(
@@ -36,8 +31,7 @@ class Search:
     def find(self, principal: Principal, query: Query, *, client: str = "") -> Iterator[DicomJson]:
         """The matching entities as DICOM JSON (PS3.18 Annex F), with the computed attributes of PS3.18 §10.6.3.
 
-        Only of the principal's hospital. Of a sequence inside which keys ask for values, the items that meet them
-        (PS3.4 C.2.2.2.6). What was stored before the call is found. Text is UTF-8
+        Only of the principal's hospital. What was stored before the call is found. Text is UTF-8
         (SpecificCharacterSet ISO_IR 192). A key whose attribute is not kept is ignored, see `unsupported_keys`.
         The keys are checked before this returns, rows are read while the iterator is drained, and a reader may stop
         at any time. `client` tells apart who pages by one name; see `pacs.index.page_marks`.
@@ -52,9 +46,7 @@ class Search:
             stages.turned_out("wide")
         allowance = Allowance(self._deadline_s, lambda: self._turns.of(principal.hospital))
         reader = f"{principal.name}\n{client}"
-        found = self._index.search(principal.hospital, query, reader=reader, allowance=allowance)
-        sequences = asked_sequences(criteria(query))
-        return (with_matching_items(one, sequences) for one in found) if sequences else found
+        return self._index.search(principal.hospital, query, reader=reader, allowance=allowance)
 
     def unsupported_keys(self, query: Query) -> frozenset[int]:
         """Tags of keys that `find` ignores because nothing is kept to match them on; the door warns of them.
@@ -67,7 +59,8 @@ class Search:
     def unanswered_fields(self, tags: Iterable[int], level: Level) -> frozenset[int]:
         """Those of the attributes that answers at `level` never hold, because nothing is kept of them; the door warns
         of them."""
-        return frozenset(tag for tag in tags if not is_answered(tag, level))
+        wanted = frozenset(tags)
+        return wanted - self._index.answered_fields(wanted, level)
 
     def incomplete_keys(self, query: Query) -> frozenset[int]:
         """Tags of keys by which `find` cannot find all yet, because an operator made them searchable a short while ago.

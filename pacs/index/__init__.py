@@ -12,7 +12,7 @@
 - `search`, `columns`, `results`: a `pacs.model.Query` as SQL, and its answers
 - `pages`, `page_marks`: its rows page by page, and where pages ended
 - `grams`, `gram_tables`: rows by any part of a name, ID or description
-- `searchable`, `searchable_conditions`: attributes that an operator made searchable
+- `searchable`, `searchable_conditions`, `searchable_values`: attributes that an operator made searchable
 - `allowance`: how long a search may take
 - `keys`, `criteria`, `moments`, `fuzzy`, `wildcard`, `normal_form`: matching of PS3.4 C.2.2.2, pure
 - `sqlite_statistics`: what SQLite's planner is told

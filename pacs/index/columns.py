@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -160,11 +160,11 @@ def _on_column(table: Table, name: str, criterion: Criterion, dialect: str) -> S
             cut = tuple(pattern if wildcard.has_wildcard(pattern) else pattern[:MAX_WORD] for pattern in patterns)
             return Said(_any_pattern(column, cut, dialect), is_whole=is_whole, is_key=is_key)
         case Ranges(_, ranges):
-            return Said(or_(*(_in_range(column, first, last) for first, last in ranges)))
+            return Said(or_(*(in_range(column, first, last) for first, last in ranges)))
         case Numbers(values):
             numbers = [integer(value) for value in values if value == value.to_integral_value()]
-            in_range = [number for number in numbers if number is not None]
-            return Said(column.in_(in_range) if in_range else false())
+            small = [number for number in numbers if number is not None]
+            return Said(column.in_(small) if small else false())
         case Names() | FuzzyNames():
             return _on_name(table, criterion, dialect)
     return None
@@ -181,7 +181,7 @@ def _on_name(table: Table, criterion: Names | FuzzyNames, dialect: str) -> Said:
         return or_(*(_like(group, pattern, dialect) for group in groups))
 
     if isinstance(criterion, FuzzyNames):
-        said = {asked: _is_likely(groups, asked, dialect) for choice in criterion.choices for asked in choice}
+        said = {asked: is_likely(groups, asked, dialect) for choice in criterion.choices for asked in choice}
         return Said(or_(*(and_(*(said[asked] for asked in choice)) for choice in criterion.choices)), is_whole=False)
     patterns: list[Condition] = []
     for pattern in criterion.patterns:
@@ -193,7 +193,7 @@ def _on_name(table: Table, criterion: Names | FuzzyNames, dialect: str) -> Said:
     return Said(and_(*patterns) if criterion.needs_all else or_(*patterns))
 
 
-def _is_likely(groups: list[Column[Any]], asked: str, dialect: str) -> Condition:
+def is_likely(groups: Sequence[Column[Any]], asked: str, dialect: str) -> Condition:
     """That a group may have a word which is close to `asked`; `pacs.index.fuzzy` has the last word."""
     likely = [_like(group, pattern, dialect) for group in groups for pattern in fuzzy.likely(asked)]
     if spellings := fuzzy.likely_sound(asked):
@@ -233,11 +233,11 @@ def _in_moments(table: Table, criterion: Moments) -> Said | None:
             (first and day_after(first, -_ZONE_DAYS), last and day_after(last, _ZONE_DAYS))
             for first, last in criterion.dates
         ]
-        return Said(or_(*(_in_range(day, first, last) for first, last in around)), is_whole=False)
+        return Said(or_(*(in_range(day, first, last) for first, last in around)), is_whole=False)
     if not criterion.is_combined:
         return None
     ((first_day, last_day),), ((first_time, last_time),) = criterion.dates, criterion.times
-    conditions = [_in_range(day, first_day, last_day)]
+    conditions = [in_range(day, first_day, last_day)]
     if first_day and first_time:
         conditions.append(or_(day > first_day, time >= first_time, time == ""))
     if last_day and last_time:
@@ -275,7 +275,7 @@ def on_text(column: ColumnElement[str], pattern: str, dialect: str) -> Condition
     return _like(column, pattern, dialect)
 
 
-def _in_range(column: ColumnElement[str], first: str | None, last: str | None) -> Condition:
+def in_range(column: ColumnElement[str], first: str | None, last: str | None) -> Condition:
     if first is not None and first == last:
         return column == first
     conditions = [column >= (first or "0")]  # a missing value is "" and lies before every other

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from pacs.index.searchable import Searchable
 from pacs.index.tables import series, studies
 from pacs.index.trash import Trash
 from pacs.index.workitems import Workitems
-from pacs.model import DicomJson, EarlierVersion, Holdings, NewInstance, Query, StoredInstance
+from pacs.model import DicomJson, EarlierVersion, Holdings, Level, NewInstance, Query, StoredInstance
 
 _ATTEMPTS = 10
 _RACES = frozenset({"23505", "40P01", "40001"})
@@ -236,6 +236,10 @@ class Index:
             InvalidRequest: as `search`.
         """
         return search.incomplete_keys(query, self.searchable)
+
+    def answered_fields(self, tags: Iterable[int], level: Level) -> frozenset[int]:
+        """Those of the attributes that answers of `search` at `level` can hold."""
+        return search.answered_fields(tags, level, self.searchable)
 
     def holdings(self, hospital: str | None = None) -> Holdings:
         """What is kept, of one hospital or of all."""

@@ -49,6 +49,19 @@ def criteria(query: Query) -> list[tuple[int, Criterion]]:
     Raises:
         InvalidRequest: a value cannot be understood; the message names the key.
     """
+    return _reader(query).criteria(query.matches, 0)
+
+
+def criterion(query: Query, match: Match, vr: str) -> Criterion | None:
+    """What one key of the query asks of an attribute with this VR, by itself; None when it asks nothing.
+
+    Raises:
+        InvalidRequest: as `criteria`.
+    """
+    return _reader(query).criterion(match, vr)
+
+
+def _reader(query: Query) -> _Reader:
     offset = None
     if query.timezone_offset:
         offset = utc_offset(query.timezone_offset)
@@ -56,7 +69,7 @@ def criteria(query: Query) -> list[tuple[int, Criterion]]:
             raise InvalidRequest(
                 f"TimezoneOffsetFromUTC: {query.timezone_offset[:16]!r} is no offset such as +0900 (PS3.3 C.12.1.1.8)"
             )
-    return _Reader(query, offset).criteria(query.matches, 0)
+    return _Reader(query, offset)
 
 
 class _Reader:
@@ -78,7 +91,7 @@ class _Reader:
                 continue
             elif tag in TIME_OF or tag in DATE_OF:
                 days.setdefault(DATE_OF.get(tag, tag), []).append(match)
-            elif (criterion := self._criterion(match)) is not None:
+            elif (criterion := self.criterion(match, _vr(match.tag))) is not None:
                 found.append((tag, criterion))
         for date_tag, pair in days.items():
             found += self._of_pair(date_tag, pair)
@@ -88,8 +101,7 @@ class _Reader:
                 found.append((tag, Members(tuple(inside))))
         return found
 
-    def _criterion(self, match: Match) -> Criterion | None:
-        vr = _vr(match.tag)
+    def criterion(self, match: Match, vr: str) -> Criterion | None:
         values = _asked_values(match, vr)
         needs_all = self._query.needs_all_values and vr in _WITH_MULTIPLE_VALUES and _has_multiple_values(match.tag)
         if not values or (_has_universal(match, vr) and not needs_all):
@@ -122,7 +134,9 @@ class _Reader:
 
     def _of_pair(self, date_tag: int, matches: list[Match]) -> list[tuple[int, Criterion]]:
         """A date and its time: on their own, or together where that means something else."""
-        asked = [(match, criterion) for match in matches if (criterion := self._criterion(match)) is not None]
+        asked = [
+            (match, criterion) for match in matches if (criterion := self.criterion(match, _vr(match.tag))) is not None
+        ]
         ranges = {match.tag: criterion.ranges for match, criterion in asked if isinstance(criterion, Ranges)}
         dates, times = ranges.get(date_tag, ()), ranges.get(TIME_OF[date_tag], ())
         is_combined = self._query.combines_date_and_time and len(asked) == 2 and bool(dates and times)

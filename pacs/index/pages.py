@@ -46,8 +46,6 @@ _LAST_ROW = 1 << 62
 class SearchableKey:
     """A key on attributes that an operator made searchable."""
 
-    tag: int
-    attributes: tuple[SearchableAttribute, ...]
     condition: ColumnElement[bool]
     is_few: bool
 
@@ -71,7 +69,8 @@ class Plan:
     """Studies of these dates; (None, None) is all."""
     is_list: bool = False
     """Nothing but `days` is asked."""
-    searchable: tuple[SearchableKey, ...] = ()
+    shown: tuple[tuple[int, SearchableAttribute], ...] = ()
+    """Searchable attributes that answers hold, each with the tag by which it was asked for."""
 
 
 class Pages:

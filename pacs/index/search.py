@@ -5,25 +5,30 @@ Keys with a column are matched by the database; the others on each row's kept at
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import Engine, Select, bindparam, false, select
+from sqlalchemy import Engine, Select, bindparam, false, or_, select
 
-from pacs.index import gram_tables, grams, results, searchable_conditions
+from pacs.index import gram_tables, grams, results
 from pacs.index.allowance import Allowance
 from pacs.index.columns import LEVELS, ROW_ABOVE, TABLES, condition, condition_below, level_of
-from pacs.index.criteria import Criterion, FuzzyNames, Ranges, satisfies
+from pacs.index.criteria import Criterion, Empty, FuzzyNames, Ranges, satisfies
 from pacs.index.keys import criteria
+from pacs.index.keys import criterion as criterion_of
+from pacs.index.moments import DATE_OF, TIME_OF
 from pacs.index.page_marks import Mark, PageMarks, question_of
 from pacs.index.pages import ORDER, Days, Key, Pages, Plan, SearchableKey
 from pacs.index.searchable import Searchable, SearchableAttribute
-from pacs.index.searchable_conditions import is_understood
+from pacs.index.searchable_conditions import condition as condition_on
+from pacs.index.searchable_values import vr_of
 from pacs.index.tables import series, studies
-from pacs.model import DicomJson, Level, Query
+from pacs.index.wildcard import has_wildcard
+from pacs.model import DicomJson, Level, Match, Query
 
 _STUDY_DATE = 0x00080020
+_LONG_TEXTS = frozenset({"LT", "ST", "UC", "UR", "UT"})
 _FIRST_PAGE = 100
 _NEXT_PAGE = 500
 
@@ -42,18 +47,20 @@ def search(
     allowance: Allowance,
 ) -> Iterator[DicomJson]:
     """See `pacs.index.Index.search`."""
-    planned = plan(hospital, query, engine.dialect.name, _searchable_keys(engine, hospital, query, searchable))
+    keys = _searchable_keys(engine, hospital, query, searchable)
+    planned = plan(hospital, query, engine.dialect.name, keys, _shown_attributes(query, searchable))
     question = question_of(hospital, reader, query) if query.limit is not None else None
     return _answers(engine, planned, marks, question, allowance, searchable)
 
 
 def unsupported_keys(query: Query, searchable: Searchable) -> frozenset[int]:
     """See `pacs.index.Index.unsupported_keys`."""
+    asking = {tag for tag, _ in criteria(query) if not _is_supported(tag, query.level)}
+    by_tag = {tag: [match for match in query.matches if match.path[0] == tag and match.values] for tag in asking}
     return frozenset(
         tag
-        for tag, criterion in criteria(query)
-        if not _is_supported(tag, query.level) and not _is_creator(tag, searchable)
-        if not (asked_of(query, tag, searchable) and is_understood(criterion))
+        for tag, matches in by_tag.items()
+        if not _is_creator(tag, searchable) and not all(asked_of(query, match.path, searchable) for match in matches)
     )
 
 
@@ -61,25 +68,40 @@ def searchable_keys(query: Query, searchable: Searchable) -> frozenset[int]:
     """See `pacs.index.Index.searchable_keys`."""
     if not searchable.known():
         return frozenset()
-    tags = {match.path[0] for match in query.matches}
-    return frozenset(tag for tag in tags if asked_of(query, tag, searchable) or _is_creator(tag, searchable))
+    asked = {match.path[0] for match in query.matches if asked_of(query, match.path, searchable)}
+    return frozenset(asked | {match.path[0] for match in query.matches if _is_creator(match.path[0], searchable)})
 
 
 def incomplete_keys(query: Query, searchable: Searchable) -> frozenset[int]:
     """See `pacs.index.Index.incomplete_keys`."""
     if not searchable.known():
         return frozenset()
-    asked = {tag: asked_of(query, tag, searchable) for tag, _ in criteria(query)}
-    incomplete = {one.id for one in searchable.incomplete(one for several in asked.values() for one in several)}
-    return frozenset(tag for tag, several in asked.items() if any(one.id in incomplete for one in several))
+    # What is kept for answers is looked at there as well.
+    asked = {tag for tag, _ in criteria(query) if not _is_supported(tag, query.level)}
+    matches = [match for match in query.matches if match.path[0] in asked and match.values]
+    by_tag = [(match.path[0], asked_of(query, match.path, searchable)) for match in matches]
+    incomplete = {one.id for one in searchable.incomplete(one for _, several in by_tag for one in several)}
+    return frozenset(tag for tag, several in by_tag if any(one.id in incomplete for one in several))
 
 
-def asked_of(query: Query, tag: int, searchable: Searchable) -> list[SearchableAttribute]:
+def answered_fields(tags: Iterable[int], level: Level, searchable: Searchable) -> frozenset[int]:
+    """See `pacs.index.Index.answered_fields`."""
+    shown = [one for one in searchable.known() if _is_shown(one, level)]
+    return frozenset(
+        tag
+        for tag in tags
+        if results.is_answered(tag, level) or any(_is_of(one, tag) for one in shown) or _is_creator(tag, searchable)
+    )
+
+
+def asked_of(query: Query, path: tuple[int, ...], searchable: Searchable) -> list[SearchableAttribute]:
     """The searchable attributes that a key means: of a private one, of the creator that the query names, or of any."""
-    found = [one for one in searchable.known() if one.is_asked_by(tag)]
-    creator_tag = tag & 0xFFFF0000 | tag >> 8 & 0xFF
+    found = [one for one in searchable.known() if one.is_asked_by(path)]
+    if not any(one.private_creator for one in found):
+        return found
+    creator_tag = path[0] & 0xFFFF0000 | path[0] >> 8 & 0xFF
     creators = {value for match in query.matches if match.path == (creator_tag,) for value in match.values}
-    return [one for one in found if not one.private_creator or not creators or one.private_creator in creators]
+    return [one for one in found if not creators or one.private_creator in creators]
 
 
 def _is_creator(tag: int, searchable: Searchable) -> bool:
@@ -89,14 +111,60 @@ def _is_creator(tag: int, searchable: Searchable) -> bool:
 
 
 def _searchable_keys(engine: Engine, hospital: str, query: Query, searchable: Searchable) -> list[SearchableKey]:
-    """Keys on attributes that are not kept but were made searchable."""
+    """Keys on attributes that were made searchable."""
     keys = []
-    for tag, criterion in criteria(query) if searchable.known() else ():
-        attributes = [] if _is_supported(tag, query.level) else asked_of(query, tag, searchable)
-        if attributes and is_understood(criterion):
-            said, is_few = searchable_conditions.condition(engine, hospital, attributes, criterion, query.level)
-            keys.append(SearchableKey(tag, tuple(attributes), said, is_few))
+    for match in query.matches if searchable.known() else ():
+        is_kept = _is_supported(match.path[0], query.level)
+        attributes = [
+            one
+            for one in asked_of(query, match.path, searchable)
+            if not is_kept or (_is_narrowed_by(one, query, match) and not searchable.is_far_behind(one))
+        ]
+        found = []
+        for attribute in attributes:
+            asked = criterion_of(query, match, vr_of(attribute.path, attribute.vr))
+            if asked is None or (is_kept and isinstance(asked, Empty)):
+                break  # any row, or one that has no value
+            found.append(condition_on(engine, hospital, attribute, asked, query.level, with_unlooked=is_kept))
+        else:
+            if found:
+                keys.append(SearchableKey(or_(*(said for said, _ in found)), all(is_few for _, is_few in found)))
     return keys
+
+
+def _is_narrowed_by(attribute: SearchableAttribute, query: Query, match: Match) -> bool:
+    """Whether every row whose kept attribute matches has a value that does."""
+    if attribute.tag in TIME_OF or attribute.tag in DATE_OF or attribute.vr == "DT":
+        return not query.timezone_offset and not query.combines_date_and_time
+    # The kept values of long texts are their beginnings.
+    return attribute.vr not in _LONG_TEXTS or not any(has_wildcard(value) for value in match.values)
+
+
+def _shown_attributes(query: Query, searchable: Searchable) -> list[tuple[int, SearchableAttribute]]:
+    """Those that answers show, with the tag they are asked by; kept ones are shown from the rows."""
+    asked = {match.path for match in query.matches} | {(tag,) for tag in query.include or ()}
+    known = [one for one in searchable.known() if _is_shown(one, query.level)]
+    found = {
+        (path[0], one.id): one
+        for path in asked
+        for one in asked_of(query, path, searchable)
+        if one in known and not _is_supported(path[0], query.level)
+    }
+    for one in known:
+        tag = one.path[0]
+        is_asked = not one.private_creator and (query.include is None or (tag,) in asked)
+        if is_asked and not _is_supported(tag, query.level):
+            found[tag, one.id] = one
+    return [(tag, one) for (tag, _), one in found.items()]
+
+
+def _is_shown(attribute: SearchableAttribute, level: Level) -> bool:
+    """Whether answers of the level hold it: of the level itself, or the one above."""
+    return level is not Level.PATIENT and attribute.level in LEVELS[LEVELS.index(level) - 1 : LEVELS.index(level) + 1]
+
+
+def _is_of(attribute: SearchableAttribute, tag: int) -> bool:
+    return attribute.is_asked_by((tag,)) or (not attribute.private_creator and attribute.path[0] == tag)
 
 
 def _is_supported(tag: int, level: Level) -> bool:
@@ -108,7 +176,13 @@ def _is_supported(tag: int, level: Level) -> bool:
     return any(tag in results.ANSWERED[above] for above in upto)
 
 
-def plan(hospital: str, query: Query, dialect: str, searchable_keys: Sequence[SearchableKey] = ()) -> Plan:
+def plan(
+    hospital: str,
+    query: Query,
+    dialect: str,
+    searchable_keys: Sequence[SearchableKey] = (),
+    shown: Sequence[tuple[int, SearchableAttribute]] = (),
+) -> Plan:
     """`query` in SQL. Raises: InvalidRequest, a key cannot be understood."""
     rows = _rows_of(hospital, query.level)
     residual: list[tuple[int, Criterion]] = []
@@ -164,7 +238,7 @@ def plan(hospital: str, query: Query, dialect: str, searchable_keys: Sequence[Se
         grams=() if is_keyed else tuple(found_by),
         days=days if query.level is Level.STUDY else None,
         is_list=is_list,
-        searchable=tuple(searchable_keys),
+        shown=tuple(shown),
     )
 
 
@@ -243,18 +317,15 @@ def _begin(pages: Pages, plan: Plan, marks: PageMarks, question: bytes | None) -
 
 
 def _shown(plan: Plan, page: list[Any], searchable: Searchable) -> dict[str, dict[int, Any]]:
-    """By tag, what answers show of searchable attributes that were asked for, of the level or the one above, by row."""
+    """By tag, what answers show of searchable attributes, of the level or the one above, by row."""
     shown: dict[str, dict[int, Any]] = {}
-    for key in plan.searchable if page else ():
-        for attribute in key.attributes:
-            if attribute.level is plan.level:
-                rows = {row.id: row.id for row in page}
-            elif LEVELS.index(attribute.level) == LEVELS.index(plan.level) - 1:
-                rows = {row.id: getattr(row, ROW_ABOVE[plan.level]) for row in page}
-            else:
-                continue
-            values = searchable.shown(attribute, list(set(rows.values())))
-            shown.setdefault(f"{key.tag:08X}", {}).update((row, values[of]) for row, of in rows.items() if of in values)
+    for tag, attribute in plan.shown if page else ():
+        if attribute.level is plan.level:
+            rows = {row.id: row.id for row in page}
+        else:
+            rows = {row.id: getattr(row, ROW_ABOVE[plan.level]) for row in page}
+        values = searchable.shown(attribute, list(set(rows.values())))
+        shown.setdefault(f"{tag:08X}", {}).update((row, values[of]) for row, of in rows.items() if of in values)
     return shown
 
 

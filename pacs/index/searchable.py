@@ -13,25 +13,24 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from pydicom.datadict import dictionary_VR, keyword_for_tag
+from pydicom.datadict import keyword_for_tag
 from sqlalchemy import Connection, Engine, Select, Update, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pacs.index import stale_values
 from pacs.index.engine import reading, writing
-from pacs.index.normal_form import date_text, date_time_span, name_group, time_span, word
+from pacs.index.results import is_answered
+from pacs.index.searchable_values import to_keep, vr_in, vr_of
 from pacs.index.stale_values import StaleRow
 from pacs.index.tables import attribute_values, instances, searchable_attributes, segments, series, studies
 from pacs.index.trash_hospital import owner_of
 from pacs.model import DicomJson, Level, Location
 
 _NOTICED_AFTER_S = 2.0
-_MOST_SHOWN = 1024
 _DROPPED_AT_ONCE = 5_000
-_NUMBERS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
+_MOST_UNLOOKED = 2_000
 LEVELS = (Level.STUDY, Level.SERIES, Level.IMAGE)
 _STUDY_ROW = series.c.study_row
 
@@ -41,26 +40,33 @@ class SearchableAttribute:
     """One of them."""
 
     id: int
-    tag: int
-    """Of a private one, without the number of its block: (gggg,00ee)."""
+    path: tuple[int, ...]
+    """Tags from the outermost sequence to it. Of a private one, without the number of its block: (gggg,00ee)."""
     private_creator: str
     level: Level
     """A study, series or instance is found by the values of any of its instances."""
     done_until: int
     is_removed: bool
+    vr: str
+    """With which its values are compared and keys understood; of a private one, as it was sent first."""
+
+    @property
+    def tag(self) -> int:
+        """Its own."""
+        return self.path[-1]
 
     @property
     def name(self) -> str:
         """As an operator writes it."""
         if not self.private_creator:
-            return keyword_for_tag(self.tag) or f"({self.tag >> 16:04X},{self.tag & 0xFFFF:04X})"
+            return ".".join(keyword_for_tag(tag) or f"{tag:08X}" for tag in self.path)
         return f'"{self.private_creator}",({self.tag >> 16:04X},xx{self.tag & 0xFF:02X})'
 
-    def is_asked_by(self, tag: int) -> bool:
-        """Whether a key with this tag means it; of a private one, in any block."""
+    def is_asked_by(self, path: tuple[int, ...]) -> bool:
+        """Whether a key of this path means it; of a private one, in any block."""
         if not self.private_creator:
-            return tag == self.tag
-        return tag & 0xFF00 >= 0x1000 and _without_block(tag) == self.tag
+            return path == self.path
+        return len(path) == 1 and path[0] & 0xFF00 >= 0x1000 and _without_block(path[0]) == self.tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +111,9 @@ class Searchable:
         with reading(self._engine, "read the searchable attributes") as connection:
             return [_attribute(row) for row in connection.execute(select(searchable_attributes).order_by("id"))]
 
-    def add(self, tag: int, private_creator: str, level: Level) -> bool:
+    def add(self, path: tuple[int, ...], private_creator: str, level: Level) -> bool:
         """Make it searchable from now on; False when it was already."""
-        values = {"tag": _without_block(tag) if private_creator else tag, "private_creator": private_creator}
+        values = {**_named(path, private_creator), "vr": "" if private_creator else vr_of(path)}
         insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
         statement = (
             insert(searchable_attributes)
@@ -120,16 +126,10 @@ class Searchable:
         self._known_at = float("-inf")
         return is_new
 
-    def remove(self, tag: int, private_creator: str) -> bool:
+    def remove(self, path: tuple[int, ...], private_creator: str) -> bool:
         """Let searches ignore it at once; its values go in the background. False when there is no such."""
-        statement = (
-            update(searchable_attributes)
-            .where(
-                searchable_attributes.c.tag == (_without_block(tag) if private_creator else tag),
-                searchable_attributes.c.private_creator == private_creator,
-            )
-            .values(is_removed=True)
-        )
+        named = (searchable_attributes.c[column] == value for column, value in _named(path, private_creator).items())
+        statement = update(searchable_attributes).where(*named).values(is_removed=True)
         with self._write_lock, writing(self._engine, "remove a searchable attribute") as connection:
             is_there = connection.execute(statement).rowcount > 0
         self._known_at = float("-inf")
@@ -150,6 +150,11 @@ class Searchable:
             stale = stale_values.attributes(connection)
         behind = {one.attribute.id: one for one in self.progress() if one.done < one.of or one.attribute.id in stale}
         return [behind[number].attribute for number in sorted(wanted & behind.keys())]
+
+    def is_far_behind(self, attribute: SearchableAttribute) -> bool:
+        """Whether more instances are still to be looked at than a search takes with it, see `unlooked_rows`."""
+        with reading(self._engine, "read the progress of searchable attributes") as connection:
+            return _last_row(connection) - attribute.done_until > _MOST_UNLOOKED
 
     def drop_next(self) -> bool:
         """Delete some values of what was removed; False when there is nothing left to delete."""
@@ -207,10 +212,12 @@ class Searchable:
         self, attribute: SearchableAttribute, stale: StaleRow, values: Iterable[tuple[Unlooked, DicomJson]]
     ) -> None:
         """Write the values of a row that was read anew; nothing when it, or what it was read of, changed meanwhile."""
-        rows = self._rows_of(attribute, values)
+        found = [*values]
+        vr = _vr_of(attribute, found)
+        rows = self._rows_of(attribute, vr, found)
         with self._write_lock, writing(self._engine, "keep values") as connection:
             # Held until the end, so that nobody adds values of instances that were not seen here.
-            held = self._held(attribute).values(done_until=attribute.done_until)
+            held = self._held(attribute).values(done_until=attribute.done_until, vr=vr)
             if not connection.execute(held).rowcount or not stale_values.done(connection, stale):
                 return
             connection.execute(
@@ -241,32 +248,35 @@ class Searchable:
     ) -> None:
         """Write the values of `looked`, and that they are looked at; nothing when somebody else did meanwhile."""
         found = [*values]
-        done = self._held(attribute).values(done_until=looked[-1].row)
+        vr = _vr_of(attribute, found)
+        done = self._held(attribute).values(done_until=looked[-1].row, vr=vr)
         with self._write_lock, writing(self._engine, "keep values") as connection:
             if connection.execute(done).rowcount:
                 there = _still_there(connection, attribute.level, looked)
-                self._write(connection, self._rows_of(attribute, (each for each in found if each[0].row in there)))
+                self._write(connection, self._rows_of(attribute, vr, (each for each in found if each[0].row in there)))
 
     def _held(self, attribute: SearchableAttribute) -> Update:
         return update(searchable_attributes).where(
             searchable_attributes.c.id == attribute.id,
             searchable_attributes.c.done_until == attribute.done_until,
+            searchable_attributes.c.vr == attribute.vr,
             ~searchable_attributes.c.is_removed,
         )
 
     def _rows_of(
-        self, attribute: SearchableAttribute, values: Iterable[tuple[Unlooked, DicomJson]]
+        self, attribute: SearchableAttribute, vr: str, values: Iterable[tuple[Unlooked, DicomJson]]
     ) -> list[dict[str, Any]]:
+        is_kept = is_answered(attribute.path[0], Level.IMAGE)  # answers show it as the rows have it
         return [
             {
                 "attribute": attribute.id,
                 "row": unlooked.level_row,
                 "value": value,
                 "hospital": owner_of(unlooked.hospital),  # it may come out of the trash meanwhile
-                "shown": shown,
+                "shown": "" if is_kept else shown,
             }
             for unlooked, found in values
-            for value, shown in _to_keep(attribute, found)
+            for value, shown in to_keep(attribute.path, vr_of(attribute.path, vr), found)
         ]
 
     def _write(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
@@ -311,6 +321,15 @@ def _to_look_at(level: Level) -> Select[Any]:
     )
 
 
+def unlooked_rows(attribute: SearchableAttribute) -> list[Select[tuple[int]]]:
+    """Rows of its level whose values are not all kept: new ones, and those that are to be read anew."""
+    row = {Level.IMAGE: instances.c.id, Level.SERIES: instances.c.series_row, Level.STUDY: _STUDY_ROW}[attribute.level]
+    new = select(row).select_from(instances).where(instances.c.id > attribute.done_until)
+    if attribute.level is Level.STUDY:
+        new = new.join(series, series.c.id == instances.c.series_row)
+    return [new, stale_values.rows_of(attribute.id)]
+
+
 def _unlooked(row: Any) -> Unlooked:
     location = Location(row.segment, row.offset, row.length, row.data_set_offset)
     return Unlooked(row.id, row.hospital, row.level_row, location, row.transfer_syntax_uid)
@@ -337,56 +356,21 @@ def _last_row(connection: Connection) -> int:
 
 
 def _attribute(row: Any) -> SearchableAttribute:
-    return SearchableAttribute(
-        row.id, row.tag, row.private_creator, Level(row.level), row.done_until, bool(row.is_removed)
-    )
+    path = (*(int(tag, 16) for tag in row.sequences.split(".") if tag), row.tag)
+    level, is_removed = Level(row.level), bool(row.is_removed)
+    return SearchableAttribute(row.id, path, row.private_creator, level, row.done_until, is_removed, row.vr)
+
+
+def _named(path: tuple[int, ...], private_creator: str) -> dict[str, Any]:
+    """The columns that name an attribute."""
+    tag = _without_block(path[-1]) if private_creator else path[-1]
+    return {"sequences": ".".join(f"{each:08X}" for each in path[:-1]), "tag": tag, "private_creator": private_creator}
+
+
+def _vr_of(attribute: SearchableAttribute, found: Sequence[tuple[Unlooked, DicomJson]]) -> str:
+    """That of the attribute, or the first that is seen of a private one."""
+    return attribute.vr or next((vr for _, one in found if (vr := vr_in(one))), "")
 
 
 def _without_block(tag: int) -> int:
     return tag & 0xFFFF00FF
-
-
-def _to_keep(attribute: SearchableAttribute, found: DicomJson) -> list[tuple[str, str]]:
-    """Values in normal form, each with the whole attribute as it is shown."""
-    kept: dict[str, str] = {}
-    for one in found.values():
-        shown = json.dumps(one, separators=(",", ":"))
-        for value in one.get("Value") or ():
-            for normal in normal_forms(attribute, value):
-                kept.setdefault(normal, shown if len(shown) <= _MOST_SHOWN else "")
-    return list(kept.items())
-
-
-def normal_forms(attribute: SearchableAttribute, value: Any) -> list[str]:
-    """What a value is compared by; of a name, of each group."""
-    vr = "LO" if attribute.private_creator else dictionary_VR(attribute.tag)[:2]
-    if value is None:
-        return []
-    if isinstance(value, dict):
-        groups = [name_group(group) for group in value.values() if isinstance(group, str)]
-        return [group for group in groups if group]
-    normal: str | None
-    if vr == "DA":
-        normal = date_text(str(value))
-    elif vr == "TM":
-        time_of_day = time_span(str(value))
-        normal = time_of_day.first if time_of_day else None
-    elif vr == "DT":
-        moment = date_time_span(str(value))
-        normal = moment.first if moment else None
-    elif vr in _NUMBERS:
-        normal = number_text(value)
-    else:
-        normal = word(value)
-    return [normal] if normal else []
-
-
-def number_text(value: object) -> str | None:
-    """The same text for the same number, however it is written."""
-    try:
-        number = Decimal(str(value).strip())
-    except InvalidOperation:
-        return None
-    if not number.is_finite() or abs(number.adjusted()) > 64:
-        return None
-    return "0" if number == 0 else f"{number.normalize():f}"

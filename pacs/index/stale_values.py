@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, delete, select
+from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Select, Table, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pacs.index.tables import attribute_values, searchable_attributes
@@ -77,6 +77,11 @@ def next_row(connection: Connection) -> StaleRow | None:
     )
     found = connection.execute(chosen.order_by(_table.c.attribute, _table.c.row).limit(1)).one_or_none()
     return None if found is None else StaleRow(*found)
+
+
+def rows_of(attribute: int) -> Select[tuple[int]]:
+    """Its rows that are to be read."""
+    return select(_table.c.row).where(_table.c.attribute == attribute)
 
 
 def attributes(connection: Connection) -> set[int]:

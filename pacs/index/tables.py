@@ -263,14 +263,18 @@ searchable_attributes = Table(
     "searchable_attributes",
     metadata,
     _row(),
+    # Of the sequences that it lies in, from the outermost: 00400275, joined by dots.
+    _word("sequences"),
     # Of a private attribute, without the number of its block: (gggg,00ee).
     _count("tag"),
     _word("private_creator"),
+    # With which keys are understood; empty: of a private attribute that was not seen yet.
+    _word("vr"),
     _word("level"),
     # The last row of `instances` that was looked at.
     _count("done_until"),
     Column("is_removed", Boolean(create_constraint=False), nullable=False),
-    UniqueConstraint("tag", "private_creator", name="uq_searchable_attributes_tag"),
+    UniqueConstraint("sequences", "tag", "private_creator", name="uq_searchable_attributes_path"),
 )
 
 attribute_values = Table(

@@ -35,7 +35,7 @@ from sqlalchemy import Column as _Column
 from pacs.index.columns import on_text
 from pacs.index.criteria import Criterion, Members, Names, Numbers, Ranges, Uids, Words, name_groups, span
 from pacs.index.normal_form import MAX_WORD, word
-from pacs.index.searchable import number_text
+from pacs.index.searchable_values import number_text
 from pacs.index.tables import workitems
 from pacs.model import DicomJson
 

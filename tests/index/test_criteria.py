@@ -5,9 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacs.errors import InvalidRequest
-from pacs.index.criteria import Names, Words, satisfies
+from pacs.index.criteria import satisfies
 from pacs.index.keys import MAX_UIDS, criteria
-from pacs.index.searchable_conditions import is_understood
 from pacs.model import Level, Match, Query
 from tests.index.new_instances import attributes, name
 
@@ -95,10 +94,3 @@ def test_whatever_is_asked_is_understood_or_refused(matches: list[Match], is_fuz
         assert tag in {match.path[0] for match in matches}
         assert satisfies(stored, tag, criterion) in (True, False)
         assert not satisfies({}, tag, criterion), "an attribute that is absent matches no value"
-
-
-def test_all_of_several_values_cannot_be_asked_of_single_ones() -> None:
-    assert is_understood(Words(("a", "b")))
-    assert is_understood(Words(("a",), needs_all=True))
-    assert not is_understood(Words(("a", "b"), needs_all=True))
-    assert not is_understood(Names(((("a",),), (("b",),)), needs_all=True))
