@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from pacs.index import Index
 from pacs.index.allowance import Allowance
+from pacs.index.keys import criteria
+from pacs.index.matching_items import asked_sequences, with_matching_items
 from pacs.measured import stages
 from pacs.model import DicomJson, Level, Principal, Query
 from pacs.settings import SearchSettings
@@ -20,6 +22,8 @@ class Search:
 
     def __init__(self, index: Index, settings: SearchSettings | None = None) -> None:
         settings = settings or SearchSettings()
+        self.max_results = settings.max_results
+        """Most results of one answer; the door tells when there are more."""
         self._index = index
         self._deadline_s = settings.deadline_s
         self._turns = Turns(
@@ -31,7 +35,8 @@ class Search:
     def find(self, principal: Principal, query: Query, *, client: str = "") -> Iterator[DicomJson]:
         """The matching entities as DICOM JSON (PS3.18 Annex F), with the computed attributes of PS3.18 §10.6.3.
 
-        Only of the principal's hospital. What was stored before the call is found. Text is UTF-8
+        Only of the principal's hospital. Of a sequence inside which keys ask for values, the items that meet them
+        (PS3.4 C.2.2.2.6). What was stored before the call is found. Text is UTF-8
         (SpecificCharacterSet ISO_IR 192). A key whose attribute is not kept is ignored, see `unsupported_keys`.
         The keys are checked before this returns, rows are read while the iterator is drained, and a reader may stop
         at any time. `client` tells apart who pages by one name; see `pacs.index.page_marks`.
@@ -46,7 +51,9 @@ class Search:
             stages.turned_out("wide")
         allowance = Allowance(self._deadline_s, lambda: self._turns.of(principal.hospital))
         reader = f"{principal.name}\n{client}"
-        return self._index.search(principal.hospital, query, reader=reader, allowance=allowance)
+        found = self._index.search(principal.hospital, query, reader=reader, allowance=allowance)
+        sequences = asked_sequences(criteria(query))
+        return (with_matching_items(one, sequences) for one in found) if sequences else found
 
     def unsupported_keys(self, query: Query) -> frozenset[int]:
         """Tags of keys that `find` ignores because nothing is kept to match them on; the door warns of them.
