@@ -12,6 +12,7 @@ from typing import Final
 from pacs.dicomweb.store_pixels import PixelMeasure
 from pacs.errors import MalformedDataSet, TooLarge, UndecodablePixels, UnsupportedMedia
 from pacs.ingest import Spool
+from pacs.model import DicomJson
 from pacs.part10.data_set_writer import BulkReference
 from pacs.part10.elements import PIXEL_DATA_TAGS, tag_text
 from pacs.part10.transfer_syntax import (
@@ -21,7 +22,7 @@ from pacs.part10.transfer_syntax import (
     OCTET_STREAM,
     transfer_syntax,
 )
-from pacs.part10.value_writer import SEQUENCE_DELIMITATION, TEXT_VRS, UNDEFINED, element_head, padding
+from pacs.part10.value_writer import SEQUENCE_DELIMITATION, TEXT_VRS, UNDEFINED, element_head, inline_binary, padding
 from pacs.pixels.codestream import read_rle
 from pacs.pixels.codestream_syntax import HEAD_BYTES, check_kind, shown_transfer_syntax
 
@@ -83,6 +84,20 @@ class PendingInstance:
     missing: set[str] = field(default_factory=set)
     """URIs whose parts have not come yet."""
     is_decided: bool = False
+
+
+def check_inline_pixel_data(instance: PendingInstance, attributes: DicomJson) -> None:
+    """See that pixel data in `attributes`, which are a data set of the DICOM JSON Model, is all of it or none.
+
+    Raises:
+        MalformedDataSet: it is some, or it should have been compressed.
+    """
+    for key, attribute in attributes.items():
+        if int(key, 16) in PIXEL_DATA_TAGS and "InlineBinary" in attribute:
+            if transfer_syntax(instance.transfer_syntax_uid).is_encapsulated:
+                raise MalformedDataSet(f"{key} is inline; compressed frames come as parts of their media type")
+            if length := len(inline_binary(attribute["InlineBinary"])):
+                instance.measure.check_whole(length)
 
 
 def check_bulk_data(instance: PendingInstance, parts: Mapping[str, Sequence[BulkPart]], bulk: Spool) -> str:

@@ -18,6 +18,7 @@ from pacs.dicomweb.store_bulk_data import (
     PendingInstance,
     Range,
     check_bulk_data,
+    check_inline_pixel_data,
     write_data_set,
 )
 from pacs.dicomweb.store_commits import Ready
@@ -40,8 +41,7 @@ from pacs.part10.data_set_writer import BulkReference, encoded_data_set
 from pacs.part10.dicom_json_reader import read_json
 from pacs.part10.dicom_xml_reader import read_xml
 from pacs.part10.elements import PIXEL_DATA_TAGS
-from pacs.part10.transfer_syntax import OCTET_STREAM, transfer_syntax
-from pacs.part10.value_writer import inline_binary
+from pacs.part10.transfer_syntax import OCTET_STREAM
 from pacs.storage.spool import MEMORY_BYTES
 
 DICOM_JSON: Final = "application/dicom+json"
@@ -72,7 +72,7 @@ class MetadataParts:
         """`base` is the URL of the request, to which its BulkDataURIs are relative."""
         self._ingest = ingest
         self._source = source
-        self._base = base
+        self._base = self._document_base = base
         self._study_instance_uid = study_instance_uid
         # Slow senders may have hundreds of these open: the first ones get memory, the others files.
         self._has_memory = _spools.take(_SPOOLS_BYTES, held=0)
@@ -94,7 +94,8 @@ class MetadataParts:
         Without a Content-Type it is `default_type`, or plain bytes where it has a Content-Location.
         """
         location = text_of(headers.get("content-location", "").strip())
-        names = [resolved(location, self._base)] if location else []
+        # Relative to the request, as each part is, or to the metadata before it, as the sender may mean it.
+        names = [resolved(location, base) for base in (self._base, self._document_base)] if location else []
         names += [name] if (name := content_id_uri(text_of(headers.get("content-id", "")))) else []
         try:
             default_type = OCTET_STREAM if location or self.find(names)[0] is not None else default_type
@@ -103,7 +104,8 @@ class MetadataParts:
         except (InvalidRequest, UnsupportedMedia) as problem:
             return BulkDataPart(self, names, location, ContentType(""), problem)
         if content_type.media_type in METADATA_TYPES and self.find(names)[0] is None:
-            return MetadataPart(self, content_type.media_type, names[0] if location else self._base)
+            self._document_base = names[0] if location else self._base
+            return MetadataPart(self, content_type.media_type, self._document_base)
         return BulkDataPart(self, names, location, content_type)
 
     def close(self) -> Outcomes:
@@ -193,13 +195,7 @@ class MetadataParts:
                 replace(piece, uri=resolved(piece.uri, base)) if isinstance(piece, BulkReference) else piece
                 for piece in encoded_data_set(attributes)
             ]
-            is_compressed = transfer_syntax(instance.transfer_syntax_uid).is_encapsulated
-            for key, attribute in attributes.items():
-                if int(key, 16) in PIXEL_DATA_TAGS and "InlineBinary" in attribute:
-                    if is_compressed:
-                        raise MalformedDataSet(f"{key} is inline; compressed frames come as parts of their media type")
-                    if length := len(inline_binary(attribute["InlineBinary"])):
-                        instance.measure.check_whole(length)
+            check_inline_pixel_data(instance, attributes)
             references = [piece for piece in pieces if isinstance(piece, BulkReference)]
             self._check_links(references)
             kept: list[Range | BulkReference] = []

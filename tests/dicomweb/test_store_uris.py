@@ -126,7 +126,8 @@ def test_alike(door: DoorInMemory, uri: str, header: str, status: int) -> None:
 
 
 def test_the_base_of_a_study_and_of_the_metadata_itself(door: DoorInMemory) -> None:
-    for location, expected in (("", "studies/bulk/1"), ("\r\nContent-Location: http://x/y/z", "http://x/y/bulk/1")):
+    own = "\r\nContent-Location: http://x/y/z"
+    for location, expected in (("", "studies/bulk/1"), (own, "http://x/y/bulk/1"), (own, "bulk/1")):
         uid = generate_uid()
         document = json.dumps(metadata(uid, t7FE00010={"vr": "OW", "BulkDataURI": "bulk/1"})).encode()
         bulk = (f"Content-Location: {expected.replace('studies', '/dicomweb/studies')}", RAW)

@@ -73,6 +73,7 @@ class Seed:
 
 
 _NUMBER = "0000000000"
+_GROUP_2 = b"\2\0"
 
 
 def _seed(transfer_syntax_uid: str, **attributes: Any) -> Seed:
@@ -195,6 +196,7 @@ def files_of(answer: httpx.Response) -> list[bytes]:
 
 
 def check(door: QuickDoor, path: str, data_set: bytes) -> None:
+    """That `data_set`, and what is said of it, can be had at `path`."""
     alone = door.get(path, accept="application/dicom; transfer-syntax=*")
     assert alone.status_code == 200, alone.text
     assert data_set_bytes(alone.content) == data_set
@@ -226,6 +228,10 @@ def test_what_is_acknowledged_can_be_had_again(
     path = send(door, seed, data_set)
     assert changes or path is not None, "what is unchanged is acknowledged"
     if path is not None:
+        if send is sent_over_stow and data_set.startswith(_GROUP_2):
+            # In a file, group 0002 is file meta information as long as it goes on.
+            data_set = data_set_bytes(part_10(seed, data_set))
+            assert not data_set.startswith(_GROUP_2)
         check(door, path, data_set)
 
 
