@@ -153,6 +153,7 @@ def web_app(archive: Archive, is_ready: Callable[[], bool]) -> ASGIApp:
     """Everything that is spoken over HTTP: DICOMweb, health, and the viewer's pages."""
     # The other processes must not carry the web stack and the codecs: 60 MB each.
     from fastapi import FastAPI  # noqa: PLC0415
+    from starlette.exceptions import HTTPException  # noqa: PLC0415
 
     from pacs.access.operators import Operators  # noqa: PLC0415
     from pacs.access.web_origins import WebOrigins  # noqa: PLC0415
@@ -165,7 +166,7 @@ def web_app(archive: Archive, is_ready: Callable[[], bool]) -> ASGIApp:
     from pacs.portal.gate import Gate  # noqa: PLC0415
     from pacs.portal.health import health_router  # noqa: PLC0415
     from pacs.portal.metrics import metrics_router  # noqa: PLC0415
-    from pacs.portal.routes import portal_router  # noqa: PLC0415
+    from pacs.portal.routes import portal_router, routing_problem  # noqa: PLC0415
     from pacs.portal.timed import Timed  # noqa: PLC0415
     from pacs.transcoding import Transcoding  # noqa: PLC0415
 
@@ -191,6 +192,7 @@ def web_app(archive: Archive, is_ready: Callable[[], bool]) -> ASGIApp:
     add_worklist(door, archive.worklist, http=settings.http)
     add_deletions(door, archive.deletions, http=settings.http)
     operators = Operators(settings.metrics, is_behind_proxy=settings.http.behind_authenticating_proxy)
+    portal.add_exception_handler(HTTPException, routing_problem)
     portal.mount("/dicomweb", door)
     portal.include_router(health_router(is_ready))
     portal.include_router(metrics_router(counts.board, settings.budgets, operators))

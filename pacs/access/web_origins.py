@@ -30,6 +30,12 @@ class Forbidden:
     hint: str
 
 
+_READ_BY_VIEWERS = b"GET, HEAD"
+_SENT_BY_VIEWERS = b"Accept, Authorization, Content-Type, If-Match, If-None-Match, If-Range, Range, X-Requested-With"
+_SHOWN_TO_VIEWERS = b"Accept-Ranges, Content-Disposition, Content-Location, Content-Range, ETag, Retry-After, Warning"
+_PREFLIGHT_AGE_S = b"7200"
+_BY_ORIGIN = (b"vary", b"Origin")
+
 _MOST_KNOWN = 64
 """Host fields that are found at once the next time; a page can make up any number of names of loopback."""
 
@@ -42,6 +48,7 @@ class WebOrigins:
         self._known_ours: set[str] = set()
         self._any_host = settings.behind_authenticating_proxy and not names
         self._configured = frozenset(names)
+        self._viewers = frozenset(origin.encode("ascii") for origin in settings.viewer_origins)
         self._names = names | {settings.host.lower().strip("[]"), "localhost", socket.gethostname().lower()}
 
     def refusal(self, method: str, fields: Mapping[bytes, bytes]) -> Forbidden | None:
@@ -60,6 +67,35 @@ class WebOrigins:
                 "Send the request from a program, or from a page of this archive itself.",
             )
         return None
+
+    @property
+    def has_viewers(self) -> bool:
+        """Whether pages of any other origin may read."""
+        return bool(self._viewers)
+
+    def viewer_fields(self, fields: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
+        """What an answer to a page of another origin carries, so that its browser lets the page read it (Fetch §3.2).
+
+        Other origins than those of ``http.viewer_origins`` get nothing but the word that the answer depends on theirs.
+        """
+        origin = fields.get(b"origin")
+        if origin not in self._viewers:
+            return (_BY_ORIGIN,) if self._viewers else ()
+        allowed = (b"access-control-allow-origin", origin)
+        return (_BY_ORIGIN, allowed, (b"access-control-expose-headers", _SHOWN_TO_VIEWERS))
+
+    def preflight_fields(self, fields: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...] | None:
+        """The answer to a browser that asks what a page of another origin may send; None when it may nothing."""
+        origin = fields.get(b"origin")
+        if origin not in self._viewers:
+            return None
+        return (
+            (b"vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
+            (b"access-control-allow-origin", origin),
+            (b"access-control-allow-methods", _READ_BY_VIEWERS),
+            (b"access-control-allow-headers", _SENT_BY_VIEWERS),
+            (b"access-control-max-age", _PREFLIGHT_AGE_S),
+        )
 
     def is_ours(self, host: str) -> bool:
         """Whether a Host field's value names this archive. A missing one does: every browser sends it."""

@@ -20,9 +20,12 @@ _ON_EVERY_ANSWER = (
     # Another site's page may not show images of this archive.
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+_NOSNIFF = b"\r\nx-content-type-options:"
 _OTHER = kind("other")
 _NAMES = frozenset(name for name, _ in _ON_EVERY_ANSWER)
-_LINES = b"".join(b"%s: %s\r\n" % field for field in _ON_EVERY_ANSWER)
+_LINES, _LINES_BESIDE_NOSNIFF = (
+    b"".join(b"%s: %s\r\n" % field for field in fields) for fields in (_ON_EVERY_ANSWER, _ON_EVERY_ANSWER[1:])
+)
 _ASKED = frozenset({b"host", b"origin", b"sec-fetch-site", b"x-forwarded-host"})
 
 
@@ -37,12 +40,21 @@ def _asked(scope: Scope) -> tuple[dict[bytes, bytes], bool]:
     return fields, is_ambiguous
 
 
+def _is_preflight(scope: Scope) -> bool:
+    asks = any(name == b"access-control-request-method" for name, _ in scope["headers"])
+    return scope["method"] == "OPTIONS" and asks
+
+
 class Gate:
     """ASGI middleware; see `pacs.access.web_origins` for what it lets in."""
 
-    def __init__(self, app: ASGIApp, origins: WebOrigins, counts: Counts | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, origins: WebOrigins, counts: Counts | None = None, *, viewed: str = "/dicomweb/"
+    ) -> None:
+        """What lies below the path `viewed` may be read by pages of the origins that the operator named."""
         self._app = app
         self._origins = origins
+        self._viewed = viewed if origins.has_viewers else None
         self._counts = counts or Counts.alone()
         self._app_at_once: Callable[[Scope], ReadyAnswer | None] | None = getattr(app, "at_once", None)
 
@@ -54,7 +66,15 @@ class Gate:
         if is_ambiguous or self._origins.refusal(scope["method"], fields) is not None:
             return None
         answer = self._app_at_once(scope)
-        return None if answer is None else answer.with_fields(_LINES)
+        if answer is None:
+            return None
+        lines = _LINES_BESIDE_NOSNIFF if _NOSNIFF in answer.fields else _LINES
+        if self._is_viewed(scope):
+            lines += b"".join(b"%s: %s\r\n" % field for field in self._origins.viewer_fields(fields))
+        return answer.with_fields(lines)
+
+    def _is_viewed(self, scope: Scope) -> bool:
+        return self._viewed is not None and scope["path"].startswith(scope.get("root_path", "") + self._viewed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -65,18 +85,29 @@ class Gate:
             return
         begun = perf_counter()
         fields, is_ambiguous = _asked(scope)
+        more: tuple[tuple[bytes, bytes], ...] = ()
 
         async def with_fields(message: Message) -> None:
             if message["type"] == "http.response.start":
                 kept = [field for field in message.get("headers", ()) if field[0] not in _NAMES]
-                message["headers"] = [*kept, *_ON_EVERY_ANSWER]
+                message["headers"] = [*kept, *_ON_EVERY_ANSWER, *more]
             await send(message)
 
         refusal = self._origins.refusal(scope["method"], fields)
         if is_ambiguous:
             refusal = Forbidden(400, "The request has several Host fields", "Send one (RFC 9112 §3.2).")
         if refusal is None:
-            await self._app(scope, receive, with_fields)
+            preflight = None
+            if self._is_viewed(scope):
+                more = self._origins.viewer_fields(fields)
+                preflight = self._origins.preflight_fields(fields) if _is_preflight(scope) else None
+            if preflight is None:
+                await self._app(scope, receive, with_fields)
+                return
+            more = preflight
+            timing = self._counts.finished(_OTHER, perf_counter() - begun, 204)
+            await with_fields({"type": "http.response.start", "status": 204, "headers": [(b"server-timing", timing)]})
+            await send({"type": "http.response.body", "body": b""})
             return
         log.warning("request refused", method=scope["method"], why=refusal.message, status=refusal.status)
         timing = self._counts.finished(_OTHER, perf_counter() - begun, refusal.status)

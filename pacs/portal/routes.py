@@ -6,10 +6,12 @@ wrong address is a 404 and not a page.
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from pathlib import Path
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from starlette.exceptions import HTTPException
 
 from pacs.portal.built_files import BUILT, BuiltFile, BuiltFiles
 
@@ -35,6 +37,10 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
+}
+_PROBLEMS = {
+    404: ("There is no such resource here", "The viewer's page is /, DICOMweb is below /dicomweb/."),
+    405: ("This method is not offered here", "The Allow header names the methods of this resource."),
 }
 _IMMUTABLE = "public, max-age=31536000, immutable"
 _ASK_AGAIN = "no-cache"
@@ -71,6 +77,15 @@ def portal_router(folder: Path = BUILT) -> APIRouter:
         return _answer(request, files.get("icon.svg"))
 
     return router
+
+
+async def routing_problem(request: Request, error: Exception) -> Response:
+    """What is answered where no route is, or another method than a route's; given to the application as the handler
+    of Starlette's `HTTPException`. It has the form of every other error."""
+    assert isinstance(error, HTTPException)  # noqa: S101 -- for the type checker; it is registered for this class
+    message, hint = _PROBLEMS.get(error.status_code, (HTTPStatus(error.status_code).phrase, _PROBLEMS[404][1]))
+    headers = {**(error.headers or {}), "Cache-Control": "no-store"}
+    return JSONResponse({"error": message, "hint": hint}, status_code=error.status_code, headers=headers)
 
 
 def _answer(request: Request, file: BuiltFile | None) -> Response:

@@ -7,8 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 
-from pacs.portal.routes import portal_router
+from pacs.portal.routes import portal_router, routing_problem
 
 SCRIPT = b"console.log(1)" * 100
 
@@ -23,16 +24,17 @@ def built(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def get(folder: Path, path: str, **headers: str) -> httpx.Response:
+def get(folder: Path, path: str, method: str = "GET", **headers: str) -> httpx.Response:
     import asyncio
 
     app = FastAPI()
+    app.add_exception_handler(HTTPException, routing_problem)
     app.include_router(portal_router(folder))
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://archive") as client:
-            request = client.build_request("GET", path, headers={"accept-encoding": "identity", **headers})
+            request = client.build_request(method, path, headers={"accept-encoding": "identity", **headers})
             response = await client.send(request, stream=True)
             response._content = b"".join([part async for part in response.aiter_raw()])
             return response
@@ -94,3 +96,14 @@ def test_an_unbuilt_viewer_says_what_to_do(tmp_path: Path) -> None:
     assert response.status_code == 503
     assert "npm run build" in response.text
     assert response.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nope", 404), ("OPTIONS", "*", 404), ("POST", "/", 405), ("DELETE", "/icon.svg", 405)],
+)
+def test_errors_of_routing_have_the_form_of_all_others(built: Path, method: str, path: str, status: int) -> None:
+    answer = get(built, path, method)
+    assert answer.status_code == status
+    assert set(answer.json()) == {"error", "hint"}
+    assert (status == 405) == ("allow" in answer.headers)
