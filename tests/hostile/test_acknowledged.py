@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import io
 import itertools
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -125,8 +126,9 @@ _PIECES = [
     b"\x08\0\x18\0UI\0\0",
     *(vr.encode() for vr in ("SQ", "UN", "OB", "US", "IS", "DS", "PN", "DA", "FD", "AT", "UI", "??")),
 ]
+_TEXT = re.compile(rb"[0-9A-Za-z^.\\ ]{3,}")
 _change = st.tuples(
-    st.sampled_from(["set", "insert", "delete", "copy", "head"]),
+    st.sampled_from(["flip", "text", "flip", "text", "set", "insert", "delete", "copy", "head"]),
     st.integers(0, 1 << 16),
     st.sampled_from(_PIECES) | st.binary(min_size=1, max_size=8),
     st.integers(1, 60),
@@ -136,8 +138,15 @@ _change = st.tuples(
 def changed(data_set: bytes, changes: list[tuple[str, int, bytes, int]]) -> bytes:
     found = bytearray(data_set)
     for how, where, piece, size in changes:
-        position = where % max(1, len(found))
-        if how == "set":
+        position = where * 40503 % max(1, len(found))  # numbers come small most often, and are wanted everywhere
+        if how == "flip":
+            found[position : position + 1] = bytes([found[position] ^ 1 << size % 8]) if found else b""
+        elif how == "text":
+            runs = [match.span() for match in _TEXT.finditer(found)]
+            if runs:
+                start, end = runs[where % len(runs)]
+                found[start:end] = (piece * (end - start))[: end - start]
+        elif how == "set":
             found[position : position + len(piece)] = piece
         elif how == "insert":
             found[position:position] = piece
@@ -213,7 +222,11 @@ def check(door: QuickDoor, path: str, data_set: bytes) -> None:
     assert transcoded.status_code in (200, 400, 406), transcoded.text
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=2 * settings.default.max_examples,  # most changes are refused
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     st.sampled_from(range(len(SEEDS))),
     st.lists(_change, max_size=4),
