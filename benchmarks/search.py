@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 from rich.progress import track
 from sqlalchemy import text
 
-from benchmarks.search_questions import ORDER, Question, questions
+from benchmarks.search_questions import ORDER, Question, keep_values, questions
 from benchmarks.synthetic_index import Contents, build_with_bar
 from pacs.index import Index
 from pacs.index.engine import open_engine
@@ -104,6 +104,7 @@ def _urls(given: argparse.Namespace) -> Iterator[Any]:
 
 def _build(url: str, studies: int, instances: int) -> None:
     build_with_bar(url, Contents(studies, 3, instances))
+    keep_values(url)
     engine = open_engine(url)
     if engine.dialect.name == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
