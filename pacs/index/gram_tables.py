@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, inspect, text
 
-from pacs.index import grams
+from pacs.index import grams, normal_form
 from pacs.index.driver import Driver
 from pacs.index.grams import Alternatives
 from pacs.index.trash_hospital import owner_of
@@ -115,17 +115,31 @@ def note(connection: Connection, level: Level, hospital: str, row: int, columns:
     connection.execute(_INSERT[name, level], _values(name, level, hospital, row, columns))
 
 
-def forget(connection: Connection, level: Level, hospital: str, row: int, columns: Any) -> None:
-    """Take out a row that is deleted, with the columns that it had when it was noted."""
+def forget(
+    connection: Connection,
+    level: Level,
+    hospital: str,
+    row: int,
+    columns: Any,
+    fold: Callable[[str], str] = normal_form.folded,
+) -> None:
+    """Take out a row that is deleted, with the columns that it had when it was noted, and as they were folded then."""
     name = connection.dialect.name
-    values = _values(name, level, hospital, row, columns)
+    values = _values(name, level, hospital, row, columns, fold)
     connection.execute(_FORGET[name, level], {key: values[key] for key in _FORGOTTEN_BY[name]})
 
 
-def _values(dialect: str, level: Level, hospital: str, row: int, columns: Any) -> dict[str, Any]:
+def _values(
+    dialect: str,
+    level: Level,
+    hospital: str,
+    row: int,
+    columns: Any,
+    fold: Callable[[str], str] = normal_form.folded,
+) -> dict[str, Any]:
     hospital = owner_of(hospital)
     place = row if level is Level.PATIENT else grams.study_place(columns["study_date"], columns["study_time"], row)
-    numbers = grams.of_values(hospital, columns)
+    numbers = grams.of_values(hospital, columns, fold)
     if dialect == "sqlite":
         return {"place": place, "grams": " ".join(map(_word, sorted(numbers)))}
     if level is Level.STUDY:

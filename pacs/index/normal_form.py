@@ -1,7 +1,8 @@
 """The form in which values are compared: what is stored in a column and what is asked go through the same functions.
 
 Pure. Dates and times become text that sorts as time does; names lose case, accents and width (PS3.4 C.2.2.2.1 lets
-person names match so); all other text keeps its case.
+person names match so); all other text keeps its case, and is composed (NFC): one system writes é or a Korean syllable
+as one character, another as its parts.
 """
 
 from __future__ import annotations
@@ -24,7 +25,85 @@ _OFFSET = re.compile(r"([+-])(\d{2})(\d{2})\Z", re.ASCII)
 _NO_OFFSET = timedelta(0)
 _MAX_OFFSET = timedelta(hours=14)
 """PS3.5 §6.2: -1200 to +1400."""
-_ACCENTS = dict.fromkeys(range(0x0300, 0x0370))
+_MARKS = (
+    *(
+        (0x0300, 0x036F),
+        (0x1AB0, 0x1AFF),
+        (0x1DC0, 0x1DFF),
+        (0x20D0, 0x20FF),
+        (0xFE20, 0xFE2F),
+    ),  # of any script
+    (0x0483, 0x0487),  # Cyrillic
+    *((0x0591, 0x05BD), (0x05BF, 0x05BF), (0x05C1, 0x05C2), (0x05C4, 0x05C5), (0x05C7, 0x05C7)),  # Hebrew points
+    *((0x0610, 0x061A), (0x064B, 0x065F), (0x0670, 0x0670), (0x06D6, 0x06DC)),  # Arabic vowels, hamza above and below
+    *((0x06DF, 0x06E4), (0x06E7, 0x06E8), (0x06EA, 0x06ED), (0x08D3, 0x08E1), (0x08E3, 0x08FF)),
+    (0x0640, 0x0640),  # what draws an Arabic word out
+    *((0x0711, 0x0711), (0x0730, 0x074A)),  # Syriac
+)
+"""Marks without which a name is often written. By script, not by category: Unicode's nonspacing marks are also the
+vowels of Devanagari and Thai, and what makes another letter of a kana."""
+_LETTERS = {
+    "ł": "l",
+    "ƚ": "l",
+    "ɫ": "l",
+    "ø": "o",
+    "ɵ": "o",
+    "ɔ": "o",
+    "đ": "d",
+    "ð": "d",
+    "ɖ": "d",
+    "ɗ": "d",
+    "ħ": "h",
+    "ı": "i",
+    "ɨ": "i",
+    "ȷ": "j",
+    "ɉ": "j",
+    "æ": "ae",
+    "œ": "oe",
+    "þ": "th",
+    "ß": "ss",
+    "ŧ": "t",
+    "ⱦ": "t",
+    "ƭ": "t",
+    "ʈ": "t",
+    "ŋ": "n",
+    "ɲ": "n",
+    "ƞ": "n",
+    "ĸ": "q",
+    "ɋ": "q",
+    "ƙ": "k",
+    "ǥ": "g",
+    "ɠ": "g",
+    "ƶ": "z",
+    "ƀ": "b",
+    "ɓ": "b",
+    "ƃ": "b",
+    "ƈ": "c",
+    "ȼ": "c",
+    "ɍ": "r",
+    "ʉ": "u",
+    "ƥ": "p",
+    "ƴ": "y",
+    "ɏ": "y",
+    "ʋ": "v",
+    "ⱥ": "a",
+    "ə": "e",
+    "ɛ": "e",
+    "ɇ": "e",
+    "ƒ": "f",
+    # As Arabic and Persian keyboards write the same letters, and hamza with what carries it.
+    "ٱ": "ا",
+    "ى": "ي",
+    "ی": "ي",
+    "ې": "ي",
+    "ک": "ك",
+    "ة": "ه",
+    "ۀ": "ه",
+    "ہ": "ه",
+    "ە": "ه",
+}
+_SIMPLER: dict[int, str | None] = {code: None for first, last in _MARKS for code in range(first, last + 1)}
+_SIMPLER |= {ord(letter): simpler for letter, simpler in _LETTERS.items()}
 
 
 class Span(NamedTuple):
@@ -35,10 +114,10 @@ class Span(NamedTuple):
 
 
 def plain(value: object) -> str:
-    """`value` as text that both databases keep: no NUL, no lone surrogate, no spaces around."""
+    """`value` as text that both databases keep: no NUL, no lone surrogate, no spaces around, composed (NFC)."""
     text = str(value).replace("\0", "").strip()
     if not text.isascii():
-        text = text.encode("utf-8", "replace").decode("utf-8")
+        text = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode("utf-8"))
     return text
 
 
@@ -48,12 +127,13 @@ def word(value: object) -> str:
 
 
 def folded(value: str) -> str:
-    """`value` without case, accents and width, for names."""
+    """`value` without case, accents, points and width, for names; letters with a stroke, and two written as one, become
+    the plain ones."""
     if value.isascii():
         return value.lower()
-    decomposed = unicodedata.normalize("NFKD", value.casefold()).translate(_ACCENTS)
-    # Once more: a decomposition can bring up a capital.
-    return unicodedata.normalize("NFKC", decomposed).casefold()
+    # Twice: a decomposition can bring up a capital (Unicode §3.13.5).
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", value.casefold()).casefold())
+    return unicodedata.normalize("NFKC", decomposed.translate(_SIMPLER))
 
 
 def name_group(value: object) -> str:

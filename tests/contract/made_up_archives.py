@@ -10,8 +10,10 @@ from pacs.model import DicomJson, Level, Match, NewInstance
 from tests.index.new_instances import CT, MR, attributes, new_instance
 
 _TEXT = st.text("aAbB%_[]'^ 가é", min_size=0, max_size=4)
+_COMPOSED_OR_NOT = st.text("eE 가각é\u0301\u1100\u1161\u11a8", min_size=0, max_size=4)
+_LETTERS = "aAbBéÉłŁæß\u05b8أ^ 가%_["
 _NAME = st.fixed_dictionaries(
-    {}, optional={group: st.text("aAbBéÉ^ 가%_[", max_size=5) for group in ("Alphabetic", "Ideographic", "Phonetic")}
+    {}, optional={group: st.text(_LETTERS, max_size=5) for group in ("Alphabetic", "Ideographic", "Phonetic")}
 )
 _DATE = st.sampled_from(["20240101", "20240102", "20240115", "2024.01.02", "20231231", "not a date", ""])
 _TIME = st.sampled_from(["10", "1015", "101530", "101530.5", "10:15", "2359", "noon", ""])
@@ -53,7 +55,7 @@ INSTANCES = st.lists(
             StudyDate=_DATE,
             StudyTime=_TIME,
             AccessionNumber=_TEXT,
-            StudyDescription=_TEXT,
+            StudyDescription=st.one_of(_TEXT, _COMPOSED_OR_NOT),
             ReferringPhysicianName=_NAME,
             TimezoneOffsetFromUTC=_ZONE,
         ),
@@ -97,7 +99,8 @@ def _wild(text: str, places: list[int]) -> str:
 
 _PLACES = st.lists(st.integers(0, 5), max_size=3)
 _PATTERN = st.builds(_wild, _TEXT, _PLACES)
-_NAME_PATTERN = st.builds(_wild, st.text("aAbBéÉ^ 가%_[=", max_size=5), _PLACES)
+_TEXT_PATTERN = st.one_of(_PATTERN, st.builds(_wild, _COMPOSED_OR_NOT, _PLACES))
+_NAME_PATTERN = st.builds(_wild, st.text(_LETTERS + "=ا", max_size=5), _PLACES)
 _DAY = st.sampled_from(["20240101", "20240102", "20240115", "20231231"])
 DAYS = st.one_of(
     _DAY, st.builds("{}-{}".format, _DAY, _DAY), st.builds("{}-".format, _DAY), st.builds("-{}".format, _DAY)
@@ -114,7 +117,7 @@ _VALUES: dict[tuple[int, ...], st.SearchStrategy[str]] = {
     (0x00080020,): DAYS,
     (0x00080030,): TIMES,
     (0x00080050,): _PATTERN,
-    (0x00081030,): _PATTERN,
+    (0x00081030,): _TEXT_PATTERN,
     (0x00080090,): _NAME_PATTERN,
     (0x00080061,): st.sampled_from(["CT", "MR", "C", "OT", "C*", "?R"]),
     (0x00080062,): st.sampled_from([CT, MR]),

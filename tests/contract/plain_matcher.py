@@ -190,7 +190,8 @@ def _holds(data_set: DicomJson, key: Match, query: Query) -> bool:
     if tag in (0x0020000D, 0x0020000E, 0x00080018, 0x00080016, 0x00080062):
         return any(value in asked for value in stored)
     quantifier = all if needs_all else any
-    texts = [str(value).strip() for value in stored if str(value).strip()]
+    texts = [unicodedata.normalize("NFC", str(value).strip()) for value in stored if str(value).strip()]
+    asked = [unicodedata.normalize("NFC", text) for text in asked]
     return quantifier(any(_pattern(text).fullmatch(value) for value in texts) for text in asked)
 
 
@@ -200,12 +201,42 @@ def _pattern(text: str) -> re.Pattern[str]:
     )
 
 
+_PLAIN = {
+    "ł": "l",
+    "ø": "o",
+    "đ": "d",
+    "ħ": "h",
+    "ı": "i",
+    "æ": "ae",
+    "œ": "oe",
+    "ð": "d",
+    "þ": "th",
+    "ß": "ss",
+    "أ": "ا",
+    "إ": "ا",
+    "آ": "ا",
+    "ى": "ي",
+    "ة": "ه",
+    "ؤ": "و",
+    "ئ": "ي",
+}
+
+
 def _folded(text: str) -> str:
-    """Lower case; accents go, Korean syllables stay."""
-    plain = "".join(c for c in unicodedata.normalize("NFD", text.lower()) if not 0x300 <= ord(c) < 0x370)
+    """Lower case; accents, points and strokes go, Korean syllables and the marks of other scripts stay."""
+    text = unicodedata.normalize("NFC", text).lower()
+    plain = unicodedata.normalize("NFD", "".join(_PLAIN.get(c, c) for c in text))
+    plain = "".join(c for c in plain if not _is_accent(c))
     plain = unicodedata.normalize("NFC", plain)
     parts = [re.sub(" +", " ", part).strip() for part in plain.split("^")]
     return "^".join(parts).rstrip("^ ")
+
+
+def _is_accent(character: str) -> bool:
+    if not unicodedata.combining(character):
+        return False
+    kind = unicodedata.name(character, "")
+    return kind.startswith(("COMBINING", "HEBREW POINT", "ARABIC")) and "KATAKANA" not in kind
 
 
 def _name(pattern: str, value: dict[str, str]) -> bool:

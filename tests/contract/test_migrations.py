@@ -6,19 +6,29 @@ import itertools
 import json
 import subprocess
 import sys
+import unicodedata
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import IntegrityError
 
-from pacs.index import Index, gram_tables, page_marks, stale_values, workitem_values
+from pacs.index import (
+    Index,
+    gram_tables,
+    grams,
+    page_marks,
+    row_values,
+    stale_values,
+    workitem_values,
+)
 from pacs.index.engine import open_engine, writing
+from pacs.index.migrate import refill
 from pacs.index.packed import unpacked_above
 from pacs.index.tables import POSTGRESQL_KEYS, metadata
-from pacs.model import Level, Query
-from tests.index.new_instances import new_instance
+from pacs.model import Level, Match, NewInstance, Query
+from tests.index.new_instances import attributes, name, new_instance
 
 DERIVED = {
     *gram_tables.TABLES.values(),
@@ -126,3 +136,89 @@ def test_rows_of_an_older_version_are_answered_as_they_were(index: Index, url: s
     assert {level: list(index.search("default", Query(level))) for level in levels} == expected
     index.add([new_instance(sop="1.1.1.2"), new_instance("2", "2.1", "2.1.1")])
     assert index.holdings().instances == 3
+
+
+def test_rows_of_an_older_version_are_found_by_the_letters_of_this_one(
+    index: Index, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names were folded by what Unicode takes apart, texts were kept as they came."""
+    with monkeypatch.context() as former:
+        former.setattr(row_values, "name_group", lambda value: _former(str(value)))
+        former.setattr(row_values, "word", lambda value: str(value).strip())
+        former.setattr(grams.of_values, "__defaults__", (_former,))
+        former.setattr(gram_tables._values, "__defaults__", (_former,))
+        index.add([_in_former_form(number, *each) for number, each in enumerate(_FORMER, start=1)])
+    assert _found(index, 0x00100010, "walesa*") == []
+    engine = open_engine(url)
+    operators, values = metadata.tables["searchable_attributes"], metadata.tables["attribute_values"]
+    with writing(engine, "go back") as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0012'"))
+        written = {column.name: "" for column in operators.c} | {"id": 1, "tag": 0x00081070, "level": "SERIES"}
+        connection.execute(operators.insert(), {**written, "done_until": 0, "is_removed": False})
+        shown = {"hospital": "default", "attribute": 1, "shown": '{"vr":"PN"}'}
+        for row, value in ((1, "wałęsa"), (1, "walesa"), (2, "ø"), (3, "김")):
+            connection.execute(values.insert(), {**shown, "row": row, "value": value})
+    index.migrate()
+    with engine.connect() as connection:
+        kept = connection.execute(text('SELECT "row", value FROM attribute_values ORDER BY 1, 2')).all()
+    assert [tuple(one) for one in kept] == [(1, "walesa"), (2, "o"), (3, "김")]
+    for level in (Level.STUDY, Level.PATIENT):
+        assert _found(index, 0x00100010, "walesa*", level) == ["1"]
+        assert _found(index, 0x00100010, "*lodz*", level) == ["2"]
+        assert _found(index, 0x00100010, "*احمد*", level) == ["3"]
+        assert _found(index, 0x00100010, "*민*", level) == ["4"]
+        assert _found(index, 0x00100010, "*lodz", level) == []
+        assert _found(index, 0x00100020, "가1", level) == ["4"]
+    assert _found(index, 0x00081030, "흉부 CT") == ["4"]
+    assert _found(index, 0x00081030, "*부 CT*") == ["4"]
+    assert _found(index, 0x00081030, "*Łuk*") == ["1"]
+    assert _found(index, 0x0008103E, "흉부 CT", Level.SERIES) == ["4"]
+    with writing(engine, "compare") as connection:
+        migrated = _grams(connection)
+    refill(engine)
+    with writing(engine, "compare") as connection:
+        assert migrated == _grams(connection)
+    engine.dispose()
+
+
+_FORMER = (
+    ("Wałęsa^Łukasz", "Łuk", "P1"),
+    ("Muzeum^Łódź^x", "Foot", "P2"),
+    ("أحمد^علي", "صدر", "P3"),
+    ("김^민수", unicodedata.normalize("NFD", "흉부 CT"), unicodedata.normalize("NFD", "가1")),
+    ("Plain^Name", "Chest", "P5"),
+)
+
+
+def _former(value: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", value.casefold())
+    return unicodedata.normalize("NFKC", "".join(c for c in decomposed if not 0x300 <= ord(c) < 0x370)).casefold()
+
+
+def _in_former_form(number: int, patient: str, about: str, patient_id: str) -> NewInstance:
+    return new_instance(
+        f"1.{number}",
+        f"1.{number}.1",
+        f"1.{number}.1.1",
+        in_patient=attributes(PatientID=patient_id, PatientName=name(patient)),
+        in_study=attributes(StudyDescription=about, StudyDate="20240101", StudyID=str(number)),
+        in_series=attributes(SeriesDescription=about),
+    )
+
+
+def _found(index: Index, tag: int, asked: str, level: Level = Level.STUDY) -> list[str]:
+    answers = index.search("default", Query(level, (Match((tag,), (asked,)),)))
+    ids = {new[2]: str(number) for number, new in enumerate(_FORMER, start=1)}
+    return sorted(ids[answer["00100020"]["Value"][0]] for answer in answers)
+
+
+def _grams(connection: Connection) -> list[object]:
+    if connection.dialect.name == "postgresql":
+        tables = [f"SELECT hospital, place, grams FROM {table} ORDER BY 1, 2" for table in gram_tables.TABLES.values()]
+        return [tuple(row) for table in tables for row in connection.execute(text(table))]
+    found: list[object] = []
+    for table in gram_tables.TABLES.values():
+        connection.execute(text(f"CREATE VIRTUAL TABLE temp.terms USING fts5vocab(main, {table}, row)"))
+        found += [tuple(row) for row in connection.execute(text("SELECT term, doc FROM terms ORDER BY 1"))]
+        connection.execute(text("DROP TABLE temp.terms"))
+    return found

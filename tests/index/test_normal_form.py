@@ -15,6 +15,7 @@ from pacs.index.normal_form import (
     folded,
     integer,
     name_group,
+    plain,
     time_span,
     word,
 )
@@ -111,11 +112,78 @@ def test_folding_twice_changes_nothing(value: str) -> None:
         ("ＫＩＭ", "kim"),
         ("ヤマダ^がく", "ヤマダ^がく"),
         ("Straße", "strasse"),
+        ("ﾊﾟｸ", "パク"),
         ("^^^", ""),
     ],
 )
 def test_names(written: str, expected: str) -> None:
     assert name_group(written) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        ("Wałęsa^Łukasz", "walesa^lukasz"),
+        ("Øresund", "oresund"),
+        ("Łódź", "lodz"),
+        ("Nguyễn^Đức", "nguyen^duc"),
+        ("Œuvre", "oeuvre"),
+        ("IŞIK", "ışık"),
+        ("İŞIK", "isik"),
+        ("ĠĦAŻ", "ghaz"),
+        ("Æther", "aether"),
+        ("Sigurður", "sigurdur"),
+        ("Þór", "thor"),
+        ("Weiß", "weiss"),
+        ("WEIẞ", "weiss"),
+        ("Ŧåŋ", "tan"),
+        ("Əliyev", "eliyev"),
+        ("Ǿ", "o"),
+        ("ﬁligree", "filigree"),
+        ("أحمد", "احمد"),
+        ("إِبْرَاهِيم", "ابراهيم"),
+        ("آمنة", "امنه"),
+        ("محـمد", "محمد"),
+        ("یاسمن کریمی", "ياسمن كريمي"),
+        ("مصطفى", "مصطفي"),
+        ("שָׁלוֹם", "שלום"),
+        ("שׁלום", "שלום"),
+        ("Ἀθηνᾶ", "αθηνα"),
+        ("Ёлкин", "елкин"),
+    ],
+)
+def test_letters_that_are_written_in_several_ways(written: str, asked: str) -> None:
+    forms = {name_group(unicodedata.normalize(form, written)) for form in ("NFC", "NFD", "NFKC", "NFKD")}
+    assert forms == {name_group(asked)}
+    assert name_group(written.upper()) == name_group(asked)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("が", "か"),
+        ("パ", "ハ"),
+        ("ヴ", "ウ"),
+        ("कि", "क"),
+        ("कु", "की"),
+        ("क्ष", "कष"),
+        ("ড়", "ড"),
+        ("ก่า", "กา"),
+        ("กิ", "กี"),
+        ("இரு", "இர"),
+        ("ཀི", "ཀ"),
+        ("김", "긴"),
+        ("각", "가"),
+        ("ދިވެ", "ދވ"),
+    ],
+)
+def test_other_letters_stay_other_letters(one: str, other: str) -> None:
+    assert name_group(one) != name_group(other)
+
+
+def test_all_text_is_composed_and_keeps_its_case_and_accents() -> None:
+    for written in ("흉부 CT", "Café", "Łódź", "шейный отдел", "がん"):
+        assert plain(unicodedata.normalize("NFD", written)) == word(unicodedata.normalize("NFC", written)) == written
 
 
 @pytest.mark.parametrize(
