@@ -162,6 +162,13 @@ def normal(attributes: DicomJson) -> DicomJson:
     return result
 
 
+NOT_WHAT_THEY_SAY = {
+    # Elements of a data set stand in its only frame before the JPEG; no decoder takes it.
+    "google-adapter/integration_test/data/example3.dcm": "no image/jpeg: the frame is no JPEG: it starts with 2000",
+}
+"""Kept as files, as sent; as metadata and bulk data refused, for this reason: a frame must be of its media type."""
+
+
 def test_every_file_comes_through(
     first: DoorInMemory, second: tuple[str, DoorInMemory], kept: list[tuple[str, ResourceKey]]
 ) -> None:
@@ -176,10 +183,14 @@ def test_every_file_comes_through(
         sent = [_sent(first, key) for _, key in batch]
         body, content_type = _request(kind, sent)
         answer = other.post("/studies", body, content_type)
-        if answer.status_code != 200:
+        refused = [reason for name, _ in batch if (reason := NOT_WHAT_THEY_SAY.get(name))]
+        if answer.status_code != (202 if refused else 200) or answer.text.count('"00081197"') != len(refused):
             wrong.append(f"{batch[0][0]} ...: {answer.status_code} {answer.text[-300:]}")
+        wrong += [f"not refused: {reason}" for reason in refused if reason not in answer.text]
         for (name, key), (attributes, bulk) in zip(batch, sent, strict=True):
             answer = other.get(f"{key.path}/metadata")
+            if name in NOT_WHAT_THEY_SAY and answer.status_code == 404:
+                continue
             if answer.status_code != 200:
                 wrong.append(f"{name}: {answer.status_code}")
                 continue
