@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from decimal import Decimal
+from itertools import product
 
 from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_for_tag
 
@@ -24,7 +25,7 @@ from pacs.index.criteria import (
     span,
 )
 from pacs.index.moments import DATE_OF, TIME_OF, Moments, Range
-from pacs.index.normal_form import folded, name_group, plain, utc_offset
+from pacs.index.normal_form import WRITTEN_AS_ONE, folded, name_group, plain, utc_offset
 from pacs.model import Match, Query
 
 MAX_UIDS = 10_000
@@ -41,6 +42,8 @@ _BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW"})
 _WITH_MULTIPLE_VALUES = frozenset({"AE", "AS", "AT", "CS", "LO", "PN", "SH", "UC"})
 """PS3.4 C.2.2.2.8; of the others several values are a list of which one is enough."""
 _COMPONENTS = 5
+_MOST_OPEN = 2
+"""Wild cards for one letter in a component group for which two letters that are written as one are tried, too."""
 
 
 def criteria(query: Query) -> list[tuple[int, Criterion]]:
@@ -231,7 +234,7 @@ def _names(values: list[str], *, needs_all: bool) -> Names | None:
     return Names(tuple(patterns), needs_all=needs_all) if patterns else None
 
 
-def _group_patterns(group: str) -> tuple[str, ...]:
+def _without_empty(group: str) -> tuple[str, ...]:
     """`group`, and what it is without empty components that a wild card at its end stands for: a name is kept
     without them, and ``KIM^MIN^*`` is to find ``KIM^MIN^^``."""
     pattern = name_group(group)
@@ -243,6 +246,19 @@ def _group_patterns(group: str) -> tuple[str, ...]:
             return tuple(found)
         pattern = without.rstrip("^ ")
     return tuple(found)
+
+
+def _group_patterns(group: str) -> tuple[str, ...]:
+    """The forms of `group` of which a name must be covered by one. ``?`` stands for one letter as it is written, which
+    may be two as it is compared: ``?uvrard`` is to find ``Œuvrard``."""
+    found: list[str] = []
+    for form in _without_empty(group):
+        places = [at for at, letter in enumerate(form) if letter == "?"]
+        chosen = places if len(places) <= _MOST_OPEN else ()
+        for letters in product(("?", *WRITTEN_AS_ONE), repeat=len(chosen)):
+            said = dict(zip(chosen, letters, strict=True))
+            found.append("".join(said.get(at, letter) for at, letter in enumerate(form)))
+    return tuple(dict.fromkeys(found))
 
 
 def _fuzzy(values: list[str]) -> FuzzyNames | None:

@@ -102,6 +102,8 @@ _LETTERS = {
     "ہ": "ه",
     "ە": "ه",
 }
+WRITTEN_AS_ONE = ("ae", "oe", "th", "ss")
+"""Two letters of a folded name that may be one as it is written."""
 _SIMPLER: dict[int, str | None] = {code: None for first, last in _MARKS for code in range(first, last + 1)}
 _SIMPLER |= {ord(letter): simpler for letter, simpler in _LETTERS.items()}
 

@@ -252,7 +252,11 @@ def _name(pattern: str, value: dict[str, str]) -> bool:
 
 def _covers_name(pattern: str, group: str) -> bool:
     """With as many empty components at the end as the pattern has separators."""
-    return any(_pattern(pattern).fullmatch(group + "^" * more) for more in range(pattern.count("^") + 1))
+    letters = re.compile(
+        _pattern(pattern.replace("?", "\0")).pattern.replace("\\\x00", "\0").replace("\0", "(?:.|ae|oe|th|ss)"),
+        re.DOTALL,
+    )
+    return any(letters.fullmatch(group + "^" * more) for more in range(pattern.count("^") + 1))
 
 
 def _between(text: str, low: str, high: str) -> bool:
