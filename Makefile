@@ -37,11 +37,17 @@ lint: .venv/ready ## style, types, and the layer rule
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## measure against Orthanc, pynetdicom, storescp, nginx; at 1 M studies; 8 x 2 GB (40 minutes, 25 GB)
+bench: setup ## measure against Orthanc, pynetdicom, storescp, nginx; at 1 M studies; 8 x 2 GB (90 minutes, 30 GB)
 	@./config/install-test-tools --peers
 	$(BIN)/python -m benchmarks.side_by_side
 	$(BIN)/python -m benchmarks.ingest_at_scale
 	$(BIN)/python -m benchmarks.memory --folder .
+	$(BIN)/python -m benchmarks.hot_paths
+	$(BIN)/python -m benchmarks.hot_paths --ingest
+	$(BIN)/python -m benchmarks.metadata
+	$(BIN)/python -m benchmarks.rendered
+	$(BIN)/python -m benchmarks.transcoding
+	$(BIN)/python -m benchmarks.search --studies 1000 100000 1000000
 
 soak: setup ## long runs: thousands of crashes, fuzzing, 8 x 2 GB at once (hours; PACS_POWER_CUTS=300 for fewer)
 	@./config/install-test-tools

@@ -76,7 +76,8 @@ def test_grey_comes_back_bit_for_bit(target: str, bits: int, is_signed: bool) ->
 def _with_more_in_its_cells(is_signed: bool) -> tuple[NDArray[Any], NDArray[Any]]:
     """An image of 12 bits, and its cells with other things above: no sign, or bits of nothing."""
     image = noise(12, is_signed, (37, 53))
-    above = image & np.array(0x0FFF, image.dtype) if is_signed else image | (noise(16, False, image.shape, seed=1) & 0xF000)
+    rubbish = noise(16, False, image.shape, seed=1) & 0xF000
+    above = image & np.array(0x0FFF, image.dtype) if is_signed else image | rubbish
     return image, above.astype(image.dtype)
 
 
