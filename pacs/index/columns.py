@@ -157,7 +157,7 @@ def _on_column(table: Table, name: str, criterion: Criterion, dialect: str) -> S
             is_key = name in _KEYS and all(map(_is_key, patterns))
             # What is longer than a column keeps is looked at whole.
             is_whole = all(wildcard.has_wildcard(pattern) or len(pattern) < MAX_WORD for pattern in patterns)
-            cut = tuple(pattern if wildcard.has_wildcard(pattern) else pattern[:MAX_WORD] for pattern in patterns)
+            cut = tuple(map(as_kept, patterns))
             return Said(_any_pattern(column, cut, dialect), is_whole=is_whole, is_key=is_key)
         case Ranges(_, ranges):
             return Said(or_(*(in_range(column, first, last) for first, last in ranges)))
@@ -268,6 +268,11 @@ def _like(column: ColumnElement[str], pattern: str, dialect: str) -> Condition:
         return likeness(pattern)
     # The bounds let any index on the column serve the beginning of the pattern.
     return and_(column >= prefix, column < prefix + _LAST_CHARACTER, likeness(pattern))
+
+
+def as_kept(pattern: str) -> str:
+    """What a column that keeps the beginning of a text is asked, so that no row is missed that has it whole."""
+    return pattern if wildcard.has_wildcard(pattern) else pattern[:MAX_WORD]
 
 
 def on_text(column: ColumnElement[str], pattern: str, dialect: str) -> Condition:

@@ -7,11 +7,9 @@ from itertools import pairwise, product
 from sqlalchemy import ColumnElement, Engine, FromClause, Select, SelectBase, and_, false, or_, select, union
 
 from pacs.errors import TooBroad
-from pacs.index import wildcard
-from pacs.index.columns import LEVELS, ROW_ABOVE, TABLES, in_range, is_likely, on_text
+from pacs.index.columns import LEVELS, ROW_ABOVE, TABLES, as_kept, in_range, is_likely, on_text
 from pacs.index.criteria import Criterion, Empty, FuzzyNames, Names, Numbers, Ranges, Uids, Words
 from pacs.index.engine import reading
-from pacs.index.normal_form import MAX_WORD
 from pacs.index.searchable import SearchableAttribute, unlooked_rows
 from pacs.index.searchable_values import AFTER_MARKS, GROUP_MARKS, name_in, number_text, whole_name
 from pacs.index.tables import attribute_values
@@ -80,8 +78,7 @@ def _on_value(engine: Engine, hospital: str, attribute: SearchableAttribute, cri
         case Uids(uids):
             return _VALUE.in_(uids)
         case Words(patterns):
-            kept = (pattern if wildcard.has_wildcard(pattern) else pattern[:MAX_WORD] for pattern in patterns)
-            return or_(*(on_text(_VALUE, pattern, dialect) for pattern in kept))
+            return or_(*(on_text(_VALUE, as_kept(pattern), dialect) for pattern in patterns))
         case Names(patterns):
             return or_(*(_on_name(groups, dialect) for groups in patterns))
         case FuzzyNames():

@@ -33,7 +33,7 @@ STATISTICS: dict[tuple[str, str], tuple[int, ...]] = {
     ("segments", "sqlite_autoindex_segments_1"): (10_000, 10_000, 1),
     ("instances", "sqlite_autoindex_instances_1"): (_INSTANCES, _INSTANCES, 1),
     ("instances", "ix_instances_in_series"): (_INSTANCES, _INSTANCES, 10, 1, 1),
-    ("searchable_attributes", "sqlite_autoindex_searchable_attributes_1"): (10, 1, 1),
+    ("searchable_attributes", "sqlite_autoindex_searchable_attributes_1"): (10, 10, 1, 1),
     ("attribute_values", "sqlite_autoindex_attribute_values_1"): (_SERIES, _SERIES, 1, 1),
     ("attribute_values", "ix_attribute_values_value"): (_SERIES, _SERIES, _SERIES, 1000, 1),
     ("stale_values", "sqlite_autoindex_stale_values_1"): (100, 20, 1),

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Text,
     and_,
     delete,
+    func,
     insert,
     inspect,
     or_,
@@ -32,7 +33,8 @@ from sqlalchemy import (
 )
 from sqlalchemy import Column as _Column
 
-from pacs.index.columns import on_text
+from pacs.index import wildcard
+from pacs.index.columns import as_kept, on_text
 from pacs.index.criteria import Criterion, Members, Names, Numbers, Ranges, Uids, Words, name_groups, span
 from pacs.index.normal_form import MAX_WORD, word
 from pacs.index.searchable_values import number_text
@@ -132,7 +134,10 @@ def _on_value(criterion: Criterion, dialect: str) -> ColumnElement[bool] | None:
     value = _table.c.value
     match criterion:
         case Words(patterns):
-            return or_(*(on_text(value, pattern, dialect) for pattern in patterns))
+            said = [on_text(value, as_kept(pattern), dialect) for pattern in patterns]
+            if any(wildcard.has_wildcard(pattern.removesuffix("*")) for pattern in patterns):
+                said.append(func.length(value) == MAX_WORD)  # of what is longer, the end is not kept
+            return or_(*said)
         case Uids(uids):
             return value.in_([uid[:MAX_WORD] for uid in uids])
         case Numbers(numbers):

@@ -45,7 +45,7 @@ def varied(number: int) -> Any:
         WorklistLabel=[f"List {number % 2}"],
         ReferencedRequestSequence=[request],
         PatientBirthDate=[f"19{50 + number % 40}0101"],
-        CommentsOnTheScheduledProcedureStep=["x" * 300 if number % 11 == 0 else "short"],
+        CommentsOnTheScheduledProcedureStep=["x" * 300 + "TAIL" * (number % 2) if number % 11 == 0 else "short"],
         AdmissionID=[] if number % 6 else ["ADM"],
     )
 
@@ -70,6 +70,8 @@ QUERIES = [
     "ReferencedRequestSequence.StudyInstanceUID=1.9.4,1.9.5",
     "CommentsOnTheScheduledProcedureStep=" + "x" * 300,
     "CommentsOnTheScheduledProcedureStep=xxx*",
+    "CommentsOnTheScheduledProcedureStep=*xTAIL",
+    "CommentsOnTheScheduledProcedureStep=*x?AIL",
     'AdmissionID=""&emptyvaluematching=true',
     "AdmissionID=ADM&PatientID=P0",
     "ProcedureStepState=SCHEDULED&SOPInstanceUID=1.2.3,1.2.4",

@@ -126,6 +126,8 @@ TABLE = [
     Case(406, "GET", INSTANCE + "/rendered", {"Accept": "text/plain"}),
     Case(406, "GET", STUDY + "/metadata", {"Accept": "image/png"}),
     Case(406, "GET", INSTANCE, {"Accept": "application/dicom; transfer-syntax=1.2.840.10008.1.2.4.999"}),
+    Case(412, "GET", FRAME, {"If-Match": '"another"'}),
+    Case(412, "GET", STUDY + "/metadata", {"If-Match": '"another"'}),
     Case(415, "POST", "/studies", {"Content-Type": "text/plain"}, b"x"),
     Case(415, "POST", "/studies", {**STORE, "Content-Encoding": "gzip"}, b"x", has=("accept-encoding",)),
     Case(416, "GET", FRAME, {"Range": "bytes=99999999-"}, has=("content-range",)),
