@@ -143,11 +143,10 @@ class Index:
         Raises:
             ValueError: no choice is given; the whole archive is no list.
         """
-        _require_a_choice(patient_id, study_instance_uid, series_instance_uid, sop_instance_uid)
+        choice = read.Choice(patient_id, study_instance_uid, series_instance_uid, sop_instance_uid)
+        _require_a_choice(choice)
         with reading(self._engine, "look up instances") as connection:
-            return read.many(
-                connection, hospital, patient_id, study_instance_uid, series_instance_uid, sop_instance_uid
-            )
+            return read.many(connection, hospital, choice)
 
     def brief_instances(
         self,
@@ -160,10 +159,10 @@ class Index:
     ) -> Iterator[StoredInstance]:
         """As `instances`, of each only identity and place: neither attributes nor frame table. Some rows are read at a
         time, so that who has enough of them can stop."""
-        uids = (study_instance_uid, series_instance_uid, sop_instance_uid)
-        _require_a_choice(patient_id, *uids)
+        choice = read.Choice(patient_id, study_instance_uid, series_instance_uid, sop_instance_uid)
+        _require_a_choice(choice)
         with reading(self._engine, "list instances") as connection:
-            yield from read.brief(connection, hospital, patient_id, *uids)
+            yield from read.brief(connection, hospital, choice)
 
     def versions(self, hospital: str, sop_instance_uid: str) -> list[EarlierVersion]:
         """The earlier versions of the instance with this UID, in the order received; mostly none."""
@@ -285,8 +284,8 @@ def _beside(engine: Engine) -> Path | None:
     return Path(f"{database}-changes") if is_file else None
 
 
-def _require_a_choice(*choices: UidChoice) -> None:
-    if all(choice is None for choice in choices):
+def _require_a_choice(choice: read.Choice) -> None:
+    if all(each is None for each in choice):
         raise ValueError("a patient ID or a UID is wanted; the whole archive is no list")
 
 

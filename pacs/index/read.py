@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select, union_all
 
@@ -14,6 +14,15 @@ from pacs.index.trash_hospital import is_live
 from pacs.model import Holdings, StoredInstance
 
 UidChoice = str | Sequence[str] | None
+
+
+class Choice(NamedTuple):
+    """Instances that all of these allow; None allows any."""
+
+    patient_id: str | None = None
+    study: UidChoice = None
+    series: UidChoice = None
+    sop_instance: UidChoice = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,41 +80,21 @@ def one(connection: Connection, hospital: str, study: str, series_uid: str, sop:
     return stored_instance(row)
 
 
-def many(
-    connection: Connection,
-    hospital: str,
-    patient_id: str | None,
-    study: UidChoice,
-    series_uid: UidChoice,
-    sop: UidChoice,
-) -> list[StoredInstance]:
+def many(connection: Connection, hospital: str, choice: Choice) -> list[StoredInstance]:
     """All instances that every given choice allows, by study, series number and instance number."""
-    chosen = _chosen(_STORED, hospital, patient_id, study, series_uid, sop)
+    chosen = _chosen(_STORED, hospital, choice)
     return [stored_instance(row) for row in connection.execute(chosen)]
 
 
-def brief(
-    connection: Connection,
-    hospital: str,
-    patient_id: str | None,
-    study: UidChoice,
-    series_uid: UidChoice,
-    sop: UidChoice,
-) -> Iterator[StoredInstance]:
+def brief(connection: Connection, hospital: str, choice: Choice) -> Iterator[StoredInstance]:
     """As `many`, with neither attributes nor frame table, and some rows at a time: who has enough stops."""
-    chosen = _chosen(_BRIEF, hospital, patient_id, study, series_uid, sop)
+    chosen = _chosen(_BRIEF, hospital, choice)
     for row in connection.execution_options(yield_per=_ROWS_AT_A_TIME).execute(chosen):
         yield stored_instance(row, is_brief=True)
 
 
-def _chosen(
-    columns: Select[Any],
-    hospital: str,
-    patient_id: str | None,
-    study: UidChoice,
-    series_uid: UidChoice,
-    sop: UidChoice,
-) -> Select[Any]:
+def _chosen(columns: Select[Any], hospital: str, choice: Choice) -> Select[Any]:
+    patient_id, study, series_uid, sop = choice
     chosen = columns.where(instances.c.hospital == hospital)
     if patient_id is not None:
         chosen = chosen.where(studies.c.hospital == hospital, studies.c.patient_id == patient_id)

@@ -270,7 +270,7 @@ class Trash:
     def instances(self, deletion: Deletion) -> list[StoredInstance]:
         """What it has in the trash; their hospital is none that anybody belongs to."""
         with reading(self._engine, "look into the trash") as connection:
-            return read.many(connection, trash_of(deletion.name, deletion.hospital), None, None, None, None)
+            return read.many(connection, trash_of(deletion.name, deletion.hospital), read.Choice())
 
     # -- inside
 

@@ -19,6 +19,8 @@ from pacs.worklist.service import Worklist
 from tests.worklist.workitems import code, data_set, workitem
 
 US = Principal("anonymous")
+LONG = "phase" * 60
+"""More than the table of values keeps of a text."""
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def varied(number: int) -> Any:
         WorklistLabel=[f"List {number % 2}"],
         ReferencedRequestSequence=[request],
         PatientBirthDate=[f"19{50 + number % 40}0101"],
-        CommentsOnTheScheduledProcedureStep=["x" * 300 + "TAIL" * (number % 2) if number % 11 == 0 else "short"],
+        CommentsOnTheScheduledProcedureStep=[LONG + "TAIL" * (number % 2) if number % 11 == 0 else "short"],
         AdmissionID=[] if number % 6 else ["ADM"],
     )
 
@@ -68,10 +70,10 @@ QUERIES = [
     "ReferencedRequestSequence.AccessionNumber=A3",
     "ReferencedRequestSequence.RequestedProcedureID=R1",
     "ReferencedRequestSequence.StudyInstanceUID=1.9.4,1.9.5",
-    "CommentsOnTheScheduledProcedureStep=" + "x" * 300,
-    "CommentsOnTheScheduledProcedureStep=xxx*",
-    "CommentsOnTheScheduledProcedureStep=*xTAIL",
-    "CommentsOnTheScheduledProcedureStep=*x?AIL",
+    "CommentsOnTheScheduledProcedureStep=" + LONG,
+    "CommentsOnTheScheduledProcedureStep=phase*",
+    "CommentsOnTheScheduledProcedureStep=*phaseTAIL",
+    "CommentsOnTheScheduledProcedureStep=*phase?AIL",
     'AdmissionID=""&emptyvaluematching=true',
     "AdmissionID=ADM&PatientID=P0",
     "ProcedureStepState=SCHEDULED&SOPInstanceUID=1.2.3,1.2.4",

@@ -120,17 +120,16 @@ def test_paths_and_query_strings(client: Client, method: str, steps: list[str], 
     # A client takes plain ".." out of the path before it sends it: written so, it reaches the door.
     steps = [quote(step).replace("..", "%2E%2E") for step in steps]
     path = "/" + "/".join(["workitems", *steps]) + ("?" + quote(query) if query else "")
-    check(client, method, path, claim("1.2.3") if method != "GET" else None)
+    assert check(client, method, path, claim("1.2.3") if method != "GET" else None) < 500
 
 
 @FUZZ
 @given(st.sampled_from(("filter", "deletionlock", "limit", "PatientName", "SOPInstanceUID", "includefield")), _TEXT)
 def test_parameters(client: Client, name: str, value: str) -> None:
-    check(client, "GET", f"/workitems?{name}={quote(value)}")
-    check(client, "POST", f"/workitems/{FILTERED_GLOBAL_SUBSCRIPTION}/subscribers/A?{name}={quote(value)}")
-    check(
-        client, "POST", f"/workitems/{FILTERED_GLOBAL_SUBSCRIPTION}/subscribers/A?filter={name}%3D{quote(quote(value))}"
-    )
+    subscription = f"/workitems/{FILTERED_GLOBAL_SUBSCRIPTION}/subscribers/A"
+    assert check(client, "GET", f"/workitems?{name}={quote(value)}") < 500
+    assert check(client, "POST", f"{subscription}?{name}={quote(value)}") < 500
+    assert check(client, "POST", f"{subscription}?filter={name}%3D{quote(quote(value))}") < 500
 
 
 def test_deep_sequences_are_refused(client: Client) -> None:
