@@ -30,6 +30,7 @@ from pacs.index.workitems import Workitems
 from pacs.model import DicomJson, EarlierVersion, Holdings, Level, NewInstance, Query, StoredInstance
 
 _ATTEMPTS = 10
+_PAUSE_S = 0.002
 _RACES = frozenset({"23505", "40P01", "40001"})
 """PostgreSQL's unique_violation, deadlock_detected and serialization_failure."""
 
@@ -102,6 +103,7 @@ class Index:
             except RowsGone as error:
                 if attempt == _ATTEMPTS:
                     raise IndexUnavailable("others delete what this belongs to again and again; send again") from error
+            time.sleep(_PAUSE_S * attempt)  # so that who was in the way is through
         raise AssertionError("unreachable")
 
     def _changing(self, batch: Sequence[NewInstance]) -> AbstractContextManager[None]:
