@@ -130,7 +130,7 @@ def dimse_server(archive: Archive, listening: socket.socket) -> DimseServer:
     """The DIMSE door on a socket that listens already; not started yet."""
     settings = archive.settings.dicom
     listings = Listings()
-    find, get = QueryService(archive.search), RetrieveGet(archive.retrieve, listings)
+    find, get = QueryService(archive.search, archive.settings.http.public_url), RetrieveGet(archive.retrieve, listings)
     move = RetrieveMove(archive.retrieve, listings, settings.destinations, Destinations(settings).connect)
     services: dict[str, Service] = {
         VERIFICATION: Verification(),
@@ -197,5 +197,11 @@ def web_app(archive: Archive, is_ready: Callable[[], bool]) -> ASGIApp:
     portal.include_router(health_router(is_ready))
     portal.include_router(metrics_router(counts.board, settings.budgets, operators))
     portal.include_router(portal_router())
-    front = Front(Timed(portal, counts), "/dicomweb", door, begin=archive.decoding.start)
+    front = Front(
+        Timed(portal, counts),
+        "/dicomweb",
+        door,
+        begin=archive.decoding.start,
+        public_url=settings.http.public_url,
+    )
     return Gate(front, origins=WebOrigins(settings.http), counts=counts)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 import socket
 import tomllib
 from pathlib import Path
@@ -24,12 +23,12 @@ from pydantic_settings import (
 )
 
 from pacs.budget_settings import BudgetSettings, MetricsSettings
+from pacs.http_settings import HttpSettings, Port
 
 AeTitle = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[\x20-\x5b\x5d-\x7e]+$")
 ]
 """PS3.5 §6.2 VR AE: 1 to 16 characters without backslash; leading and trailing spaces mean nothing."""
-Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 def _existing_durability(word: str | None) -> str | None:
@@ -114,48 +113,6 @@ class DicomSettings(_Section):
     """Silence in the middle of a message."""
     least_bytes_per_s: Annotated[float, Field(gt=0)] = 1000.0
     """Of a message, after the first `data_timeout_s` of it: slower than any line, so a drip ends as silence does."""
-
-
-_ORIGIN = r"https?://([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(:[1-9][0-9]{0,4})?"
-
-
-def _checked_origin(origin: str) -> str:
-    is_default = origin.startswith("http://") and origin.endswith(":80")
-    is_default = is_default or (origin.startswith("https://") and origin.endswith(":443"))
-    if not re.fullmatch(_ORIGIN, origin) or is_default:
-        raise ValueError(
-            f"{origin[:100]!r} is no origin as browsers send it, such as https://viewer.example.org: lower case, a port"
-            " only where it is not the usual one, and without a path"
-        )
-    return origin
-
-
-class HttpSettings(_Section):
-    """The web doors: DICOMweb, the viewer, health."""
-
-    host: str = "127.0.0.1"
-    port: Port = 8080
-    workers: Annotated[int, Field(ge=1, le=64)] = 2
-    """Web processes; one per core is enough, a frame costs almost no computing."""
-    body_timeout_s: Annotated[float, Field(gt=0)] = 60.0
-    """Silence in the middle of a store request's body."""
-    least_bytes_per_s: Annotated[float, Field(gt=0)] = 1000.0
-    """Of a body, after the first `body_timeout_s` of it, as ``dicom.least_bytes_per_s`` has it."""
-    behind_authenticating_proxy: bool = False
-    """Say true only when a proxy in front asks people who they are: needed to listen beyond loopback."""
-    allowed_hosts: tuple[str, ...] = ()
-    """Further names, without port, under which browsers reach the archive. Loopback addresses, ``localhost`` and this
-    machine's own name are always right; others are refused, so that no web page can point a name of its own at the
-    archive. Empty behind an authenticating proxy: any."""
-    viewer_origins: tuple[Annotated[str, AfterValidator(_checked_origin)], ...] = ()
-    """Origins of viewers elsewhere, such as ``https://viewer.example.org``, whose pages may read over DICOMweb in
-    whatever browser they are open. They change nothing, and pages of other origins read nothing."""
-    delete: bool = False
-    """Whether studies, series and instances may be deleted over DICOMweb, with a reason, and restored from the trash.
-    Whoever reaches this door may then do so."""
-    annotation_font: Path | None = None
-    """TrueType or OpenType font for text on pictures in other letters than Latin ones; without it those that systems
-    usually have are looked for, and without any Hangul is written in Latin letters."""
 
 
 class IndexSettings(_Section):

@@ -4,7 +4,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from pacs.http_settings import HttpSettings
 from pacs.settings import InvalidSettings, Settings, is_loopback, load
 from pacs.settings_text import as_toml
 
@@ -120,3 +122,15 @@ def test_a_password_is_not_shown() -> None:
 def test_every_setting_is_explained_or_self_evident() -> None:
     tomllib.loads(as_toml(Settings.model_construct()))
     assert "128 KB costs least per byte" in as_toml(load())
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["images.test", "https://", "https://images.test/", "https://images.test/dicomweb/", "https://u:p@images.test/x", "ftp://images.test/x",
+     "https://images.test/x?y", "https://images.test/x#y", "https://images.test/a b", "https://images.test/x\n", ""],
+)  # fmt: skip
+def test_a_public_url_is_one_that_paths_can_follow(url: str) -> None:
+    with pytest.raises(ValidationError, match="public_url"):
+        HttpSettings(public_url=url)
+    for right in ("https://images.test", "http://[::1]:8443/pacs/dicomweb"):
+        assert HttpSettings(public_url=right).public_url == right

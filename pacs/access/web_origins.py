@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from pacs.settings import HttpSettings
+from pacs.http_settings import HttpSettings
 
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]{2,45}\]|[^:\[\]]*)(?::[0-9]{0,5})?\Z")
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -30,6 +30,7 @@ from pacs.dicomweb.thumbnails import THUMBNAIL_MEDIA_TYPES, THUMBNAIL_PARAMETERS
 from pacs.dicomweb.versions import version_routes
 from pacs.dicomweb.wado import DICOM, ZIP, instances_of
 from pacs.dicomweb.wado_uri import URI_PARAMETERS, WADO_URI_PATH, WadoUri
+from pacs.http_settings import HttpSettings
 from pacs.ingest import Ingest
 from pacs.measured.counts import Counts
 from pacs.part10.transfer_syntax import OCTET_STREAM
@@ -37,7 +38,7 @@ from pacs.pixels.picture_formats import STILL_MEDIA_TYPES
 from pacs.query import Search
 from pacs.ready_answer import ReadyAnswer
 from pacs.retrieve import Retrieve
-from pacs.settings import HttpSettings, TranscodingSettings
+from pacs.settings import TranscodingSettings
 from pacs.transcoding import Transcoding
 
 

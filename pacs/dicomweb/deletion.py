@@ -23,8 +23,8 @@ from pacs.dicomweb.resources import ResourceKey
 from pacs.dicomweb.responses import encoded_json
 from pacs.dicomweb.services import Identify, anonymous
 from pacs.errors import InvalidRequest, ProtocolViolation, Refused, TooLarge, UnsupportedMedia
+from pacs.http_settings import HttpSettings
 from pacs.model import Deletion, Principal, checked_uid
-from pacs.settings import HttpSettings
 
 _MAX_BODY_BYTES: Final = 8192
 _MOST_LISTED: Final = 1000

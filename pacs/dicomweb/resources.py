@@ -81,8 +81,12 @@ def service_base(scope: Mapping[str, Any]) -> str:
     """The URL under which the client reached this door, without a slash at the end: ``http://host:8080/dicomweb``.
 
     Taken from the Host header when it has the form of one; otherwise from the listening address. A client that names
-    the listening address itself but forgets its port (dicomweb-client does) gets the port back.
+    the listening address itself but forgets its port (dicomweb-client does) gets the port back. Where everybody reaches
+    the door stands above both when the scope has it as ``public_url``.
     """
+    public_url: str | None = scope.get("public_url")
+    if public_url is not None:
+        return public_url
     host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
     address, port = scope.get("server") or ("localhost", None)
     address = f"[{address}]" if ":" in str(address) else str(address)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pacs.dicomweb.responses import IMMUTABLE, REVALIDATE
+from pacs.http_settings import HttpSettings
 from pacs.ingest import Ingest
 from pacs.measured import stages
 from pacs.model import Principal
 from pacs.query import Search
 from pacs.retrieve import Retrieve
-from pacs.settings import HttpSettings
 from pacs.transcoding import Transcoding
 
 Identify = Callable[[Mapping[str, Any]], Principal]

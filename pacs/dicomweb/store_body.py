@@ -10,8 +10,8 @@ from starlette.requests import ClientDisconnect, Request
 
 from pacs import log
 from pacs.errors import Busy, InvalidRequest
+from pacs.http_settings import HttpSettings
 from pacs.pace import Pace
-from pacs.settings import HttpSettings
 
 MAX_OPEN = 256
 """Bodies that arrive at once in one process. Each costs a socket and what `OpenBodies.step_bytes` says."""

@@ -28,9 +28,9 @@ from pacs.dicomweb.services import Identify
 from pacs.dicomweb.store_body import OpenBodies
 from pacs.dicomweb.ups_body import MAX_BODY_BYTES, read_body
 from pacs.errors import Conflict, InvalidRequest, PacsError, TooLarge
+from pacs.http_settings import HttpSettings
 from pacs.model import DicomJson, Principal, Query
 from pacs.part10.dicom_xml import to_xml
-from pacs.settings import HttpSettings
 from pacs.worklist.refusals import DeletedWorkitem, NotClaimed, TransactionUidIncorrect, TransactionUidMissing
 from pacs.worklist.service import Worklist
 from pacs.worklist.states import State

@@ -8,7 +8,7 @@ from starlette.routing import WebSocketRoute
 from pacs.dicomweb.services import Identify, anonymous
 from pacs.dicomweb.ups import worklist_routes
 from pacs.dicomweb.ups_events import EventChannels
-from pacs.settings import HttpSettings
+from pacs.http_settings import HttpSettings
 from pacs.worklist.service import Worklist
 
 

@@ -15,11 +15,18 @@ class Front:
     frame as much as finding and sending it. Everything else goes to the portal.
 
     `begin` is called in a thread when somebody uses the door for the first time: what only viewers need takes no memory
-    of an archive that nobody looks at."""
+    of an archive that nobody looks at. The door finds `public_url`, where everybody reaches it, in its scope."""
 
     def __init__(
-        self, portal: ASGIApp, prefix: str, door: ASGIApp, *, begin: Callable[[], object] | None = None
+        self,
+        portal: ASGIApp,
+        prefix: str,
+        door: ASGIApp,
+        *,
+        begin: Callable[[], object] | None = None,
+        public_url: str | None = None,
     ) -> None:
+        self._public_url = public_url
         self._begin = begin
         self._portal = portal
         self._prefix = prefix
@@ -40,6 +47,8 @@ class Front:
                 begin, self._begin = self._begin, None
                 asyncio.get_running_loop().run_in_executor(None, begin)
             scope = {**scope, "root_path": root_path + self._prefix, "app_root_path": root_path}
+            if self._public_url is not None:
+                scope["public_url"] = self._public_url
             await self._door(scope, receive, send)
         else:
             await self._portal(scope, receive, send)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pacs.access.web_origins import WebOrigins
-from pacs.settings import HttpSettings
+from pacs.http_settings import HttpSettings
 
 LOOPBACK = WebOrigins(HttpSettings())
 NAMED = WebOrigins(HttpSettings(allowed_hosts=("pacs.hospital.test",)))

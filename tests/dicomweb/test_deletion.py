@@ -12,7 +12,8 @@ import pytest
 from pacs.deletions import Deletions
 from pacs.dicomweb.app import dicomweb_app
 from pacs.dicomweb.deletion import add_deletions
-from pacs.settings import HttpSettings, LifecycleSettings
+from pacs.http_settings import HttpSettings
+from pacs.settings import LifecycleSettings
 from tests.dicomweb.served import DoorInMemory, archive_under, image
 
 

@@ -11,9 +11,9 @@ from pydicom.dataset import Dataset
 from pacs.dicomweb import report, text_fonts
 from pacs.dicomweb.app import dicomweb_app
 from pacs.dicomweb.resources import ResourceKey
+from pacs.http_settings import HttpSettings
 from pacs.pixels import form
 from pacs.pixels.form import form_of_frames, form_of_pictures
-from pacs.settings import HttpSettings
 from tests.dicomweb.presentation_states import state
 from tests.dicomweb.served import DoorInMemory, image
 

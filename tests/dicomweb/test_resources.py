@@ -98,3 +98,9 @@ def test_the_base_without_a_host_header() -> None:
     scope = {"scheme": "https", "headers": [], "server": ("::1", 443)}
     assert service_base(scope) == "https://[::1]"
     assert service_base({"headers": [], "server": None}) == "http://localhost"
+
+
+def test_the_base_is_where_everybody_reaches_the_door() -> None:
+    url = "https://images.hospital.example/pacs/dicomweb"
+    scope = {"scheme": "http", "headers": [(b"host", b"10.0.0.5:8080")], "root_path": "/dicomweb", "public_url": url}
+    assert service_base(scope) == url

@@ -13,7 +13,7 @@ import pytest
 from pacs.dicomweb import store_body
 from pacs.dicomweb.store_body import Body, OpenBodies
 from pacs.errors import Busy, InvalidRequest
-from pacs.settings import HttpSettings
+from pacs.http_settings import HttpSettings
 
 
 class Sender:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from pacs.budget_settings import BudgetSettings
+from pacs.http_settings import HttpSettings
 from pacs.measured.board import Board
 from pacs.measured.counts import Counts
 from pacs.measured.kinds import kind
 from pacs.measured.prometheus import as_text
 from pacs.measured.standing import lines, standing, told
-from pacs.settings import HttpSettings, Settings
+from pacs.settings import Settings
 
 
 @pytest.fixture

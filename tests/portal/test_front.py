@@ -51,3 +51,15 @@ def test_what_viewers_need_begins_once_when_the_door_is_used() -> None:
     assert begun == []
     asyncio.run(used("/dicomweb/studies", "/dicomweb/studies"))
     assert begun == [None]
+
+
+def test_the_door_is_told_where_everybody_reaches_it() -> None:
+    seen: list[str | None] = []
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        seen.append(scope.get("public_url"))
+
+    for url in (None, "https://images.hospital.example/dicomweb"):
+        scope = {"type": "http", "path": "/dicomweb/studies"}
+        asyncio.run(Front(app, "/dicomweb", app, public_url=url)(scope, None, None))  # type: ignore[arg-type]
+    assert seen == [None, "https://images.hospital.example/dicomweb"]

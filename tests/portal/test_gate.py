@@ -9,9 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from pacs.access.web_origins import WebOrigins
+from pacs.http_settings import HttpSettings
 from pacs.portal.gate import Gate
 from pacs.ready_answer import ReadyAnswer
-from pacs.settings import HttpSettings
 
 VIEWER = "https://viewer.hospital.test"
 STRANGERS = ["https://evil.example", "http://viewer.hospital.test", f"{VIEWER}.evil.example", f"{VIEWER}:8443", "null"]

@@ -19,6 +19,7 @@ from pacs.model import DicomJson, Level, Match, Query
 from pacs.query import Search
 
 RETRIEVE_AE_TITLE = 0x00080054
+RETRIEVE_URL = 0x00081190
 TIMEZONE_OFFSET_FROM_UTC = 0x00080201
 
 _NOT_MATCHED = frozenset({QUERY_RETRIEVE_LEVEL, RETRIEVE_AE_TITLE})
@@ -28,8 +29,10 @@ _NOT_MATCHED = frozenset({QUERY_RETRIEVE_LEVEL, RETRIEVE_AE_TITLE})
 class QueryService:
     """Service class provider of C-FIND for the SOP classes of `FIND_MODELS`."""
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: Search, dicomweb_url: str | None = None) -> None:
+        """`dicomweb_url` is where everybody reaches the Studies Service; without, answers have no Retrieve URL."""
         self._search = search
+        self._dicomweb_url = dicomweb_url
 
     def serve(self, exchange: Exchange) -> None:
         request, syntax = exchange.command, exchange.context.transfer_syntax
@@ -43,12 +46,17 @@ class QueryService:
         if not extensions.is_relational:
             require_keys_above(identifier, model, level)
         asked = [key for key in identifier.keys if key.tag not in _NOT_MATCHED]
+        # It is told, not looked for.
+        wants_url = self._dicomweb_url is not None and any(key.tag == RETRIEVE_URL for key in asked)
+        if wants_url:
+            asked = [key for key in asked if key.tag != RETRIEVE_URL]
         query = _query(level, identifier, asked, extensions)
         searched = self._search.searchable_keys(query)
         answered = [key for key in asked if key.tag in supported_keys(level) or key.tag in searched]
         is_whole = len(answered) == len(asked) and not self._search.incomplete_keys(query)
         pending = Status.PENDING if is_whole else Status.PENDING_WITH_UNSUPPORTED_KEYS
-        answer = _Answer(identifier, answered, level, exchange.peer.called_ae_title, extensions)
+        url = self._dicomweb_url if wants_url else None
+        answer = _Answer(identifier, answered, level, exchange.peer.called_ae_title, extensions, url)
         sent = 0
         status, why = Status.SUCCESS, None
         for found in self._search.find(exchange.peer.principal, query):
@@ -97,7 +105,9 @@ class _Answer:
         level: Level,
         retrieve_ae_title: str,
         extensions: QueryExtensions,
+        dicomweb_url: str | None,
     ) -> None:
+        self._dicomweb_url = dicomweb_url
         self._keys = tuple(keys)
         self._fixed: DicomJson = {
             "00080052": {"vr": "CS", "Value": [level.value]},
@@ -111,8 +121,21 @@ class _Answer:
         if self._tells_time_zone and found.get("00080201", {}).get("Value"):
             # Dates and times of the answer are those of the data; this is where they are meant (PS3.4 C.4.1.1.3.2).
             answer["00080201"] = found["00080201"]
+        if self._dicomweb_url is not None:
+            url = _retrieve_url(self._dicomweb_url, found)
+            answer["00081190"] = {"vr": "UR", "Value": [url]} if url else {"vr": "UR"}
         answer.update(self._fixed)
         return answer
+
+
+_PATHS = (("studies", "0020000D"), ("series", "0020000E"), ("instances", "00080018"))
+
+
+def _retrieve_url(dicomweb_url: str, found: DicomJson) -> str | None:
+    """Where WADO-RS has what was found (PS3.18 §10.4); a patient is no resource there."""
+    uids = [(name, (found.get(tag, {}).get("Value") or [None])[0]) for name, tag in _PATHS]
+    path = "".join(f"/{name}/{uid}" for name, uid in uids if uid)
+    return dicomweb_url + path if path else None
 
 
 def _asked(keys: Iterable[Key], found: DicomJson) -> DicomJson:

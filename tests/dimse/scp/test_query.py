@@ -144,6 +144,54 @@ def test_availability_when_asked() -> None:
     assert asked.statuses[0] == 0xFF00
 
 
+WEB = "https://images.hospital.example/dicomweb"
+
+
+@pytest.mark.parametrize(
+    ("level", "found", "url"),
+    [
+        ("STUDY", {"0020000D": "1.2.3"}, f"{WEB}/studies/1.2.3"),
+        (
+            "IMAGE",
+            {"0020000D": "1.2", "0020000E": "1.3", "00080018": "1.4"},
+            f"{WEB}/studies/1.2/series/1.3/instances/1.4",
+        ),
+    ],
+)
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT])
+def test_the_retrieve_url_of_who_knows_where_dicomweb_is(
+    level: str, found: dict[str, str], url: str, syntax: str
+) -> None:
+    search = FakeSearch([{tag: {"vr": "UI", "Value": [uid]} for tag, uid in found.items()}])
+    query = study_query(SeriesInstanceUID="1.3", RetrieveURL="http*")
+    query.StudyInstanceUID = "1.2"
+    query.QueryRetrieveLevel = level
+    asked = exchange(query, syntax=syntax)
+    QueryService(search, WEB).serve(asked)  # type: ignore[arg-type]
+    assert decoded(asked.responses[0][1], syntax).RetrieveURL == url
+    assert not any(match.path == (0x00081190,) for match in search.asked[0].matches)  # it is told, not looked for
+    del query.RetrieveURL
+    asked = exchange(query, syntax=syntax)
+    QueryService(search, WEB).serve(asked)  # type: ignore[arg-type]
+    assert "RetrieveURL" not in decoded(asked.responses[0][1], syntax)
+
+
+def test_a_patient_has_no_retrieve_url() -> None:
+    query = Dataset()
+    query.QueryRetrieveLevel, query.PatientID, query.RetrieveURL = "PATIENT", "P0", ""
+    asked = exchange(query, model="1.2.840.10008.5.1.4.1.2.1.1")
+    QueryService(FakeSearch([{"00100020": {"vr": "LO", "Value": ["P0"]}}]), WEB).serve(asked)  # type: ignore[arg-type]
+    assert decoded(asked.responses[0][1]).RetrieveURL in ("", None)
+    assert asked.statuses == [0xFF00, 0x0000]
+
+
+def test_nobody_is_told_a_retrieve_url_that_is_not_known() -> None:
+    asked = exchange(study_query(RetrieveURL=""))
+    QueryService(FakeSearch(STUDIES[:1])).serve(asked)  # type: ignore[arg-type]
+    assert "RetrieveURL" not in decoded(asked.responses[0][1])
+    assert asked.statuses == [0xFF01, 0x0000]
+
+
 def test_the_time_zone_of_the_request_is_nothing_to_look_for() -> None:
     search = FakeSearch([])
     QueryService(search).serve(exchange(study_query(TimezoneOffsetFromUTC="+0900")))  # type: ignore[arg-type]
