@@ -122,6 +122,14 @@ class Transcoding:
         turned_out("transcoded")
         return kept.data
 
+    def frame_of_many(self, instance: StoredInstance, number: int, transfer_syntax_uid: str) -> EncodedFrame:
+        """As `frame`, for whole instances and studies: looked up, but not kept, so that one large study does not push
+        out what viewers look at."""
+        turned_out("transcoded")
+        (fragments,) = self._retrieve.frames(instance, (number,))
+        kept = self._find(instance, _name(instance, number, transfer_syntax_uid))
+        return kept or self._made(instance, fragments, transfer_syntax_uid)
+
     def pixel_data(self, instance: StoredInstance) -> Iterator[bytes]:
         """The value of Pixel Data in Explicit VR Little Endian: frames behind each other, each decoded when
         the one before is taken, of even length.
@@ -140,7 +148,7 @@ class Transcoding:
             return
         length = 0
         for number in range(1, instance.number_of_frames + 1):
-            frame = self._frame_of_many(instance, number, EXPLICIT_VR_LITTLE_ENDIAN).data
+            frame = self.frame_of_many(instance, number, EXPLICIT_VR_LITTLE_ENDIAN).data
             length += len(frame)
             yield frame
         if length % 2:
@@ -193,7 +201,7 @@ class Transcoding:
         try:
             lengths, interpretations = [], set()
             for number in range(1, count + 1):
-                frame = self._frame_of_many(instance, number, uid)
+                frame = self.frame_of_many(instance, number, uid)
                 spool.write(frame.data)
                 lengths.append(len(frame.data))
                 interpretations.add(frame.photometric_interpretation)
@@ -213,12 +221,6 @@ class Transcoding:
 
         around = sum(map(len, data_set_pieces(header, description, pixels, ((),) * count)))
         return MadeFile(uid, len(meta) + around + spool.length, pieces, spool.clear)
-
-    def _frame_of_many(self, instance: StoredInstance, number: int, uid: str) -> EncodedFrame:
-        """A frame for a whole instance: looked up, but not kept, so that one large study does not push out what
-        viewers look at."""
-        (fragments,) = self._retrieve.frames(instance, (number,))
-        return self._find(instance, _name(instance, number, uid)) or self._made(instance, fragments, uid)
 
     @property
     def _decoding(self) -> Decoding:

@@ -179,7 +179,7 @@ def _value_parts(
         if is_as_stored(offer, instance.transfer_syntax_uid):
             (frame,) = services.retrieve.frames(instance, (number,))
         else:
-            frame = (memoryview(services.transcoding.frame(instance, number, uid)),)
+            frame = (memoryview(services.transcoding.frame_of_many(instance, number, uid).data),)
         yield Part(offer.part_content_type, frame, location)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import imagecodecs
@@ -13,7 +14,10 @@ from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, ExplicitVRBigEndian, generate_uid
 
+from pacs.dicomweb.app import dicomweb_app
 from pacs.dicomweb.resources import ResourceKey
+from pacs.settings import TranscodingSettings
+from pacs.transcoding import Transcoding
 from tests.dicomweb.served import DoorInMemory, image, parts_of
 
 OCTETS = "application/octet-stream"
@@ -174,6 +178,30 @@ def test_all_pixel_data(door: DoorInMemory, study: list[ResourceKey], level: str
         assert np.array_equal(imagecodecs.htj2k_decode(frame), right)
     decoded = parts_of(door.get(url, accept=f"multipart/related; type={OCTETS}"))
     assert b"".join(body for _, body in decoded[:4]) == VALUE + PIXELS.tobytes()
+
+
+class Keeping(DoorInMemory):
+    """With made frames under `folder`."""
+
+    folder: Path
+
+    def application(self) -> Any:
+        made = Transcoding(self.retrieve, self.folder, TranscodingSettings())
+        return dicomweb_app(self.ingest, self.search, self.retrieve, transcoding=made)
+
+
+@pytest.mark.parametrize("level", ["study", "series"])
+def test_all_pixel_data_does_not_push_out_what_viewers_look_at(
+    door: DoorInMemory, study: list[ResourceKey], tmp_path: Path, level: str
+) -> None:
+    keeping = Keeping(door.ingest, door.search, door.retrieve)
+    keeping.folder = tmp_path
+    accept = "multipart/related; type=image/jphc"
+    assert len(parts_of(keeping.get(f"{at(study[0], level)}/pixeldata", accept=accept))) >= 6
+    assert not [*tmp_path.glob("*/??/*")]
+    # Of one that is looked at they are.
+    assert keeping.get(f"{at(study[1], 'instance')}/frames/1", accept=accept).status_code == 200
+    assert len([*tmp_path.glob("*/??/*")]) == 1
 
 
 def test_what_cannot_be_had_so_says_why_in_its_place(door: DoorInMemory, study: list[ResourceKey]) -> None:
