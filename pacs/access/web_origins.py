@@ -31,10 +31,20 @@ class Forbidden:
 
 
 _READ_BY_VIEWERS = b"GET, HEAD"
-_SENT_BY_VIEWERS = b"Accept, Authorization, Content-Type, If-Match, If-None-Match, If-Range, Range, X-Requested-With"
-_SHOWN_TO_VIEWERS = b"Accept-Ranges, Content-Disposition, Content-Location, Content-Range, ETag, Retry-After, Warning"
+_SENT_BY_VIEWERS = (
+    b"Accept, Authorization, Cache-Control, Content-Type, If-Match, If-Modified-Since, If-None-Match, If-Range, Pragma,"
+    b" Range, X-Requested-With"
+)
+_SHOWN_TO_VIEWERS = (
+    b"Accept-Ranges, Allow, Content-Disposition, Content-Location, Content-Range, ETag, Retry-After,"
+    b" Server-Timing, Warning"
+)
 _PREFLIGHT_AGE_S = b"7200"
-_BY_ORIGIN = (b"vary", b"Origin")
+_RESOURCE_POLICY = b"cross-origin-resource-policy"
+OURS_ONLY = (_RESOURCE_POLICY, b"same-origin")
+"""Another site's page may not show images of this archive."""
+_BY_PAGE = (b"vary", b"Origin, Sec-Fetch-Site")
+_BY_REFERRER = (b"vary", b"Origin, Sec-Fetch-Site, Referer")
 
 _MOST_KNOWN = 64
 """Host fields that are found at once the next time; a page can make up any number of names of loopback."""
@@ -74,27 +84,36 @@ class WebOrigins:
         return bool(self._viewers)
 
     def viewer_fields(self, fields: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
-        """What an answer to a page of another origin carries, so that its browser lets the page read it (Fetch §3.2).
+        """What an answer to a page of another origin carries, so that its browser lets the page read it (Fetch §3.2)
+        or show it: a page's `img` and `video` send no Origin, but the page's own as Referer.
 
         Other origins than those of ``http.viewer_origins`` get nothing but the word that the answer depends on theirs.
         """
+        if not self._viewers:
+            return (OURS_ONLY,)
         origin = fields.get(b"origin")
-        if origin not in self._viewers:
-            return (_BY_ORIGIN,) if self._viewers else ()
-        allowed = (b"access-control-allow-origin", origin)
-        return (_BY_ORIGIN, allowed, (b"access-control-expose-headers", _SHOWN_TO_VIEWERS))
+        if origin in self._viewers:
+            allowed = (b"access-control-allow-origin", origin)
+            return (OURS_ONLY, _BY_PAGE, allowed, (b"access-control-expose-headers", _SHOWN_TO_VIEWERS))
+        if origin is None and _origin_of(fields.get(b"referer", b"")) in self._viewers:
+            return ((_RESOURCE_POLICY, b"cross-origin"), _BY_REFERRER)
+        return (OURS_ONLY, _BY_PAGE)
 
     def preflight_fields(self, fields: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...] | None:
         """The answer to a browser that asks what a page of another origin may send; None when it may nothing."""
         origin = fields.get(b"origin")
         if origin not in self._viewers:
             return None
+        # A viewer out in the world asks whether it may reach into this network.
+        reaches_in = fields.get(b"access-control-request-private-network") == b"true"
         return (
+            OURS_ONLY,
             (b"vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
             (b"access-control-allow-origin", origin),
             (b"access-control-allow-methods", _READ_BY_VIEWERS),
             (b"access-control-allow-headers", _SENT_BY_VIEWERS),
             (b"access-control-max-age", _PREFLIGHT_AGE_S),
+            *(((b"access-control-allow-private-network", b"true"),) if reaches_in else ()),
         )
 
     def is_ours(self, host: str) -> bool:
@@ -124,6 +143,11 @@ class WebOrigins:
             return True
         reached_by = {host.lower(), fields.get(b"x-forwarded-host", b"").decode("latin-1").lower()}
         return said is None and parts.netloc.lower() in reached_by - {""}
+
+
+def _origin_of(address: bytes) -> bytes:
+    """Scheme, host and port of a URL, as browsers write them in Referer."""
+    return b"/".join(address.split(b"/", 3)[:3])
 
 
 def _is_loopback_address(name: str) -> bool:

@@ -9,24 +9,26 @@ from time import perf_counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pacs import log
-from pacs.access.web_origins import Forbidden, WebOrigins
+from pacs.access.web_origins import OURS_ONLY, Forbidden, WebOrigins
 from pacs.measured.counts import Counts
 from pacs.measured.kinds import kind
 from pacs.ready_answer import ReadyAnswer
 
-_ON_EVERY_ANSWER = (
-    # No browser guesses a type: what a peer stored must never run as a page.
-    (b"x-content-type-options", b"nosniff"),
-    # Another site's page may not show images of this archive.
-    (b"cross-origin-resource-policy", b"same-origin"),
-)
+# No browser guesses a type: what a peer stored must never run as a page.
+_NO_GUESSING = (b"x-content-type-options", b"nosniff")
 _NOSNIFF = b"\r\nx-content-type-options:"
 _OTHER = kind("other")
-_NAMES = frozenset(name for name, _ in _ON_EVERY_ANSWER)
-_LINES, _LINES_BESIDE_NOSNIFF = (
-    b"".join(b"%s: %s\r\n" % field for field in fields) for fields in (_ON_EVERY_ANSWER, _ON_EVERY_ANSWER[1:])
+_NAMES = frozenset((_NO_GUESSING[0], OURS_ONLY[0]))
+_ASKED = frozenset(
+    (b"host", b"origin", b"referer", b"sec-fetch-site", b"x-forwarded-host", b"access-control-request-private-network")
 )
-_ASKED = frozenset({b"host", b"origin", b"sec-fetch-site", b"x-forwarded-host"})
+
+
+def _lines(*fields: tuple[bytes, bytes]) -> bytes:
+    return b"".join(b"%s: %s\r\n" % field for field in fields)
+
+
+_USUAL_LINES, _USUAL_LINES_BESIDE_NOSNIFF = _lines(_NO_GUESSING, OURS_ONLY), _lines(OURS_ONLY)
 
 
 def _asked(scope: Scope) -> tuple[dict[bytes, bytes], bool]:
@@ -68,10 +70,11 @@ class Gate:
         answer = self._app_at_once(scope)
         if answer is None:
             return None
-        lines = _LINES_BESIDE_NOSNIFF if _NOSNIFF in answer.fields else _LINES
+        is_said = _NOSNIFF in answer.fields
         if self._is_viewed(scope):
-            lines += b"".join(b"%s: %s\r\n" % field for field in self._origins.viewer_fields(fields))
-        return answer.with_fields(lines)
+            lines = _lines(*self._origins.viewer_fields(fields))
+            return answer.with_fields(lines if is_said else _lines(_NO_GUESSING) + lines)
+        return answer.with_fields(_USUAL_LINES_BESIDE_NOSNIFF if is_said else _USUAL_LINES)
 
     def _is_viewed(self, scope: Scope) -> bool:
         return self._viewed is not None and scope["path"].startswith(scope.get("root_path", "") + self._viewed)
@@ -85,12 +88,12 @@ class Gate:
             return
         begun = perf_counter()
         fields, is_ambiguous = _asked(scope)
-        more: tuple[tuple[bytes, bytes], ...] = ()
+        more: tuple[tuple[bytes, bytes], ...] = (OURS_ONLY,)
 
         async def with_fields(message: Message) -> None:
             if message["type"] == "http.response.start":
                 kept = [field for field in message.get("headers", ()) if field[0] not in _NAMES]
-                message["headers"] = [*kept, *_ON_EVERY_ANSWER, *more]
+                message["headers"] = [*kept, _NO_GUESSING, *more]
             await send(message)
 
         refusal = self._origins.refusal(scope["method"], fields)
@@ -141,7 +144,8 @@ class Gate:
             return
         log.warning("request refused", method="WEBSOCKET", why=refusal.message, status=refusal.status)
         body = json.dumps({"error": refusal.message, "hint": refusal.hint}).encode("ascii")
-        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store"), *_ON_EVERY_ANSWER]
+        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+        headers += [_NO_GUESSING, OURS_ONLY]
         await receive()
         await send({"type": "websocket.http.response.start", "status": refusal.status, "headers": headers})
         await send({"type": "websocket.http.response.body", "body": body})

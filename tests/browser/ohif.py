@@ -29,34 +29,39 @@ _UNREACHABLE = (
     "ENETUNREACH",
     "ERR_SOCKET_TIMEOUT",
 )
-_CONFIGURATION = {
-    "routerBasename": "/",
-    "extensions": [],
-    "modes": [],
-    "showStudyList": True,
-    "maxNumberOfWebWorkers": 2,
-    "investigationalUseDialog": {"option": "never"},
-    "defaultDataSourceName": "archive",
-    "dataSources": [
-        {
-            "namespace": "@ohif/extension-default.dataSourcesModule.dicomweb",
-            "sourceName": "archive",
-            "configuration": {
-                "friendlyName": "Archive",
-                "qidoRoot": "/dicomweb",
-                "wadoRoot": "/dicomweb",
-                "wadoUriRoot": "/dicomweb/wado",
-                "qidoSupportsIncludeField": True,
-                "supportsFuzzyMatching": True,
-                "supportsWildcard": True,
-                "imageRendering": "wadors",
-                "thumbnailRendering": "thumbnail",
-                "enableStudyLazyLoad": True,
-                "bulkDataURI": {"enabled": True},
-            },
-        }
-    ],
-}
+
+
+def _configuration(dicomweb: str) -> dict[str, object]:
+    return {
+        "routerBasename": "/",
+        "extensions": [],
+        "modes": [],
+        "showStudyList": True,
+        "maxNumberOfWebWorkers": 2,
+        "investigationalUseDialog": {"option": "never"},
+        "defaultDataSourceName": "archive",
+        "dataSources": [
+            {
+                "namespace": "@ohif/extension-default.dataSourcesModule.dicomweb",
+                "sourceName": "archive",
+                "configuration": {
+                    "friendlyName": "Archive",
+                    "qidoRoot": dicomweb,
+                    "wadoRoot": dicomweb,
+                    "wadoUriRoot": f"{dicomweb}/wado",
+                    "qidoSupportsIncludeField": True,
+                    "supportsFuzzyMatching": True,
+                    "supportsWildcard": True,
+                    "imageRendering": "wadors",
+                    "thumbnailRendering": "thumbnail",
+                    "enableStudyLazyLoad": True,
+                    "bulkDataURI": {"enabled": True},
+                },
+            }
+        ],
+    }
+
+
 # For shared memory between the viewer and its workers.
 _ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
 
@@ -93,22 +98,34 @@ def _packed(folder: Path) -> Path:
     return package
 
 
+class Ohif:
+    """ASGI: OHIF alone, which asks an archive at `dicomweb`; ``/empty`` is a page with nothing on it."""
+
+    def __init__(self, build: Path, dicomweb: str = "/dicomweb") -> None:
+        self.dicomweb = dicomweb
+        self._build = build
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        file = self._build / scope["path"].lstrip("/")
+        answer: Response
+        if scope["path"] == "/app-config.js":
+            configuration = json.dumps(_configuration(self.dicomweb))
+            answer = Response(f"window.config = {configuration}", media_type="text/javascript")
+        elif scope["path"] == "/empty":
+            answer = Response("<!doctype html><title>empty</title>", media_type="text/html")
+        else:
+            answer = FileResponse(file if file.is_file() else self._build / "index.html")
+        answer.headers.update(_ISOLATED)
+        await answer(scope, receive, send)
+
+
 class WithOhif:
     """ASGI: what is below ``/dicomweb`` goes to the archive, all else is OHIF. One origin needs no CORS."""
 
     def __init__(self, archive: ASGIApp, build: Path) -> None:
         self._archive = archive
-        self._build = build
+        self._ohif = Ohif(build)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"].startswith("/dicomweb/"):
-            await self._archive(scope, receive, send)
-            return
-        file = self._build / scope["path"].lstrip("/")
-        answer: Response
-        if scope["path"] == "/app-config.js":
-            answer = Response(f"window.config = {json.dumps(_CONFIGURATION)}", media_type="text/javascript")
-        else:
-            answer = FileResponse(file if file.is_file() else self._build / "index.html")
-        answer.headers.update(_ISOLATED)
-        await answer(scope, receive, send)
+        application = self._archive if scope["path"].startswith("/dicomweb/") else self._ohif
+        await application(scope, receive, send)

@@ -74,8 +74,37 @@ def test_a_named_viewer_reads() -> None:
     assert status == 200
     assert fields["access-control-allow-origin"] == [VIEWER]
     assert "ETag" in fields["access-control-expose-headers"][0]
-    assert fields["vary"] == ["Accept", "Origin"], "a cache must not give it to another origin"
+    assert fields["vary"] == ["Accept", "Origin, Sec-Fetch-Site"], "a cache must not give it to another origin"
+    assert fields["cross-origin-resource-policy"] == ["same-origin"]
     assert "access-control-allow-credentials" not in fields
+
+
+def test_a_named_viewer_shows_what_its_page_embeds() -> None:
+    """`img`, `video` and `object` send no Origin, and the viewer's own origin as Referer."""
+    for referrer in (VIEWER, f"{VIEWER}/", f"{VIEWER}/viewer?StudyInstanceUIDs=1.2"):
+        _, fields = asked(gate(VIEWER), referer=referrer, sec_fetch_site="cross-site")
+        assert fields["cross-origin-resource-policy"] == ["cross-origin"]
+        assert fields["vary"] == ["Accept", "Origin, Sec-Fetch-Site, Referer"]
+        assert not [name for name in fields if name.startswith("access-control")]
+        # The controls: nobody is named, or it is no image but a page of ours.
+        assert asked(gate(), referer=referrer)[1]["cross-origin-resource-policy"] == ["same-origin"]
+        assert asked(gate(VIEWER), path="/", referer=referrer)[1]["cross-origin-resource-policy"] == ["same-origin"]
+
+
+@pytest.mark.parametrize("referrer", [*(f"{stranger}/" for stranger in STRANGERS), f"https://evil.test/{VIEWER}/", ""])
+def test_other_pages_embed_nothing(referrer: str) -> None:
+    for fields in ({"referer": referrer}, {"referer": f"{VIEWER}/", "origin": "https://evil.example"}):
+        _, told = asked(gate(VIEWER), **fields)
+        assert told["cross-origin-resource-policy"] == ["same-origin"]
+        assert told["vary"] == ["Accept", "Origin, Sec-Fetch-Site"]
+
+
+def test_a_viewer_out_in_the_world_may_reach_into_the_network() -> None:
+    asks = {"access_control_request_method": "GET", "access_control_request_private_network": "true"}
+    _, fields = asked(gate(VIEWER), "OPTIONS", origin=VIEWER, **asks)
+    assert fields["access-control-allow-private-network"] == ["true"]
+    _, fields = asked(gate(VIEWER), "OPTIONS", origin="https://evil.example", **asks)
+    assert "access-control-allow-private-network" not in fields
 
 
 def test_a_named_viewer_asks_what_it_may_send() -> None:
@@ -86,6 +115,7 @@ def test_a_named_viewer_asks_what_it_may_send() -> None:
     assert fields["access-control-allow-methods"] == ["GET, HEAD"], "reading, and nothing else"
     allowed = {name.strip().lower() for name in fields["access-control-allow-headers"][0].split(",")}
     assert allowed >= {"accept", "authorization", "range", "if-none-match"}
+    assert "access-control-allow-private-network" not in fields
     # Without the question it is the OPTIONS of PS3.18.
     assert asked(gate(VIEWER), "OPTIONS", origin=VIEWER)[0] == 200
 
@@ -97,7 +127,7 @@ def test_other_origins_get_nothing(origin: str, method: str) -> None:
     status, fields = asked(gate(VIEWER), method, origin=origin, **more)
     assert status == 200
     assert not [name for name in fields if name.startswith("access-control")]
-    assert "Origin" in fields["vary"]
+    assert fields["vary"] == ["Accept", "Origin, Sec-Fetch-Site"]
 
 
 def test_a_named_viewer_changes_nothing_and_sees_no_other_door() -> None:
