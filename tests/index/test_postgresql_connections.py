@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import DBAPIError
 
 from pacs.index.allowance import Allowance
@@ -48,6 +49,26 @@ def test_the_time_of_a_search_ends_no_write_and_no_other_read(engine: Engine) ->
     with reading(engine, "look") as connection:
         assert connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one() == process
         assert connection.exec_driver_sql(_TIMEOUT).scalar_one() == "0"
+
+
+def test_the_pages_of_a_search_tell_the_server_its_time_once(engine: Engine) -> None:
+    told: list[str] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        told.extend([statement] if statement.startswith("SET") else [])
+
+    for _ in range(3):
+        allowance = Allowance(deadline_s=20)
+        for _ in range(3):
+            with allowance.reading(engine) as connection:
+                connection.exec_driver_sql("SELECT pg_sleep(0.002)")
+    assert told == ["SET statement_timeout = 20000"]
+    allowance = Allowance(deadline_s=1)
+    with allowance.reading(engine) as connection:
+        connection.exec_driver_sql("SELECT pg_sleep(0.11)")
+    with allowance.reading(engine) as connection:
+        assert 800 <= int(connection.exec_driver_sql(_TIMEOUT).scalar_one()) <= 900, "it is told when it matters"
 
 
 def test_a_write_that_failed_leaves_the_time_that_was_told(engine: Engine) -> None:
