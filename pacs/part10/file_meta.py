@@ -32,7 +32,7 @@ _EXPLICIT = struct.Struct("<HH2sH")
 _IMPLICIT = struct.Struct("<HHL")
 _LENGTH = struct.Struct("<L")
 
-_SOP_CLASS, _SOP_INSTANCE, _TRANSFER_SYNTAX, _SOURCE_AE_TITLE = 0x0002, 0x0003, 0x0010, 0x0016
+_GROUP_LENGTH, _SOP_CLASS, _SOP_INSTANCE, _TRANSFER_SYNTAX, _SOURCE_AE_TITLE = 0x0000, 0x0002, 0x0003, 0x0010, 0x0016
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,10 @@ class FileMeta:
 def read_file_meta(buffer: Buffer) -> FileMeta:
     """Read the head of the Part 10 file in `buffer` (bytes, memoryview, mmap); only the head is looked at.
 
-    Group 0002 is walked element by element, because its Group Length is wrong in real files. Files of before PS3.10 are
-    taken too: starting right with group 0002, or with group 0008 of a data set without any file meta information. Its
-    encoding, where none is named, is the one its first element shows.
+    Group 0002 is walked element by element, because its Group Length is wrong in real files; of an element that comes
+    twice the first counts, and one that comes again where the group says it ends is of the data set. Files of before
+    PS3.10 are taken too: starting right with group 0002, or with group 0008 of a data set without any file meta
+    information. Its encoding, where none is named, is the one its first element shows.
 
     Raises:
         NotDicom: no DICOM prefix and no element where one must be, a torn group 0002, or no Transfer Syntax UID and a
@@ -84,12 +85,14 @@ def read_file_meta(buffer: Buffer) -> FileMeta:
 def _group_0002(view: memoryview, start: int) -> tuple[dict[int, bytes], int]:
     """Values of the short elements of group 0002, and the offset behind the group."""
     values: dict[int, bytes] = {}
+    seen: set[int] = set()
+    told_end = 0
     offset, end = start, len(view)
     for _ in range(_MAX_META_ELEMENTS):
         if offset + 8 > end:
             return values, offset
         group, element, vr, length = _EXPLICIT.unpack_from(view, offset)
-        if group != 2:
+        if group != 2 or (offset == told_end and element in seen):
             return values, offset
         value_offset = offset + 8
         if not vr.isalpha():
@@ -104,8 +107,11 @@ def _group_0002(view: memoryview, start: int) -> tuple[dict[int, bytes], int]:
             raise NotDicom(
                 f"(0002,{element:04X}) of the file meta information claims {length} bytes, more than there are"
             )
-        if length <= 1024:
+        if length <= 1024 and element not in seen:
             values[element] = bytes(view[value_offset:offset])
+        seen.add(element)
+        if element == _GROUP_LENGTH and length == _LENGTH.size:
+            told_end = offset + _LENGTH.unpack_from(view, value_offset)[0]
     raise NotDicom(f"the file meta information has more than {_MAX_META_ELEMENTS} elements")
 
 
@@ -134,7 +140,7 @@ def write_file_meta(
     """Return preamble, prefix and group 0002 for a data set that follows it (PS3.10 Table 7.1-1)."""
     before, after = _around_instance(sop_class_uid, transfer_syntax_uid, source_ae_title)
     group = before + _element(_SOP_INSTANCE, b"UI", sop_instance_uid.encode("ascii")) + after
-    return _PREAMBLE_AND_PREFIX + _element(0x0000, b"UL", _LENGTH.pack(len(group))) + group
+    return _PREAMBLE_AND_PREFIX + _element(_GROUP_LENGTH, b"UL", _LENGTH.pack(len(group))) + group
 
 
 @lru_cache(maxsize=256)

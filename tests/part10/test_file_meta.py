@@ -53,6 +53,24 @@ def test_group_length_that_lies_is_not_believed():
     assert read_file_meta(wrong).data_set_offset == len(HEAD)
 
 
+AGAIN = explicit(0x00020010, "UI", b"1.2.840.10008.1.2.4.50")
+
+
+def test_an_element_behind_the_group_is_none_of_it():
+    """Else a file could name one transfer syntax to readers that go by the group's length, and another one to us."""
+    meta = read_file_meta(HEAD + AGAIN + b"\x08\x00")
+    assert (meta.transfer_syntax_uid, meta.data_set_offset) == (EXPLICIT_LITTLE, len(HEAD))
+
+
+@pytest.mark.parametrize("claimed", [None, 0, 0xFFFFFF, len(HEAD) - 144 + len(AGAIN)])
+def test_of_an_element_that_stands_twice_in_the_group_the_first_counts(claimed):
+    group = HEAD[144:] + AGAIN
+    length = b"" if claimed is None else explicit(0x00020000, "UL", claimed.to_bytes(4, "little"))
+    meta = read_file_meta(HEAD[:132] + length + group + b"\x08\x00")
+    assert meta.transfer_syntax_uid == EXPLICIT_LITTLE
+    assert meta.data_set_offset == 132 + len(length) + len(group)
+
+
 @pytest.mark.parametrize(
     ("data_set", "syntax"),
     [
