@@ -14,7 +14,7 @@ from pacs import log
 from pacs.errors import InvalidRequest, NotFound, StoredBytesDamaged, TooLarge
 from pacs.index import Index
 from pacs.index.commitments import ClaimedCommitment, State
-from pacs.model import CommitmentKey, Principal, ReferencedInstance, StoredInstance, checked_uid
+from pacs.model import CommitmentKey, Principal, ReferencedInstance, StoredInstance, checked_uid, is_uid
 from pacs.settings import CommitmentSettings
 from pacs.storage.segments import SegmentStore
 
@@ -92,13 +92,14 @@ class Commitment:
     def ask(
         self, principal: Principal, requester: str, transaction_uid: str, references: Sequence[ReferencedInstance]
     ) -> CommitmentKey:
-        """Take a request, durably. Instances are looked for in the principal's hospital alone.
+        """Take a request, durably. Instances are looked for in the principal's hospital alone; of one whose UIDs can be
+        none the result says so.
 
         Args:
             requester: AE title that the result goes to.
 
         Raises:
-            InvalidIdentity: a UID cannot be one.
+            InvalidIdentity: the Transaction UID cannot be one.
             InvalidRequest: no instance is named.
             TooLarge: more than `max_references` are.
             Conflict: the Transaction UID is in use for other instances; the same request again is taken.
@@ -109,9 +110,6 @@ class Commitment:
             raise InvalidRequest("the request names no instance in (0008,1199) Referenced SOP Sequence")
         if len(references) > self._settings.max_references:
             raise TooLarge(f"more than {self._settings.max_references} instances (commitment.max_references)")
-        for one in references:
-            checked_uid(one.sop_class_uid, "Referenced SOP Class UID")
-            checked_uid(one.sop_instance_uid, "Referenced SOP Instance UID")
         key = CommitmentKey(principal.hospital, requester, checked_uid(transaction_uid, "Transaction UID"))
         is_new = self._rows.ask(key, references, max_open=self._settings.max_open_per_peer)
         log.event("storage commitment requested", **_names(key), instances=len(references), is_new=is_new)
@@ -156,7 +154,7 @@ class Commitment:
         seen: dict[ReferencedInstance, FailureReason | None] = {}
         hospital = claimed.key.hospital
         for batch in _batches(enumerate(claimed.references)):
-            uids = sorted({one.sop_instance_uid for _, one in batch})
+            uids = sorted({one.sop_instance_uid for _, one in batch if is_uid(one.sop_instance_uid)})
             found = {
                 instance.key.sop_instance_uid: instance
                 for instance in self._index.instances(hospital, sop_instance_uid=uids)

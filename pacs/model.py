@@ -28,9 +28,14 @@ def checked_uid(value: str | None, name: str) -> str:
     """
     if not value:
         raise InvalidIdentity(f"{name} is missing; every instance needs one (PS3.5 §9)")
-    if len(value) > 64 or not _UID.match(value):
+    if not is_uid(value):
         raise InvalidIdentity(f"{name} {value[:80]!r} is no UID: only digits and single dots, at most 64 (PS3.5 §9.1)")
     return value
+
+
+def is_uid(value: str) -> bool:
+    """Whether `checked_uid` takes it."""
+    return len(value) <= 64 and _UID.match(value) is not None
 
 
 class Level(StrEnum):

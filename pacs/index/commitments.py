@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+from urllib.parse import quote, unquote
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, case, delete, func, insert, select, update
 
@@ -296,14 +297,15 @@ def _microseconds(seconds: float) -> int:
 
 
 def _text(references: Sequence[ReferencedInstance]) -> str:
-    return "\n".join(f"{one.sop_class_uid} {one.sop_instance_uid}" for one in references)
+    # What can be no UID is told back as it came, so it is kept; of one that can be, nothing is quoted.
+    return "\n".join(f"{quote(one.sop_class_uid)} {quote(one.sop_instance_uid)}" for one in references)
 
 
 def _references(packed: bytes) -> tuple[ReferencedInstance, ...]:
     if not packed:
         return ()
     pairs = (line.partition(" ") for line in zlib.decompress(packed).decode().split("\n"))
-    return tuple(ReferencedInstance(sop_class_uid, sop_instance_uid) for sop_class_uid, _, sop_instance_uid in pairs)
+    return tuple(ReferencedInstance(unquote(sop_class), unquote(sop_instance)) for sop_class, _, sop_instance in pairs)
 
 
 def _failures(packed: bytes) -> dict[int, int]:

@@ -129,6 +129,16 @@ def test_the_same_request_again_is_done_again_when_it_is_finished(rows: Commitme
     assert list(again.references) == REFERENCES
 
 
+def test_what_is_no_uid_is_kept_as_it_came(rows: Commitments) -> None:
+    odd = [ReferencedInstance("1.2\n1.3 1.4", "a b"), ReferencedInstance("%31\\2", "\0é"), *REFERENCES]
+    ask(rows, references=odd)
+    claimed = rows.claim(State.REQUESTED, 30)
+    assert claimed is not None
+    assert list(claimed.references) == odd
+    with pytest.raises(Conflict):
+        ask(rows, references=[ReferencedInstance("1.2", "a"), *odd[1:]])
+
+
 def test_a_transaction_uid_is_not_used_twice(rows: Commitments) -> None:
     ask(rows)
     with pytest.raises(Conflict, match=r"1\.2\.3"):
