@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -15,6 +15,7 @@ _STAND_ALONE: Final = frozenset({"UTF8", "GB18030", "GBK"})
 _DEFAULT: Final = "iso8859"
 _DELIMITER = re.compile(r"([\\^=\r\n\f\t])")
 _FRAGMENTS = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")
+_HALVES = re.compile(rb"[\x00-\x7f]+|[\x80-\xff]+")
 # Latin alphabet No. 9 (PS3.3 Tables C.12-2, C.12-3) is younger than pydicom's tables.
 _ENCODINGS: Final = {**python_encoding, "ISO_IR 203": "iso8859_15", "ISO 2022 IR 203": "iso8859_15"}
 _ESCAPES: Final = {**CODES_TO_ENCODINGS, b"\x1b-b": "iso8859_15"}
@@ -23,12 +24,19 @@ _HALF_WIDTH: Final = "shift_jis"
 _ASCII, _ROMAN = b"\x1b(B", b"\x1b(J"
 _ESCAPE_TO: Final = {encoding: escape for escape, encoding in _ESCAPES.items() if escape not in (_ASCII, _ROMAN)}
 _TWO_BYTES_IN_G0: Final = frozenset({"iso2022_jp", "iso2022_jp_2"})
+_READ_BEHIND_HOME: Final = frozenset({"latin_1", _HALF_WIDTH})
+"""First sets whose bytes every reader finds again behind the escape that brings G0 home."""
 _CORRECTIONS: Final = {
     "ISO IR 192": "ISO_IR 192",
     "UTF-8": "ISO_IR 192",
     "UTF8": "ISO_IR 192",
     "LATIN1": "ISO_IR 100",
 }
+
+
+def all_encodings() -> frozenset[str]:
+    """Every Python encoding that `decode` may come to need; Python loads each from a file when it is first used."""
+    return frozenset(_ENCODINGS.values()) | frozenset(_ESCAPES.values())
 
 
 @lru_cache(maxsize=512)
@@ -85,26 +93,64 @@ def _decode_plain(value: bytes, character_set: tuple[str, ...]) -> str:
 
 
 def _decode_escaped(value: bytes, character_set: tuple[str, ...], delimiters: bytes) -> str:
-    return "".join(_fragment(part, character_set, delimiters) for part in _FRAGMENTS.findall(value))
-
-
-def _fragment(part: bytes, character_set: tuple[str, ...], delimiters: bytes) -> str:
+    """Text with code extensions. An escape invokes a set in G0 (bytes below 128) or in G1 (from 128 on), and leaves the
+    other of them as it was (PS3.5 §6.1.2.5.2): ``太ﾀ`` is a Kanji of two bytes of G0 and a Katakana of one of G1."""
     first = character_set[0]
-    if not part.startswith(b"\x1b"):
-        return part.decode(first, errors="replace")
-    escape_length = 4 if part.startswith((b"\x1b$(", b"\x1b$)")) else 3
-    encoding = _ESCAPES.get(part[:escape_length], "")
-    if not encoding:
-        return part.decode(first, errors="replace")
-    if encoding in _TWO_BYTES_IN_G0:
-        return part.decode(encoding, errors="replace")
-    if encoding == _DEFAULT:
-        encoding = first  # ASCII is back in G0; what lies in G1 is as it was
-    rest = part[escape_length:]
-    split = next((index for index, byte in enumerate(rest) if byte in delimiters), len(rest))
-    if first == _DEFAULT and not rest[split:].isascii():
-        split = len(rest)  # the default repertoire has no such bytes: the writer forgot to escape again
-    return rest[:split].decode(encoding, errors="replace") + rest[split:].decode(first, errors="replace")
+    in_g0, in_g1 = b"", first
+    found: list[str] = []
+    for part in _FRAGMENTS.findall(value):
+        escape_length = 0
+        if part.startswith(b"\x1b"):
+            escape_length = 4 if part.startswith((b"\x1b$(", b"\x1b$)")) else 3
+            escape = part[:escape_length]
+            encoding = _ESCAPES.get(escape, "")
+            if not encoding:
+                escape_length = 0
+            elif encoding in _TWO_BYTES_IN_G0:
+                in_g0 = escape
+            elif escape in (_ASCII, _ROMAN):
+                in_g0 = b""
+                if escape == _ROMAN and in_g1 == _DEFAULT:
+                    in_g1 = encoding  # half-width Katakana that nobody escaped to are written so
+            else:
+                in_g1 = encoding
+        rest = part[escape_length:]
+        if in_g0:
+            found += _of_two_bytes(rest, in_g0, in_g1, character_set)
+            continue
+        split = next((index for index, byte in enumerate(rest) if byte in delimiters), len(rest))
+        found.append(_in_g1(rest[:split], in_g1, character_set))
+        if split < len(rest):
+            if first != _DEFAULT:  # the default repertoire has no such bytes: the writer forgot to escape again
+                in_g1 = first
+            found.append(_in_g1(rest[split:], in_g1, character_set))
+            in_g1 = first
+    return "".join(found)
+
+
+def _of_two_bytes(part: bytes, in_g0: bytes, in_g1: str, character_set: tuple[str, ...]) -> Iterator[str]:
+    """Bytes of a set of two bytes in G0, and among them those of G1."""
+    for run in _HALVES.findall(part):
+        if run.isascii():
+            yield (in_g0 + run).decode(_ESCAPES[in_g0], errors="replace")
+        else:
+            yield _in_g1(run, in_g1, character_set)
+
+
+def _in_g1(part: bytes, in_g1: str, character_set: tuple[str, ...]) -> str:
+    """ASCII and bytes of G1; of what is none there, the first set is meant."""
+    if part.isascii():
+        return part.decode("ascii")
+    if in_g1 == _DEFAULT:
+        return _decode_plain(part, character_set)
+    try:
+        return part.decode(in_g1)
+    except UnicodeDecodeError:
+        pass
+    try:
+        return part.decode(character_set[0] if character_set[0] != _DEFAULT else in_g1)
+    except UnicodeDecodeError:
+        return part.decode(in_g1, errors="replace")
 
 
 def encoder(character_set: tuple[str, ...]) -> Callable[[str], bytes]:
@@ -130,25 +176,29 @@ def encoder(character_set: tuple[str, ...]) -> Callable[[str], bytes]:
 
 
 def _with_escapes(text: str, character_set: tuple[str, ...]) -> bytes:
-    """Text without delimiters by the code extensions of PS3.5 §6.1.2.5, back in the first set at its end."""
-    home = _ROMAN if character_set[0] == _HALF_WIDTH else _ASCII
-    in_g0, in_g1 = home, character_set[0]
+    """Text without delimiters by the code extensions of PS3.5 §6.1.2.5, back in the first set at its end.
+
+    G1 is read while a set of two bytes is in G0, and stays while that changes. Readers take a fragment behind an escape
+    for one set, so more is escaped than must be.
+    """
+    first = character_set[0]
+    home = _ROMAN if first == _HALF_WIDTH else _ASCII
+    in_g0, in_g1 = home, first
     written = bytearray()
     for character in text:
         if character.isascii():
-            escape, code = home, character.encode("ascii")
+            encoding, escape, code = "", home, character.encode("ascii")
         else:
             encoding, code = _written(character, (in_g1, *character_set))
-            escape = _ESCAPE_TO[encoding]
-            if encoding not in _TWO_BYTES_IN_G0:
-                if encoding != in_g1:
-                    in_g1 = encoding
-                    written += escape
-                written += code
-                continue
+            escape = _ESCAPE_TO[encoding] if encoding in _TWO_BYTES_IN_G0 else home
         if escape != in_g0:
             in_g0 = escape
             written += escape
+            if in_g1 != first or first not in _READ_BEHIND_HOME:
+                in_g1 = ""
+        if encoding and escape == home and encoding != in_g1:
+            in_g1 = encoding
+            written += _ESCAPE_TO[encoding]
         written += code
     return bytes(written if in_g0 == home else written + home)
 

@@ -42,6 +42,22 @@ def test_what_pydicom_encodes_comes_back(character_set, name):
     assert decode(b"=".join(groups), encodings(character_set.encode()), "PN") == name
 
 
+@pytest.mark.parametrize(
+    ("character_set", "value", "name"),
+    [
+        ("ISO 2022 IR 13\\ISO 2022 IR 87", b"\x1b$BB@\xc0\x1b(J^a", "太ﾀ^a"),
+        ("ISO 2022 IR 144\\ISO 2022 IR 87", b"\x1b$BED\xbbED\x1b(B\xbb^\xbb", "田Л田Л^Л"),
+        ("\\ISO 2022 IR 13\\ISO 2022 IR 87", b"\x1b$BB@\x1b)I\xd4ED\x1b(Bzz", "太ﾔ田zz"),
+        ("\\ISO 2022 IR 149\\ISO 2022 IR 87", b"\x1b$BO:\x1b$)C\xc8\xabB@\x1b(B\xc8\xab", "郎홍太홍"),
+        ("ISO 2022 IR 100\\ISO 2022 IR 144", b"\x1b-L\xbb^\xe9\x1b-L\xbb", "Л^éЛ"),
+        ("\\ISO 2022 IR 149", b"\xc8\xab^\x1b$)C\xb1\xe6", "홍^길"),
+    ],
+)
+def test_an_escape_leaves_the_other_half_of_the_code_as_it_was(character_set, value, name):
+    """PS3.5 §6.1.2.5.2: one set is in G0, below 128, another in G1."""
+    assert decode(value, encodings(character_set.encode()), "PN") == name
+
+
 @pytest.mark.parametrize("value", [b"\x1b$)C" + "홍^길동".encode("euc_kr"), "홍^길동".encode("euc_kr")])
 def test_korean_without_the_escapes_it_should_have(value):
     assert decode(value, encodings(b"\\ISO 2022 IR 149"), "PN") == "홍^길동"
@@ -116,6 +132,10 @@ def test_what_a_character_set_lacks_is_never_replaced(character_set, text):
         ("ISO 2022 IR 13\\ISO 2022 IR 87", "ﾔﾏ=山a", b"\xd4\xcf=\x1b$B;3\x1b(Ja"),
         ("\\ISO 2022 IR 13", "ﾔﾏ^ﾔ", b"\x1b)I\xd4\xcf^\x1b)I\xd4"),
         ("\\ISO 2022 IR 87\\ISO 2022 IR 159", "丂太é", b"\x1b$(D0!\x1b$BB@\x1b$(D+1\x1b(B"),
+        # Bytes of G1 are no part of a set of two bytes in G0.
+        ("ISO 2022 IR 13\\ISO 2022 IR 87", "太ﾀ", b"\x1b$BB@\x1b(J\xc0"),
+        ("ISO 2022 IR 144\\ISO 2022 IR 87", "太Л", b"\x1b$BB@\x1b(B\x1b-L\xbb"),
+        ("\\ISO 2022 IR 149\\ISO 2022 IR 87", "홍込홍", b"\x1b$)C\xc8\xab\x1b$B9~\x1b(B\x1b$)C\xc8\xab"),
         ("\\ISO 2022 IR 149", "Hong=洪^길동", b"Hong=\x1b$)C\xfb\xf3^\x1b$)C\xb1\xe6\xb5\xbf"),
         ("\\ISO 2022 IR 58", "Li=张 a东", b"Li=\x1b$)A\xd5\xc5 a\xb6\xab"),
         ("ISO 2022 IR 100\\ISO 2022 IR 144", "éЛé", b"\xe9\x1b-L\xbb\x1b-A\xe9"),
@@ -157,3 +177,22 @@ def test_any_text_that_is_written_is_read_again(character_set, text):
     except UnicodeError:
         return
     assert decode(written, declared, "PN") == text
+
+
+@pytest.mark.parametrize(
+    "character_set",
+    [
+        "ISO 2022 IR 13\\ISO 2022 IR 87\\ISO 2022 IR 159",
+        "\\ISO 2022 IR 149\\ISO 2022 IR 87",
+        "ISO 2022 IR 144\\ISO 2022 IR 87",
+        "\\ISO 2022 IR 13\\ISO 2022 IR 87",
+    ],
+)
+@given(text=st.text("aZ^ﾔﾞ山郎や丂홍込Л", min_size=1, max_size=8))
+def test_pydicom_reads_what_is_written_of_mixed_sets(character_set, text):
+    try:
+        written = encoder(encodings(character_set.encode()))(text)
+    except UnicodeError:
+        return
+    declared = pydicom.charset.convert_encodings(character_set.split("\\"))
+    assert pydicom.charset.decode_bytes(written, declared, {ord("^"), ord("=")}) == text
