@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import importlib
 import pkgutil
@@ -14,6 +15,7 @@ from PIL import Image, ImageFont
 
 import pacs.decoding.serving
 import pacs.pixels
+from pacs.part10.character_sets import all_encodings
 from pacs.part10.header import Header, scan
 from pacs.part10.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from pacs.pixels.animation import MOVING_MEDIA_TYPES, MP4_MEDIA_TYPE, can_make_mp4, film
@@ -36,6 +38,8 @@ def warm(modules: Sequence[str]) -> None:
         importlib.import_module(module.name)
     for name in (*_LAZY, *modules):
         importlib.import_module(name)
+    for name in all_encodings():
+        codecs.lookup(name)
     for name in _OPTIONAL:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

@@ -15,6 +15,7 @@ import pytest
 
 from pacs.decoding.workers import InThisProcess, Workers, workers_of_this_process
 from pacs.errors import Busy, InvalidRequest, UndecodablePixels
+from pacs.part10 import character_sets
 from pacs.pixels.render import rendered
 from pacs.settings import DecodingSettings
 from tests.decoding import faults
@@ -63,6 +64,14 @@ def until(condition: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.01)
 
 
+def can(encoding: str, text: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class TestWork:
     def test_a_picture_is_the_same_as_in_this_process(self, workers: Workers) -> None:
         pixels = gradient()
@@ -85,6 +94,16 @@ class TestWork:
     def test_large_values_go_both_ways(self, workers: Workers) -> None:
         value = os.urandom(5 << 20)
         assert workers.run(faults.echo, memoryview(value)) == value
+
+    @pytest.mark.parametrize("name", sorted(character_sets.all_encodings()))
+    def test_text_of_every_character_set_is_read(self, workers: Workers, name: str) -> None:
+        text = next(
+            text
+            for text in ("山田", "홍길동", "ﾔﾏﾀﾞ", "Люк", "Διον", "שרון", "قباني", "ชื่อ", "ČŁ", "é", "a")
+            if can(name, text)
+        )
+        character_set = ("iso8859", name) if name in character_sets._TWO_BYTES_IN_G0 else (name,)
+        assert workers.run(character_sets.decode, text.encode(name), character_set, "PN") == text
 
     def test_an_answer_that_cannot_travel_is_a_mistake_of_ours(self, workers: Workers) -> None:
         with pytest.raises(UndecodablePixels, match="nonsense"):
