@@ -57,8 +57,9 @@ _OUTCOME = data_sets(is_array=False)
 _OUTCOME["application/json"] = {
     "schema": {"anyOf": [_OUTCOME[DICOM_JSON]["schema"], {"$ref": "#/components/schemas/Error"}]}
 }
+_WARNING = {"Warning": {"schema": {"type": "string"}, "description": "299: how many more failed than are listed."}}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"description": text, "content": _OUTCOME}
+    status: {"description": text, "content": _OUTCOME, "headers": _WARNING}
     for status, text in {
         200: "All are durable",
         202: "Some failed, or were stored with a warning",

@@ -30,6 +30,8 @@ def test_every_resource_is_described(door: DoorInMemory) -> None:
     assert all("get" in schema["paths"][path] for path in ROUTES)
     operations = [operation["operationId"] for path in schema["paths"].values() for operation in path.values()]
     assert len(operations) == len(set(operations))
+    for path, method, status in (("/studies", "get", "200"), ("/studies", "post", "200"), (STUDY, "post", "202")):
+        assert "Warning" in schema["paths"][path][method]["responses"][status]["headers"]
 
 
 @pytest.mark.parametrize(
