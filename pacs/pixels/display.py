@@ -17,6 +17,8 @@ from pacs.part10.sequence_items import Item, iter_items
 from pacs.pixels.lookup import LookUpTable, Palette, lut_of_item, palette
 
 _MODALITY = 0x00080060
+_PIXEL_REPRESENTATION = 0x00280103
+_PIXEL_INTENSITY_RELATIONSHIP = 0x00281040
 _PADDINGS = ((0x00280120, 0x00280121), (0x00280122, 0x00280124), (0x00280123, 0x00280125))
 """Pixel Padding Value and Range Limit: of integers, of float and of double float pixels."""
 _WINDOW_CENTER, _WINDOW_WIDTH, _VOI_LUT_FUNCTION = 0x00281050, 0x00281051, 0x00281056
@@ -38,6 +40,7 @@ _TELL_SHORTLY = (
     *(tag for pair in _PADDINGS for tag in pair),
     *_SPACINGS,
     *_INHERITED,
+    _PIXEL_INTENSITY_RELATIONSHIP,
     *(0x00280002, 0x00280004, 0x00280006, 0x00280008, 0x00280010, 0x00280011, 0x00280100, 0x00280101, 0x00280102),
 )
 """What `display_attributes` and `pacs.pixels.description.describe` read."""
@@ -89,7 +92,7 @@ def display_attributes(header: Header, frame_number: int = 1) -> DisplayAttribut
         modality=header.text(_MODALITY) or "",
         slope=1.0 if slope is None else slope,
         intercept=0.0 if intercept is None else intercept,
-        modality_lut=_first_lut(header, _MODALITY_LUT_SEQUENCE),
+        modality_lut=_modality_lut(header),
         window=window,
         voi_lut=voi_lut,
         padding=_padding(header),
@@ -170,6 +173,15 @@ def _first_lut(header: Header, sequence: int) -> LookUpTable | None:
     return None
 
 
+def _modality_lut(header: Header) -> LookUpTable | None:
+    """None in angiography, too, where the table leads back from what is to be seen to X-ray beam intensity: for LOG
+    and DISP it is no step of the display (PS3.3 §C.8.7.1.1.2)."""
+    relationship = (header.text(_PIXEL_INTENSITY_RELATIONSHIP) or "").strip().upper()
+    if relationship in {"LOG", "DISP"} and (header.text(_MODALITY) or "").strip() in {"XA", "RF"}:
+        return None
+    return _first_lut(header, _MODALITY_LUT_SEQUENCE)
+
+
 def stored_window(header: Header) -> Window | None:
     """The first window of a level; None when it has none that can be used."""
     center, width = header.number(_WINDOW_CENTER), header.number(_WINDOW_WIDTH)
@@ -185,8 +197,19 @@ def stored_window(header: Header) -> Window | None:
 
 def _padding(header: Header) -> tuple[float, float] | None:
     for tag, limit_tag in _PADDINGS:
-        value, limit = header.number(tag), header.number(limit_tag)
+        value, limit = _as_stored(header, tag), _as_stored(header, limit_tag)
         if value is not None:
             other = value if limit is None else limit
             return min(value, other), max(value, other)
     return None
+
+
+def _as_stored(header: Header, tag: int) -> float | None:
+    """A number of the pixels' own sign: some writers give US where the pixels are signed, or SS where they are not."""
+    number = header.number(tag)
+    if number is None or header.elements[tag].vr not in {"US", "SS"}:
+        return number
+    is_signed = header.integer(_PIXEL_REPRESENTATION) == 1
+    if is_signed and number >= 1 << 15:
+        return number - (1 << 16)
+    return number + (1 << 16) if number < 0 and not is_signed else number

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Final
 
-_PICTURES: Final = 1
+_PICTURES: Final = 2
 """To be raised with every change of how a thumbnail or rendered picture looks, or which frame is chosen for it."""
 _FRAMES: Final = 3
 """To be raised with every change of how frames are transcoded."""

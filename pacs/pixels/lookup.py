@@ -105,6 +105,9 @@ def _lut(header: Header, descriptor_tag: int, words: NDArray[np.uint16] | None) 
         return None
     # The count is unsigned even where the VR is SS (PS3.3 §C.11.1.1.1), and 0 stands for 65,536.
     count, first_mapped, bits = int(descriptor[0]) & 0xFFFF or _MAX_ENTRIES, int(descriptor[1]), int(descriptor[2])
+    if first_mapped >= _MAX_ENTRIES // 2 and first_mapped + count > _MAX_ENTRIES:
+        # A negative one, where the VR is that of unsigned pixels: they are rescaled before a VOI LUT (§C.11.2.1.1).
+        first_mapped -= _MAX_ENTRIES
     if words.size < count and words.size * 2 >= count:
         # 8-bit entries packed two to a word (PS3.3 §C.7.6.3.1.5 for palettes, older writers for the others).
         words = np.frombuffer(words.astype("<u2").tobytes(), np.uint8)[:count].astype(np.uint16)

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import struct
 
+import numpy as np
+import pytest
+
 from pacs.pixels.display import Window, display_attributes
 from tests.part10.encoding import explicit, item, sequence
 from tests.pixels.images import code, data_set, decimal, gradient, in_order, scanned
@@ -27,6 +30,25 @@ def test_rescale_window_and_padding_are_read() -> None:
 def test_a_padding_range_may_be_told_from_either_end() -> None:
     ends = explicit(0x00280120, "US", struct.pack("<H", 90)), explicit(0x00280121, "US", struct.pack("<H", 80))
     assert display_attributes(scanned(data_set(gradient(), *ends))).padding == (80, 90)
+
+
+@pytest.mark.parametrize(("pixels", "vr", "value"), [(np.int16, "US", 63536), (np.uint16, "SS", -2000)])
+def test_padding_is_of_the_pixels_sign_whatever_its_vr_says(pixels: type, vr: str, value: int) -> None:
+    code = "<H" if vr == "US" else "<h"
+    elements = explicit(0x00280120, vr, struct.pack(code, value)), explicit(0x00280121, "SS", struct.pack("<h", -1500))
+    display = display_attributes(scanned(data_set(gradient().astype(pixels), *elements)))
+    assert display.padding == ((-2000, -1500) if pixels is np.int16 else (63536, 64036))
+
+
+@pytest.mark.parametrize(
+    ("modality", "relationship", "is_applied"),
+    [("XA", "LOG", False), ("RF", "DISP", False), ("XA", "LIN", True), ("XA", "", True), ("CR", "LOG", True)],
+)
+def test_a_table_back_to_beam_intensity_is_not_for_showing(modality: str, relationship: str, is_applied: bool) -> None:
+    lut = explicit(0x00283002, "US", struct.pack("<3H", 4096, 0, 16)) + explicit(0x00283006, "OW", bytes(8192))
+    elements = code(0x00080060, modality), code(0x00281040, relationship), sequence(0x00283000, item(lut))
+    found = display_attributes(scanned(data_set(gradient(), *elements))).modality_lut
+    assert (found is not None) == is_applied
 
 
 def test_functions_of_a_window() -> None:

@@ -43,6 +43,15 @@ def test_a_first_value_that_no_pixel_can_have(first: float) -> None:
     assert lut_of_item(scanned(sequence(0x00283010, item(content))).items(0x00283010)[0]) is None
 
 
+def test_a_first_value_below_zero_may_be_written_as_unsigned() -> None:
+    table = lut_of_item(lut_item(words(4, 65533, 8), words(5, 6, 7, 8)))
+    assert table is not None
+    assert table.apply(np.array([-9, -3, -2, -1, 0, 1])).tolist() == [5, 5, 6, 7, 8, 8]
+    table = lut_of_item(lut_item(words(3, 65533, 8), words(5, 6, 7)))
+    assert table is not None
+    assert table.apply(np.array([0, 65533, 65534, 65535])).tolist() == [5, 5, 6, 7]
+
+
 def test_entries_of_eight_bits_may_share_words() -> None:
     table = lut_of_item(lut_item(words(4, 0, 8), bytes([1, 2, 3, 4])))
     assert table is not None
