@@ -11,6 +11,7 @@ from pacs.model import InstanceKey, Location, NewInstance, Succession
 from pacs.part10.frame_table import frame_table
 from pacs.part10.header import Header, scan
 from pacs.part10.indexed_attributes import IndexedAttributes, indexed_attributes
+from pacs.part10.own_encoding import own_transfer_syntax
 from pacs.part10.transfer_syntax import transfer_syntax
 
 _FILE_META_GROUP = 0x0002
@@ -68,6 +69,7 @@ def describe(
 ) -> Description:
     """Scan `data_set`; nothing of the answer refers to its memory.
 
+    The transfer syntax is the announced one, unless the data set is plainly in another (`own_transfer_syntax`).
     `is_kept` says that it was acknowledged before, so that it is not judged again.
 
     Raises:
@@ -82,13 +84,14 @@ def describe(
         attributes = indexed_attributes(header)
         table = frame_table(header)
         header_length = header.header_length
+        own_uid = transfer_syntax_uid if is_kept else own_transfer_syntax(header, table)
         del header
     frames = len(table)
     return Description(
         key=InstanceKey(
             hospital, attributes.study_instance_uid, attributes.series_instance_uid, attributes.sop_instance_uid
         ),
-        transfer_syntax_uid=transfer_syntax_uid,
+        transfer_syntax_uid=own_uid,
         digest=digest,
         header_length=header_length,
         number_of_frames=frames,

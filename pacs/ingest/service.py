@@ -125,6 +125,15 @@ class Ingest:
     def keep(self, reception: Reception, description: Description) -> Stored:
         """Second half of `Reception.commit`: durable, then indexed, then `Stored`."""
         key = description.key
+        if description.transfer_syntax_uid != reception.transfer_syntax_uid:
+            log.warning(
+                "instance is in another transfer syntax than announced",
+                route=reception.source.route,
+                principal=reception.source.principal.name,
+                sop_instance_uid=key.sop_instance_uid,
+                announced=reception.transfer_syntax_uid,
+                transfer_syntax=description.transfer_syntax_uid,
+            )
         coercing = self._coercion.of(reception.source, self._begin, self._commit, self._index.is_version_kept)
         commit = coercing or self._commit
         with self._claims.held(key.hospital, key.sop_instance_uid):

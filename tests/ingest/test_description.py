@@ -26,6 +26,18 @@ def test_a_data_set_is_described_without_holding_its_memory() -> None:
     content.clear()
 
 
+def test_the_transfer_syntax_is_the_one_the_data_set_is_in_unless_it_was_taken_before() -> None:
+    asked: dict[str, Any] = {
+        "hospital": "a",
+        "transfer_syntax_uid": "1.2.840.10008.1.2.4.50",
+        "digest": "00",
+        "max_inflated_bytes": 1 << 20,
+    }
+    assert describe(memoryview(encoded(1)), **asked).transfer_syntax_uid == EXPLICIT
+    # A record's head and file meta information are written, and must go on to say the same as its row.
+    assert describe(memoryview(encoded(1)), is_kept=True, **asked).transfer_syntax_uid == "1.2.840.10008.1.2.4.50"
+
+
 def test_file_meta_at_the_head_of_a_data_set_is_refused_unless_it_was_taken_before() -> None:
     # Group 0002 of a data set would run into that of the file: other readers would not find the data set's start.
     named = struct.pack("<HH2sH", 2, 0x10, b"UI", 20) + b"1.2.840.10008.1.2.1\0"

@@ -68,6 +68,16 @@ def test_the_stored_file_is_read_by_pydicom(archive) -> None:
     assert found.file_meta.MediaStorageSOPInstanceUID == found.SOPInstanceUID == "1.2.3.1"
 
 
+def test_the_stored_file_names_the_transfer_syntax_it_is_in(archive) -> None:
+    with archive.ingest.begin(Source(Principal("CT_1"), "C-STORE"), "1.2.840.10008.1.2.5") as reception:
+        reception.write(encoded(1))
+        reception.commit()
+    row = archive.index.instance("default", "1.2.1", "1.2.2", "1.2.3.1")
+    found = pydicom.dcmread(io.BytesIO(bytes(archive.store.view(row.location))))
+    assert row.transfer_syntax_uid == found.file_meta.TransferSyntaxUID == EXPLICIT
+    assert (found.pixel_array == 0x0101).all()
+
+
 def test_the_same_bytes_again_are_success_without_a_second_copy(archive, tmp_path: Path) -> None:
     archive.send(encoded(1))
     before = segment_bytes(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 from pydicom import DataElement, config, dcmread
 from pydicom.data import get_testdata_file
+from pydicom.uid import ImplicitVRLittleEndian, JPEGBaseline8Bit
 from pynetdicom import AE, build_role, evt
+from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import CTImageStorage, MRImageStorage, Verification
 
 from pacs.dimse import connection
@@ -22,6 +25,7 @@ from pacs.ingest import Ingest
 from pacs.settings import IngestSettings, PeerSettings
 from pacs.storage.segments import SegmentStore
 from tests.dimse.served import MemoryIngest, serving
+from tests.raw_store import store_bytes
 
 PROPOSED = {
     "CT_small.dcm": "-xe",
@@ -175,6 +179,24 @@ def test_pynetdicom_is_told_in_the_error_comment(server: DimseServer, index: Ind
     assert "Study" in answer.ErrorComment
     assert association.send_c_store(dcmread(_file("CT_small.dcm"))).Status == 0
     association.release()
+
+
+def test_what_comes_in_another_encoding_than_announced_is_kept_under_its_own(server: DimseServer, index: Index) -> None:
+    """Else it went out under a wrong name, and dcmtk gives such an association up."""
+    host, port = server.address
+    ae = AE("SCANNER")
+    ae.add_requested_context(CTImageStorage, JPEGBaseline8Bit)
+    association = ae.associate(host, port, ae_title="PACS")
+    data_set = dcmread(_file("CT_small.dcm"))
+    content, uid = encode(data_set, True, True), str(data_set.SOPInstanceUID)
+    assert content is not None
+    answer = store_bytes(association, CTImageStorage, uid, content, context_id=1)
+    association.release()
+    assert answer is not None
+    assert answer.Status == 0
+    [row] = index.instances("default", sop_instance_uid=uid)
+    assert row.transfer_syntax_uid == ImplicitVRLittleEndian
+    assert row.digest == hashlib.sha256(content).hexdigest()
 
 
 def test_pynetdicom_sees_the_abort_when_the_archive_stops(tmp_path: Path) -> None:
