@@ -50,7 +50,7 @@ class TooBroad(PeerFault):
 
 
 class UnsupportedMedia(PeerFault):
-    """A content type or transfer syntax that is not accepted here."""
+    """A content type, transfer syntax or SOP class that is not accepted here."""
 
 
 class Refused(PacsError):

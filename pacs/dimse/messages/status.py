@@ -79,7 +79,7 @@ TABLE: dict[type[errors.PacsError], _Row] = {
     errors.InvalidRequest: _MISMATCH._replace(store=Status.CANNOT_UNDERSTAND),
     errors.TooLarge: _NO_ROOM,
     errors.TooBroad: _NO_ROOM,
-    errors.UnsupportedMedia: _MALFORMED,
+    errors.UnsupportedMedia: _MALFORMED._replace(store=Status.SOP_CLASS_NOT_SUPPORTED),
     errors.Refused: _Row(Status.NOT_AUTHORIZED, Status.NOT_AUTHORIZED, Status.NOT_AUTHORIZED, Status.NOT_AUTHORIZED),
     errors.NotFound: _FAILED._replace(other=Status.NO_SUCH_SOP_INSTANCE),
     errors.Gone: _FAILED._replace(other=Status.NO_SUCH_SOP_INSTANCE),

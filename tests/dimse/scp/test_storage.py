@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from pacs.dimse.messages.command import CommandSet, Element
+from pacs.dimse.messages.command import CommandField, CommandSet, Element
 from pacs.dimse.messages.command_builders import c_echo_rq, c_store_rq
+from pacs.dimse.messages.status import status_of
 from pacs.dimse.scp.service import AssociationLost, PresentationContext
 from pacs.dimse.scp.storage import Storage
-from pacs.errors import InvalidIdentity, MalformedDataSet, StorageFull
-from tests.dimse.scp.fake_exchange import CT, JPEG_LS, FakeExchange
+from pacs.dimse.scp.verification import VERIFICATION
+from pacs.errors import InvalidIdentity, MalformedDataSet, StorageFull, UnsupportedMedia
+from tests.dimse.scp.fake_exchange import CT, JPEG_LS, MR, FakeExchange
 from tests.dimse.served import MemoryIngest
 
 CONTEXT = PresentationContext(1, CT, JPEG_LS)
@@ -90,6 +92,23 @@ def test_a_request_that_names_nothing_is_refused(command: CommandSet, problem: t
     with pytest.raises(problem):
         _serve(ingest, StoreExchange(command, b"abcd", CONTEXT))
     assert ingest.begun == 0
+
+
+@pytest.mark.parametrize("sop_class", [VERIFICATION, "1.2.840.10008.1.3.10", "1.2.840.10008.5.1.4.1.2.1.1"])
+def test_what_is_no_storage_class_is_refused_on_a_context_of_one(sop_class: str) -> None:
+    ingest = MemoryIngest()
+    with pytest.raises(UnsupportedMedia) as refused:
+        _serve(ingest, StoreExchange(c_store_rq(1, sop_class, "1.2.3"), b"abcd", CONTEXT))
+    assert status_of(refused.value, CommandField.C_STORE_RQ) == 0x0122
+    assert ingest.begun == 0
+
+
+@pytest.mark.parametrize("sop_class", [MR, "1.2.3.4"])
+def test_another_storage_class_than_the_contexts_is_taken(sop_class: str) -> None:
+    ingest = MemoryIngest()
+    exchange = StoreExchange(c_store_rq(1, sop_class, "1.2.3"), b"abcd", CONTEXT)
+    _serve(ingest, exchange)
+    assert (exchange.statuses, [*ingest.kept]) == ([0], ["1.2.3"])
 
 
 def test_anything_else_is_no_operation_of_this_service() -> None:
