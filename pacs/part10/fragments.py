@@ -28,7 +28,7 @@ _CODESTREAM_STARTS: Final = (
 
 
 class Fragments(NamedTuple):
-    """All fragments behind the Basic Offset Table item."""
+    """All fragments behind the Basic Offset Table item; some writers leave that out."""
 
     basic_offset_table: memoryview
     first_item: int
@@ -66,6 +66,10 @@ def find_fragments(header: Header) -> Fragments:
     if not offsets:
         return Fragments(memoryview(b""), offset, [], [])
     table = header.buffer[offsets[0] : offsets[0] + lengths[0]]
+    head = bytes(table[:16])
+    if head.startswith(_CODESTREAM_STARTS[:2]) or _is_rle_header(head):
+        # No table begins so: its first entry is 0. Its item, though empty, was left out.
+        return Fragments(memoryview(b""), offsets[0] - 8, offsets, lengths)
     return Fragments(table, offsets[0] + lengths[0], offsets[1:], lengths[1:])
 
 

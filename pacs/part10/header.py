@@ -38,6 +38,7 @@ _ITEM_HEAD_BYTES = 8
 _MANY_NESTED = 500
 _DEFLATED_AT_ONCE = 64 << 10
 _INFLATED_AT_ONCE = 1 << 20
+_COMPARED_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,12 +285,19 @@ def _walked(
     """The top-level elements by tag, and whether their heads alone tell where they are."""
     elements: dict[int, Element] = {}
     offset, end, left, is_plain = 0, len(buffer), MAX_TOP_LEVEL_ELEMENTS, True
+    has_zeros = False
     while offset < end:
         offset, left = usual_elements(buffer, offset, end, is_implicit_vr, is_little_endian, elements, left)
         element = next(iter_elements(buffer, offset, end, is_implicit_vr, is_little_endian, 0, ends), None)
         if element is None:
             is_plain = is_plain and offset == end
             break
+        if not element.tag and not (has_zeros and left):
+            # Padding, of megabytes where a file was copied from a disk or a tape in blocks. Looked at twice at most.
+            if _is_zero(buffer, offset):
+                is_plain = False
+                break
+            has_zeros = True
         if not left:
             raise MalformedDataSet(f"more than {MAX_TOP_LEVEL_ELEMENTS} elements at the top level of the data set")
         is_plain = False
@@ -298,6 +306,11 @@ def _walked(
     if elements.pop(0, None):  # zero padding
         is_plain = False
     return elements, is_plain
+
+
+def _is_zero(buffer: memoryview, start: int) -> bool:
+    places = range(start, len(buffer), _COMPARED_AT_ONCE)
+    return not any(bytes(buffer[place : place + _COMPARED_AT_ONCE]).strip(b"\0") for place in places)
 
 
 def _found_byte_order(buffer: memoryview, is_little_endian: bool) -> bool:

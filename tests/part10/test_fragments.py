@@ -7,7 +7,7 @@ import pytest
 from pacs.errors import MalformedDataSet
 from pacs.part10.fragments import find_fragments, first_fragments
 from pacs.part10.header import Header, scan
-from tests.part10.encoding import JPEG_BASELINE, RLE, encapsulated, explicit, image, item
+from tests.part10.encoding import JPEG_BASELINE, RLE, SEQUENCE_END, UNDEFINED, encapsulated, explicit, image, item
 
 J2K = "1.2.840.10008.1.2.4.90"
 MP4 = "1.2.840.10008.1.2.4.102"
@@ -23,6 +23,17 @@ def header_of(*fragments: bytes, offsets: tuple[int, ...] = (), syntax: str = JP
 
 def firsts(header: Header, number_of_frames: int) -> list[int]:
     return first_fragments(header, find_fragments(header), number_of_frames)
+
+
+@pytest.mark.parametrize(("frame", "syntax"), [(JPEG, JPEG_BASELINE), (b"\xff\x4f\xff\x51", J2K), (RLE_FRAME, RLE)])
+def test_a_frame_that_stands_where_the_offset_table_belongs_is_one(frame, syntax):
+    items = b"".join(map(item, (frame, MORE, frame)))
+    header = scan(image(explicit(0x7FE00010, "OB", items + SEQUENCE_END, UNDEFINED)), syntax)
+    found = find_fragments(header)
+    parts = [bytes(header.buffer[o : o + n]) for o, n in zip(found.offsets, found.lengths, strict=True)]
+    assert (parts, bytes(found.basic_offset_table)) == ([frame, MORE, frame], b"")
+    assert found.offsets[0] == found.first_item + 8
+    assert firsts(header, 2) == [0, 2]
 
 
 def test_fragments_are_found_in_place():

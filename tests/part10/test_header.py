@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacs.errors import MalformedDataSet, PeerFault, TooLarge
+from pacs.part10.elements import MAX_TOP_LEVEL_ELEMENTS
 from pacs.part10.file_meta import read_file_meta
 from pacs.part10.header import scan
 from tests.part10.encoding import (
@@ -107,6 +108,15 @@ def test_nothing_in_it(data):
 def test_endless_elements_are_refused():
     with pytest.raises(MalformedDataSet, match="more than 65536 elements"):
         scan(explicit(0x00091010, "LO", b"") * 70_000, EXPLICIT_LITTLE)
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT_LITTLE, IMPLICIT_LITTLE])
+def test_any_number_of_zeros_behind_the_data_set_is_padding(syntax):
+    one = explicit(0x00100020, "LO", b"ab") if syntax == EXPLICIT_LITTLE else implicit(0x00100020, b"ab")
+    header = scan(one + bytes(8 * MAX_TOP_LEVEL_ELEMENTS + 2_000_003), syntax)
+    assert (list(header.elements), header.text(0x00100020)) == ([0x00100020], "ab")
+    with pytest.raises(MalformedDataSet, match="more than"):
+        scan(one + bytes(8 * MAX_TOP_LEVEL_ELEMENTS) + one, syntax)
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
