@@ -116,7 +116,7 @@ def status_of(error: errors.PacsError, command_field: int) -> Status:
 
 def comment(text: str | Exception) -> str:
     """`text` as an Error Comment (0000,0902): LO, at most 64 printable ASCII characters, no backslash."""
-    printable = "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in str(text))
+    printable = "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in str(text).replace("§", ""))
     if len(printable) <= MAX_COMMENT_CHARACTERS:
         return printable
     return printable[: MAX_COMMENT_CHARACTERS - 3].rstrip() + "..."

@@ -66,6 +66,10 @@ def test_a_comment_is_a_valid_lo(text: str) -> None:
     assert "\\" not in made
 
 
+def test_a_section_of_the_standard_stays_readable() -> None:
+    assert comment("no instance (PS3.7 §9.3.1)") == "no instance (PS3.7 9.3.1)"
+
+
 def test_kinds_of_status() -> None:
     assert is_pending(0xFF00)
     assert is_pending(0xFF01)
