@@ -84,9 +84,7 @@ _PICTURED = {**_LEVELS, _INSTANCE + "/frames/{frame}": "frame"}
 _THUMBNAILS = {f"{path}/thumbnail": what for path, what in _PICTURED.items()}
 _RENDERED = {f"{path}/rendered": what for path, what in _PICTURED.items()}
 _ALSO_RENDERED = {
-    "study": DOCUMENT_MEDIA_TYPES,
-    "series": DOCUMENT_MEDIA_TYPES,
-    "instance": (*DOCUMENT_MEDIA_TYPES, *VIDEO_MEDIA_TYPES),
+    **dict.fromkeys(("study", "series", "instance"), (*DOCUMENT_MEDIA_TYPES, *VIDEO_MEDIA_TYPES)),
     "frame": FILM_MEDIA_TYPES,
 }
 """Besides still pictures, by what is shown; a film of frames is one of an instance's videos, too."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from starlette.types import Scope
 
 from pacs.dicomweb.accept import MediaRange, Offer, choose
+from pacs.dicomweb.documents import document, file_offers
 from pacs.dicomweb.frame_representations import frame_offers, is_as_stored
 from pacs.dicomweb.frames import frames_answer
 from pacs.dicomweb.hot import Answer
@@ -16,6 +18,7 @@ from pacs.dicomweb.requests import accepted_by, is_not_modified
 from pacs.dicomweb.resources import ResourceKey, bulk_data_path, service_base
 from pacs.dicomweb.responses import REVALIDATE, entity_tag
 from pacs.dicomweb.services import Services
+from pacs.dicomweb.stored_video import is_video
 from pacs.dicomweb.wado import find
 from pacs.errors import NotFound, PacsError
 from pacs.model import StoredInstance
@@ -84,7 +87,10 @@ def _one(
 ) -> Answer:
     location = f"{service_base(scope)}{_path(instance)}/bulkdata/{path}"
     is_pixel_data = path == _PIXEL_DATA and instance.number_of_frames > 0
-    offer = _chosen(services, instance, accepted) if is_pixel_data else choose(accepted, _BULK_OFFERS)
+    files = file_offers(instance.sop_class_uid, path)
+    offer = _chosen(services, instance, accepted) if is_pixel_data else choose(accepted, (*_BULK_OFFERS, *files))
+    if offer in files:
+        return document(services, scope, instance, accepted)
     if is_pixel_data and not _is_whole(instance, offer):
         numbers = range(1, instance.number_of_frames + 1)
         return frames_answer(services, scope, instance, numbers, offer, location=location)
@@ -208,6 +214,13 @@ def _offers(instance: StoredInstance) -> tuple[Offer, ...]:
     Alone, several frames are only had as the native value.
     """
     offers = frame_offers(instance.transfer_syntax_uid, is_one_frame=instance.number_of_frames == 1)
+    if is_video(instance):
+        # Bytes of no named syntax cannot be mistaken for native pixels here: there are none.
+        return tuple(
+            replace(offer, is_only_if_named=False)
+            for offer in offers
+            if is_as_stored(offer, instance.transfer_syntax_uid)
+        )
     if not _is_in_fragments(instance):
         # Big endian values are given in little endian order only.
         offers = tuple(

@@ -64,6 +64,12 @@ def is_document(sop_class_uid: str) -> bool:
     return sop_class_uid in _FILES or sop_class_uid in _REPORTS
 
 
+def file_offers(sop_class_uid: str, path: str) -> tuple[Offer, ...]:
+    """What the value at `path` of an instance's bulk data is besides bytes: its file, where it encapsulates one."""
+    kind = _FILES.get(sop_class_uid)
+    return (Offer(kind.media_type),) if kind is not None and path == f"{_ENCAPSULATED_DOCUMENT:08X}" else ()
+
+
 def document(services: Services, scope: Scope, instance: StoredInstance, accepted: Sequence[MediaRange]) -> Answer:
     """The document in the form that `accepted` likes best.
 

@@ -100,20 +100,26 @@ class Pictures:
         accepted: Sequence[MediaRange],
         parameters: RenderingParameters,
     ) -> Answer:
+        images = [instance for instance in instances if instance.number_of_frames > 0]
         documents = [instance for instance in instances if is_document(instance.sop_class_uid)]
-        if documents and not any(instance.number_of_frames for instance in instances):
-            answer = document(self._services, scope, documents[middle(len(documents)) - 1], accepted)
+        if (images and all(map(is_video, images))) or (documents and not images):
+            # Nothing that a picture can be made of.
+            shown = images or documents
+            one = shown[middle(len(shown)) - 1]
+            if images:
+                answer = stored_video(self._services, scope, one, accepted, parameters)
+            else:
+                answer = document(self._services, scope, one, accepted)
             return replace(answer, headers={**answer.headers, "cache-control": REVALIDATE})
         candidates = _candidates(instances)
         offer = _chosen(accepted, (*_STILLS, *_PARTS), parameters)
         if offer.is_multipart:
-            shown = [instance for instance in instances if instance.number_of_frames > 0]
             subjects = [
                 subject
-                for instance in shown
+                for instance in images
                 for subject in subjects_of(self._services, principal, instance, (), parameters)
             ]
-            return self._in_parts(scope, subjects, offer, parameters, len(instances) - len(shown))
+            return self._in_parts(scope, subjects, offer, parameters, len(instances) - len(images))
         tried = [
             replace(subject, frames=(middle(candidate.number_of_frames),))
             for candidate in candidates[:_MAX_TRIED]

@@ -150,6 +150,14 @@ def test_an_encapsulated_file_comes_out_as_it_went_in(
     assert f'filename="{kept.sop_instance_uid}.' in answer.headers["content-disposition"]
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert door.get(f"{kept.path}/rendered", accept="image/jpeg").status_code == 406
+    # Viewers ask for what its BulkDataURI names by its media type, too.
+    for path in ("bulkdata/00420011", "bulkdata/00420011?accept=application/octet-stream"):
+        assert file in door.get(f"{kept.path}/{path}").content
+    value = door.get(f"{kept.path}/bulkdata/00420011?accept={media_type}")
+    assert (value.status_code, value.content) == (200, file), value.text
+    for name in ("content-type", "content-disposition", "content-security-policy"):
+        assert value.headers[name] == answer.headers[name]
+    assert door.get(f"{kept.path}/bulkdata/00420011", accept="text/html").status_code == 406
 
 
 @pytest.mark.parametrize(

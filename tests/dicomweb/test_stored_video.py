@@ -114,6 +114,46 @@ def test_frames_of_hevc_are_had_by_the_name_of_their_media_type(door: DoorInMemo
         assert (answer.status_code, answer.content[: len(ANNEX_B)]) == (200, ANNEX_B)
 
 
+@pytest.mark.parametrize("level", ["study", "series"])
+def test_of_nothing_but_videos_the_middle_one_is_played(door: DoorInMemory, level: str) -> None:
+    """Of a study or series that has a picture, too, that is shown."""
+    first = video(MP4, H264)
+    study, series = first.StudyInstanceUID, first.SeriesInstanceUID
+    middle = MP4[:-1] + b"M"
+    for number, stream in enumerate((MP4, middle, MP4), 1):
+        each = video(stream, H264)
+        each.StudyInstanceUID, each.SeriesInstanceUID, each.InstanceNumber = study, series, number
+        door.keep(each)
+    path = f"/studies/{study}" + (f"/series/{series}" if level == "series" else "")
+    for accept in ("*/*", "video/mp4", "image/jpeg;q=0.5, video/*"):
+        answer = door.get(f"{path}/rendered", accept=accept)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "video/mp4"), answer.text
+        assert answer.content[: len(MP4)] == middle
+        assert answer.headers["cache-control"] == "private, no-cache", "it may grow"
+    assert door.get(f"{path}/rendered", accept="video/mp4", range="bytes=4-11").status_code == 206
+    assert door.get(f"{path}/rendered", if_none_match=answer.headers["etag"], accept="*/*").status_code == 304
+    refused = door.get(f"{path}/rendered", accept="image/jpeg")
+    assert refused.status_code == 406 and "video/mp4" in refused.json()["error"]
+    assert door.get(f"{path}/rendered?viewport=10,10", accept="video/mp4").status_code == 400
+    door.keep(image(StudyInstanceUID=study, SeriesInstanceUID=series, InstanceNumber=4))
+    assert door.get(f"{path}/rendered", accept="*/*").headers["content-type"] == "image/jpeg"
+
+
+def test_its_bulk_data_is_its_bytes_for_who_knows_no_media_types(door: DoorInMemory) -> None:
+    """As viewers ask for what a BulkDataURI names: there are no native pixels that it could mean instead."""
+    path = door.keep(video(MP4, H264)).path
+    for resource in ("/bulkdata/7FE00010", "/pixeldata"):
+        answer = door.get(path + resource, accept="application/octet-stream")
+        assert (answer.status_code, answer.content[: len(MP4)]) == (200, MP4), answer.text
+        assert answer.headers["content-type"] == f"application/octet-stream; transfer-syntax={H264}"
+        parts = door.get(path + resource, accept='multipart/related; type="application/octet-stream"')
+        assert (parts.status_code, parts_of(parts)[0][1][: len(MP4)]) == (200, MP4)
+        anything = door.get(path + resource, accept="video/*, application/octet-stream;q=0.5")
+        assert anything.headers["content-type"].startswith("video/mp4")
+        native = "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1"
+        assert door.get(path + resource, accept=native).status_code == 406
+
+
 def test_without_pixels_it_is_no_video(door: DoorInMemory) -> None:
     empty = video(MP4, H264)
     del empty.PixelData
