@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from pacs.attributes import Attributes
 from pacs.index import Index
+from pacs.ingest import Ingest
+from pacs.settings import IngestSettings
+from pacs.storage.segments import SegmentStore
+from tests.contract.deleted import Notes
+from tests.ingest.small_archive import Place
 from tests.real_postgresql import PostgreSQL
 
 NewUrl = Callable[[], str]
@@ -43,3 +50,22 @@ def index(url: str) -> Iterator[Index]:
     opened.migrate()
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def place(index: Index, tmp_path: Path) -> Iterator[Place]:
+    store = SegmentStore(tmp_path / "objects")
+    made = Place(store, index, Ingest(store, index, IngestSettings()))
+    yield made
+    made.ingest.close()
+    store.close()
+
+
+@pytest.fixture
+def attributes(place: Place) -> Attributes:
+    return Attributes(place.index, place.store)
+
+
+@pytest.fixture
+def notes() -> Notes:
+    return Notes()
