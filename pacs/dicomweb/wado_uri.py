@@ -16,7 +16,7 @@ from pacs.dicomweb.requests import accepted_by
 from pacs.dicomweb.responses import header_of, in_thread
 from pacs.dicomweb.services import Services
 from pacs.dicomweb.wado import find
-from pacs.dicomweb.wado_uri_parameters import DICOM, PARAMETERS, UriRequest, uri_request
+from pacs.dicomweb.wado_uri_parameters import AS_STORED, DICOM, PARAMETERS, UriRequest, uri_request
 from pacs.errors import InvalidRequest
 from pacs.model import StoredInstance
 from pacs.pixels.description import describe
@@ -33,7 +33,7 @@ _TEXTS = {
     "contentType": "Media types, separated by commas; without it one frame is a picture, a report HTML, else DICOM.",
     "charset": "Taken and not needed: text is UTF-8.",
     "anonymize": "Not offered.",
-    "transferSyntax": "Transfer Syntax UID of application/dicom; as stored without it.",
+    "transferSyntax": "Transfer Syntax UID of application/dicom; as stored without it, and with *.",
     "frameNumber": "Of the frame to show, from 1.",
     "imageQuality": "JPEG quality, 1 to 100.",
     "rows": "Most rows of the picture.",
@@ -101,6 +101,8 @@ def _wants_file(asked: UriRequest, accepted: tuple[MediaRange, ...]) -> bool | N
         return False
     if asked.transfer_syntax_uid is not None:
         if not any(_is_dicom(each) or each == ANY for each in types):
+            if asked.transfer_syntax_uid == AS_STORED:
+                return False
             raise InvalidRequest(f"transferSyntax is of {DICOM}; leave it away, or ask for that")
         return True
     return None if types[0] == ANY else _is_dicom(types[0])

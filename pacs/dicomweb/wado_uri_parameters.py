@@ -29,6 +29,8 @@ _IN_LOWER_CASE = {name.lower(): name for name in PARAMETERS}
 NOT_OFFERED = {
     "anonymize": "nothing is de-identified here; leave it away, or use a tool that does it as PS3.15 Annex E says",
 }
+AS_STORED = "*"
+"""A transfer syntax that some clients always send, beside media types of pictures, too."""
 _OF_PRESENTATION_STATES = ("region", "windowCenter", "windowWidth")
 """What a presentation state says itself (§9.5.1.2.5-7)."""
 
@@ -103,8 +105,10 @@ def uri_request(query_string: bytes) -> UriRequest:
         if name in said:
             raise InvalidRequest(f"{name} is not offered: {why}")
     of_pictures = tuple(name for name in _OF_PICTURES if name in said)
-    syntax = checked_uid(said["transferSyntax"], "transferSyntax") if "transferSyntax" in said else None
-    if syntax is not None and of_pictures:
+    syntax = said.get("transferSyntax")
+    if syntax is not None and syntax != AS_STORED:
+        checked_uid(syntax, "transferSyntax")
+    if syntax not in (None, AS_STORED) and of_pictures:
         raise InvalidRequest(f"transferSyntax is of {DICOM}, {of_pictures[0]} is of pictures; send one of them")
     presentation = _presentation(said)
     return UriRequest(

@@ -88,8 +88,9 @@ def _problem(row: Row, code: str, attribute: dict[str, object] | None, *, is_new
     is_there = has_value(attribute)
     if code.endswith(EMPTY_WHEN_CREATED) and is_there:
         return "must be empty"
-    # What only the archive itself may leave empty, or fills in (2/1, 1C/2, -/1), may come empty.
-    if not is_there and (asked == "1" or code in ("3/1", "1C/1C")):
+    # What only the archive itself may leave empty, or fills in (2/1, 1C/2, -/1), may come empty; so may, in a new
+    # workitem, what need not come at all (PS3.5 §7.4.5). An update would take a value away with it.
+    if not is_there and (asked == "1" or code == "1C/1C" or (code == "3/1" and not is_new)):
         return "has no value"
     return ""
 

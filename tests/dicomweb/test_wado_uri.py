@@ -168,6 +168,23 @@ def test_a_file_in_another_transfer_syntax(door: DoorInMemory) -> None:
     assert door.get(uri(key, transferSyntax="1.2.3")).status_code == 406
 
 
+def test_any_transfer_syntax_is_the_stored_one(door: DoorInMemory) -> None:
+    """PS3.18 knows no such UID, but dicomweb-client for JavaScript always sends it, with whatever media type."""
+    key = door.keep(dcmread(get_testdata_file("MR_small_RLE.dcm")))
+    stored = door.get(uri(key, contentType="application/dicom"))
+    for content_type in (
+        {},
+        {"contentType": "application/dicom"},
+        {"contentType": "application/dicom,image/jpeg;q=0.1"},
+    ):
+        answer = door.get(uri(key, transferSyntax="*", **content_type))
+        assert (answer.status_code, answer.content) == (200, stored.content)
+        assert answer.headers["content-type"] == stored.headers["content-type"]
+    picture = door.get(uri(key, transferSyntax="*", contentType="image/jpeg", rows="10"))
+    assert picture.content == door.get(uri(key, contentType="image/jpeg", rows="10")).content
+    assert door.get(uri(key, transferSyntax="**", contentType="application/dicom")).status_code == 400
+
+
 def test_not_there_or_not_to_be_had(door: DoorInMemory, one: ResourceKey) -> None:
     other = ResourceKey(one.study_instance_uid, one.series_instance_uid, generate_uid())
     moved = ResourceKey(generate_uid(), one.series_instance_uid, one.sop_instance_uid)
