@@ -36,6 +36,8 @@ class Codestream:
     is_signed: bool = False
     start: int = 0
     """Offset of the codestream in the frame (JPEG 2000 inside a JP2 file)."""
+    is_high_throughput: bool = False
+    """JPEG 2000 that says in its capabilities that it is of Part 15 (HTJ2K)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,11 @@ def _frame_header(marker: int, segment: bytes, has_jfif: bool, adobe_transform: 
     )
 
 
+def is_jpeg_2000(frame: bytes) -> bool:
+    """Whether it begins as a codestream of JPEG 2000 does, or a JP2 file."""
+    return frame.startswith((_SOC_SIZ, _JP2_SIGNATURE))
+
+
 def read_jpeg_2000(frame: bytes) -> Codestream:
     """Read the SIZ marker (ISO/IEC 15444-1 §A.5.1) of a codestream, bare or wrapped in a JP2 file.
 
@@ -130,6 +137,7 @@ def read_jpeg_2000(frame: bytes) -> Codestream:
         precision=(depth & 0x7F) + 1,
         is_signed=bool(depth & 0x80),
         start=start,
+        is_high_throughput=bool(frame[start + 6] & 0x40),
     )
 
 

@@ -10,7 +10,7 @@ import imagecodecs
 import numpy as np
 
 from pacs.errors import UndecodablePixels
-from pacs.pixels.codestream import Codestream, JpegCodestream, read_jpeg, read_jpeg_2000, read_jpeg_xl
+from pacs.pixels.codestream import Codestream, JpegCodestream, is_jpeg_2000, read_jpeg, read_jpeg_2000, read_jpeg_xl
 from pacs.pixels.description import MAX_FRAME_BYTES, PixelDescription, check
 from pacs.pixels.native import Pixels, cell_type, unpack
 from pacs.pixels.rle import decode_rle
@@ -25,10 +25,12 @@ JPEG_XL = {f"1.2.840.10008.1.2.4.{number}" for number in (110, 111, 112)}
 RLE = "1.2.840.10008.1.2.5"
 DEFLATED_FRAME = "1.2.840.10008.1.2.8.1"
 NATIVE = {f"1.2.840.10008.1.2{suffix}" for suffix in ("", ".1", ".1.98", ".1.99", ".2")}
+_MARKED = JPEG | JPEG_LS | JPEG_2000 | HTJ2K
 LOSSY = {f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 53, 55, 81, 91, 93, 111, 112, 203)}
 DECODABLE = NATIVE | JPEG | JPEG_LS | JPEG_2000 | HTJ2K | JPEG_XL | {RLE, DEFLATED_FRAME}
 """Transfer syntaxes that `decode` takes. Video (100 to 108) is passed through, never decoded."""
 
+_JPEG_LS_FRAME = 0xF7
 _END_OF_IMAGE = b"\xff\xd9"
 _END_BYTES = 64
 """Where it stands; some writers pad frames."""
@@ -67,12 +69,8 @@ def decode(
             pixels = unpack(description, frame)
         elif uid == RLE:
             pixels = decode_rle(description, frame)
-        elif uid in JPEG:
-            return _decode_jpeg(description, frame)
-        elif uid in JPEG_LS:
-            pixels = _decode_jpeg_ls(description, frame)
-        elif uid in JPEG_2000 or uid in HTJ2K:
-            return _decode_jpeg_2000(description, frame)
+        elif uid in _MARKED:
+            return _decode_marked(description, frame)
         elif uid in JPEG_XL:
             return _decode_jpeg_xl(description, frame)
         elif uid == DEFLATED_FRAME:
@@ -99,8 +97,18 @@ def _inflated(frame: bytes, size: int) -> bytes:
         raise UndecodablePixels(f"the deflated frame is damaged: {error}") from error
 
 
-def _decode_jpeg(description: PixelDescription, frame: bytes) -> DecodedFrame:
+def _decode_marked(description: PixelDescription, frame: bytes) -> DecodedFrame:
+    """A frame of the standards that begin each codestream with its kind, which is believed before the data set: some
+    senders compress otherwise than they say."""
+    if is_jpeg_2000(frame) or (description.transfer_syntax_uid in JPEG_2000 | HTJ2K and frame[:2] != b"\xff\xd8"):
+        return _decode_jpeg_2000(description, frame)
     header = read_jpeg(frame)
+    if header.start_of_frame == _JPEG_LS_FRAME:
+        return _decode_jpeg_ls(description, header, frame)
+    return _decode_jpeg(description, header, frame)
+
+
+def _decode_jpeg(description: PixelDescription, header: JpegCodestream, frame: bytes) -> DecodedFrame:
     _check_agreement(description, header)
     photometric_interpretation = description.photometric_interpretation
     if header.is_lossless or header.components == 1:
@@ -126,22 +134,20 @@ def _is_ycbcr(description: PixelDescription, header: JpegCodestream) -> bool:
     return description.photometric_interpretation != "RGB"
 
 
-def _decode_jpeg_ls(description: PixelDescription, frame: bytes) -> Pixels:
-    header = read_jpeg(frame)
-    if header.start_of_frame != 0xF7:
-        raise UndecodablePixels(f"the frame is another JPEG (marker FF{header.start_of_frame:02X}), not JPEG-LS")
+def _decode_jpeg_ls(description: PixelDescription, header: JpegCodestream, frame: bytes) -> DecodedFrame:
     _check_agreement(description, header)
     if _END_OF_IMAGE not in frame[-_END_BYTES:]:
         # The codec finds out too, after reading zeros for 8 s where a frame takes 5 ms.
         raise UndecodablePixels("the JPEG-LS frame is cut: it has no end (marker FFD9)")
-    return _fitted(description, header, imagecodecs.jpegls_decode(frame))
+    pixels = _fitted(description, header, imagecodecs.jpegls_decode(frame))
+    return DecodedFrame(pixels, _expanded(description.photometric_interpretation))
 
 
 def _decode_jpeg_2000(description: PixelDescription, frame: bytes) -> DecodedFrame:
     header = read_jpeg_2000(frame)
     _check_agreement(description, header)
     codestream = frame[header.start :]
-    if description.transfer_syntax_uid in HTJ2K - LOSSY:
+    if description.transfer_syntax_uid in HTJ2K - LOSSY and header.is_high_throughput:
         # Left to itself it hands out planes where the codestream has no colour transformation.
         pixels = imagecodecs.htj2k_decode(codestream, planar=False if header.components > 1 else None)
     else:

@@ -52,13 +52,17 @@ Palette = tuple[LookUpTable, LookUpTable, LookUpTable]
 
 
 @lru_cache(maxsize=16)
-def rgb_table(tables: Palette, bits: int) -> NDArray[np.uint8]:
+def rgb_table(tables: Palette, bits: int, *, is_signed: bool = False) -> NDArray[np.uint8]:
     """The 8-bit RGB of each index of `bits` bits, ``(1 << bits, 3)``; palettes repeat over a series, so it is kept.
+
+    Signed indices stand where their bits say, the negative ones behind the others.
 
     The full scale is that of all three tables together, or a colour cast would appear.
     """
     scale = 255 / max(table.full_scale() for table in tables)
     indices = np.arange(1 << bits)
+    if is_signed:
+        indices[1 << bits - 1 :] -= 1 << bits
     channels = [table.apply(indices).astype(np.float32) * scale + 0.5 for table in tables]
     rgb = np.clip(np.stack(channels, axis=-1), 0, 255).astype(np.uint8)
     rgb.flags.writeable = False

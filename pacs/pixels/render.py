@@ -188,7 +188,7 @@ def _coloured(indices: Pixels, tables: Palette) -> Picture:
     bits = 8 * indices.dtype.itemsize
     if indices.dtype.kind not in "iu" or bits > 16:
         raise UndecodablePixels(f"PALETTE COLOR with indices of {bits} bits can't be shown")
-    return np.take(rgb_table(tables, bits), indices.view(f"u{bits // 8}"), axis=0)
+    return np.take(rgb_table(tables, bits, is_signed=indices.dtype.kind == "i"), indices.view(f"u{bits // 8}"), axis=0)
 
 
 def _eight_bits(pixels: Pixels, description: PixelDescription) -> Picture:

@@ -57,6 +57,19 @@ def test_a_signed_stream_of_unsigned_pixels_loses_its_sign() -> None:
     assert np.array_equal(decode(description_of(pixels, JPEG_2000), [stream]).pixels, pixels)
 
 
+@pytest.mark.parametrize("said", [LOSSLESS_SV1, JPEG_LS, JPEG_2000, HTJ2K_LOSSLESS])
+@pytest.mark.parametrize("real", [LOSSLESS_SV1, JPEG_LS, JPEG_2000, HTJ2K_LOSSLESS])
+def test_a_frame_tells_its_kind_where_the_data_set_says_another(said: str, real: str) -> None:
+    pixels = gradient(bits=16)
+    assert np.array_equal(decode(description_of(pixels, said), [LOSSLESS_ENCODERS[real](pixels)]).pixels, pixels)
+
+
+@pytest.mark.parametrize(("uid", "kind"), [(BASELINE, "JPEG"), (JPEG_LS, "JPEG"), (JPEG_2000, "JPEG 2000")])
+def test_a_frame_of_no_kind_is_refused_as_what_it_should_be(uid: str, kind: str) -> None:
+    with pytest.raises(UndecodablePixels, match=f"no {kind}: it starts with 0001"):
+        decode(description_of(gradient(), uid), [b"\0\1pqrs" * 20])
+
+
 def test_a_frame_may_come_in_fragments() -> None:
     pixels = gradient()
     stream = imagecodecs.jpegls_encode(pixels)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from pacs.errors import UndecodablePixels
 from pacs.part10.header import Header
 from pacs.pixels.lookup import LookUpTable, expanded_segments, lut_of_item, palette, rgb_table
+from pacs.pixels.render import picture_of
 from tests.part10.encoding import explicit, item, sequence
-from tests.pixels.images import in_order, scanned
+from tests.pixels.images import data_set, in_order, scanned
 
 
 def words(*values: int) -> bytes:
@@ -80,6 +81,15 @@ def test_a_palette_is_read_and_shown_in_eight_bits() -> None:
     ]
     tables = palette(scanned(in_order(*elements)))
     assert rgb_table(tables, 8)[[0, 1, 255]].tolist() == [[0, 128, 255], [254, 0, 0], [254, 0, 0]]
+
+
+def test_signed_indices_have_their_colours() -> None:
+    first = struct.pack("<HhH", 4, -2, 8)
+    tables = [explicit(0x00281101 + number, "SS", first) for number in range(3)]
+    tables += [explicit(0x00281201 + number, "OW", words(1, 2, 3, 255)) for number in range(3)]
+    pixels = np.array([[-128, -2, -1, 0, 1, 127]], np.int8)
+    header = scanned(data_set(pixels, *tables, photometric_interpretation="PALETTE COLOR "))
+    assert picture_of(header, (pixels.tobytes(),))[0, :, 0].tolist() == [1, 1, 2, 3, 255, 255]
 
 
 def test_a_palette_without_tables_is_said() -> None:
