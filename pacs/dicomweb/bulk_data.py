@@ -14,12 +14,12 @@ from pacs.dicomweb.frames import frames_answer
 from pacs.dicomweb.hot import Answer
 from pacs.dicomweb.multipart import Part, derived_boundary, encoded, encoded_length
 from pacs.dicomweb.partial_answers import encoded_if_any, refusal
-from pacs.dicomweb.requests import accepted_by, is_not_modified
+from pacs.dicomweb.requests import is_not_modified
 from pacs.dicomweb.resources import ResourceKey, bulk_data_path, service_base
 from pacs.dicomweb.responses import REVALIDATE, entity_tag
 from pacs.dicomweb.services import Services
 from pacs.dicomweb.stored_video import is_video
-from pacs.dicomweb.wado import find
+from pacs.dicomweb.wado import asked_for
 from pacs.errors import NotFound, PacsError
 from pacs.model import StoredInstance
 from pacs.part10.elements import PIXEL_DATA_TAGS
@@ -37,11 +37,8 @@ def bulk_data_of(services: Services) -> Callable[[Scope], Answer]:
     """The function of the route of one value by its path; pixel data also as its frames."""
 
     def prepare(scope: Scope) -> Answer:
-        principal = services.identify(scope)
-        key = ResourceKey.of(scope["path_params"])
+        _, accepted, (instance,) = asked_for(services, scope)
         path = bulk_data_path(scope["path_params"]["path"])
-        accepted = accepted_by(scope)
-        (instance,) = find(services, principal, key)
         return _one(services, scope, instance, path, accepted)
 
     return prepare
@@ -55,10 +52,7 @@ def pixel_data_of(services: Services) -> Callable[[Scope], Answer]:
         return [f"{tag:08X}" for tag in sorted(PIXEL_DATA_TAGS) if tag in elements]
 
     def prepare(scope: Scope) -> Answer:
-        principal = services.identify(scope)
-        key = ResourceKey.of(scope["path_params"])
-        accepted = accepted_by(scope)
-        instances = find(services, principal, key)
+        key, accepted, instances = asked_for(services, scope)
         if key.sop_instance_uid is None:
             return _many(services, scope, key, instances, accepted, paths_of)
         path = next(iter(paths_of(instances[0])), None)
@@ -73,10 +67,7 @@ def all_bulk_data_of(services: Services) -> Callable[[Scope], Answer]:
     """The function of the bulk data routes without a path: what all bulk data URIs of the metadata lead to."""
 
     def prepare(scope: Scope) -> Answer:
-        principal = services.identify(scope)
-        key = ResourceKey.of(scope["path_params"])
-        accepted = accepted_by(scope)
-        instances = find(services, principal, key)
+        key, accepted, instances = asked_for(services, scope)
         return _many(services, scope, key, instances, accepted, services.retrieve.bulk_data_paths)
 
     return prepare
@@ -85,7 +76,7 @@ def all_bulk_data_of(services: Services) -> Callable[[Scope], Answer]:
 def _one(
     services: Services, scope: Scope, instance: StoredInstance, path: str, accepted: Sequence[MediaRange]
 ) -> Answer:
-    location = f"{service_base(scope)}{_path(instance)}/bulkdata/{path}"
+    location = f"{service_base(scope)}{ResourceKey.of_instance(instance.key).path}/bulkdata/{path}"
     is_pixel_data = path == _PIXEL_DATA and instance.number_of_frames > 0
     files = file_offers(instance.sop_class_uid, path)
     offer = _chosen(services, instance, accepted) if is_pixel_data else choose(accepted, (*_BULK_OFFERS, *files))
@@ -156,10 +147,10 @@ def _many(
 def _parts(
     services: Services, instance: StoredInstance, accepted: Sequence[MediaRange], base: str, paths_of: _PathsOf
 ) -> Iterator[tuple[Part, PacsError | None]]:
-    location = f"{base}{_path(instance)}/bulkdata"
+    location = f"{base}{ResourceKey.of_instance(instance.key).path}/bulkdata"
     try:
         for path in paths_of(instance):
-            location = f"{base}{_path(instance)}/bulkdata/{path}"
+            location = f"{base}{ResourceKey.of_instance(instance.key).path}/bulkdata/{path}"
             try:
                 for part in _value_parts(services, instance, path, accepted, location):
                     yield part, None
@@ -244,8 +235,3 @@ def _is_whole(instance: StoredInstance, offer: Offer) -> bool:
 def _is_in_fragments(instance: StoredInstance) -> bool:
     syntax = transfer_syntax(instance.transfer_syntax_uid)
     return syntax.is_encapsulated or not syntax.is_known
-
-
-def _path(instance: StoredInstance) -> str:
-    key = instance.key
-    return ResourceKey(key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid).path

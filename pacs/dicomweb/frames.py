@@ -72,7 +72,7 @@ def frames_answer(
         NotFound: a number is out of range.
         UndecodablePixels: they cannot be made into what was chosen.
     """
-    base = f"{service_base(scope)}{_path(instance)}/frames/"
+    base = f"{service_base(scope)}{ResourceKey.of_instance(instance.key).path}/frames/"
     locations = [location or f"{base}{number}" for number in numbers]
     form = "stored" if is_as_stored(offer, instance.transfer_syntax_uid) else form_of_frames()
     identity = (instance.digest, offer.content_type(), location or base, ",".join(map(str, numbers)), form)
@@ -150,8 +150,3 @@ def _kept(services: Services, instance: StoredInstance, numbers: Sequence[int], 
         found.append(frame)
         size += len(frame)
     return found
-
-
-def _path(instance: StoredInstance) -> str:
-    key = instance.key
-    return ResourceKey(key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid).path

@@ -46,8 +46,7 @@ class Subject:
     @property
     def path(self) -> str:
         """Of the instance, below the service's base."""
-        key = self.instance.key
-        return ResourceKey(key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid).path
+        return ResourceKey.of_instance(self.instance.key).path
 
 
 def subjects_of(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pacs.errors import InvalidRequest
-from pacs.model import checked_uid
+from pacs.model import InstanceKey, checked_uid
 
 MAX_FRAMES_PER_REQUEST = 10_000
 _FRAME_LIST = re.compile(r"[0-9]{1,9}(?:,[0-9]{1,9})*\Z")
@@ -38,6 +38,11 @@ class ResourceKey:
             None if series is None else checked_uid(series, "The series in the URL"),
             None if instance is None else checked_uid(instance, "The instance in the URL"),
         )
+
+    @classmethod
+    def of_instance(cls, key: InstanceKey) -> ResourceKey:
+        """That of a stored instance."""
+        return cls(key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid)
 
     @property
     def path(self) -> str:

@@ -115,7 +115,7 @@ def _kept(result: Stored | Warned) -> Stored:
 def _reference(result: Stored | Warned, base: str) -> dict[str, Any]:
     stored = _kept(result)
     key = stored.key
-    path = ResourceKey(key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid).path
+    path = ResourceKey.of_instance(key).path
     item: dict[str, Any] = {
         "00081150": {"vr": "UI", "Value": [stored.sop_class_uid]},
         "00081155": {"vr": "UI", "Value": [key.sop_instance_uid]},

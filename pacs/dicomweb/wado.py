@@ -34,10 +34,7 @@ def instances_of(services: Services) -> Callable[[Scope], Answer]:
     """The routes' function, for a study, a series and an instance."""
 
     def prepare(scope: Scope) -> Answer:
-        principal = services.identify(scope)
-        key = ResourceKey.of(scope["path_params"])
-        accepted = accepted_by(scope)
-        instances = find(services, principal, key)
+        key, accepted, instances = asked_for(services, scope)
         offer = chosen_offer(services, accepted, instances)
         base = service_base(scope)
         form = form_of_frames() if offer.is_only_if_named else "stored"
@@ -64,6 +61,18 @@ def instances_of(services: Services) -> Callable[[Scope], Answer]:
         return Answer(headers, parts, is_lazy=True, waits_for_decoder=offer.is_only_if_named)
 
     return prepare
+
+
+def asked_for(services: Services, scope: Scope) -> tuple[ResourceKey, Sequence[MediaRange], list[StoredInstance]]:
+    """What the URL names, what the client accepts, and the instances that are there for it.
+
+    Raises:
+        Refused, InvalidIdentity, InvalidRequest, NotFound: looked at in this order.
+    """
+    principal = services.identify(scope)
+    key = ResourceKey.of(scope["path_params"])
+    accepted = accepted_by(scope)
+    return key, accepted, find(services, principal, key)
 
 
 def find(services: Services, principal: Principal, key: ResourceKey) -> list[StoredInstance]:
@@ -164,9 +173,8 @@ def _parts(services: Services, instances: Sequence[StoredInstance], offer: Offer
 def _part(
     instance: StoredInstance, base: str, transfer_syntax_uid: str, pieces: Iterable[bytes | memoryview] = ()
 ) -> Part:
-    key = instance.key
-    path = ResourceKey(key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid).path
-    return Part(f"{DICOM}; transfer-syntax={transfer_syntax_uid}", pieces, base + path)
+    place = base + ResourceKey.of_instance(instance.key).path
+    return Part(f"{DICOM}; transfer-syntax={transfer_syntax_uid}", pieces, place)
 
 
 def _zipped(
