@@ -8,26 +8,16 @@ import pytest
 
 from pacs.dimse.connection import Connection, Silence
 from pacs.dimse.scp.service import AssociationLost
-from pacs.dimse.upper_layer.association import Association
-from pacs.dimse.upper_layer.events import Aborted, AssociationRequested, DataReceived, ReleaseRequested
-from tests.dimse.upper_layer.bytes_of_peers import ABORT, ACCEPT, RELEASE_RQ, RQ, data_pdu, feed, opened
+from pacs.dimse.upper_layer.events import Aborted, DataReceived, ReleaseRequested
+from tests.dimse.connected import established, sockets_connected
+from tests.dimse.upper_layer.bytes_of_peers import ABORT, RELEASE_RQ, data_pdu, feed, opened
 
 
 @pytest.fixture
 def pair() -> Iterator[tuple[Connection, socket.socket]]:
     """Our end, with the association established, and the peer's bare socket."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        peer = socket.create_connection(listening.getsockname(), timeout=10)
-        accepted, _ = listening.accept()
-    connection = Connection(accepted, Association(max_pdu_length=16384), send_timeout_s=0.3)
-    connection.association.connection_arrived()
-    peer.sendall(RQ)
-    assert isinstance(connection.next_event(5), AssociationRequested)
-    connection.association.accept(ACCEPT)
-    connection.flush()
-    assert peer.recv(10_000)[0] == 2
-    with accepted, peer:
-        yield connection, peer
+    with sockets_connected() as (accepted, peer):
+        yield established(accepted, peer, max_pdu_length=16384, send_timeout_s=0.3), peer
 
 
 def test_events_come_in_order_and_can_be_put_back(pair: tuple[Connection, socket.socket]) -> None:

@@ -18,14 +18,15 @@ from benchmarks.synthetic_ct import make_series
 from pacs.dimse.connection import Connection
 from pacs.dimse.messages.command_builders import c_store_rq
 from pacs.dimse.upper_layer.association import Association
-from pacs.dimse.upper_layer.events import AssociationRequested, DataReceived
+from pacs.dimse.upper_layer.events import DataReceived
 from pacs.dimse.wire import PlainWire
 from pacs.ingest.reception import Reception
 from pacs.storage.disk import Bytes, Disk
 from tests.crash.every_call import Strace
 from tests.crash.privileges import need_strace
+from tests.dimse.connected import established, sockets_connected
 from tests.dimse.served import CT, CT_CONTEXT, RawPeer, serving
-from tests.dimse.upper_layer.bytes_of_peers import ACCEPT, RQ, data_pdu
+from tests.dimse.upper_layer.bytes_of_peers import data_pdu
 from tests.ingest.small_archive import encoded, open_place
 from tests.running_archive import RunningArchive
 
@@ -37,25 +38,14 @@ QUIETLY = ("-e", "signal=none")
 @pytest.fixture
 def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
     """(ours, the peer's), connected."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        peer = socket.create_connection(listening.getsockname(), timeout=10)
-        accepted, _ = listening.accept()
-    with accepted, peer:
-        yield accepted, peer
+    with sockets_connected() as ends:
+        yield ends
 
 
 @pytest.fixture
 def connection(sockets: tuple[socket.socket, socket.socket]) -> Connection:
     """Our end, with the association established."""
-    accepted, peer = sockets
-    ours = Connection(accepted, Association(max_pdu_length=MAX_PDU), send_timeout_s=5)
-    ours.association.connection_arrived()
-    peer.sendall(RQ)
-    assert isinstance(ours.next_event(5), AssociationRequested)
-    ours.association.accept(ACCEPT)
-    ours.flush()
-    assert peer.recv(10_000)[0] == 2
-    return ours
+    return established(*sockets, max_pdu_length=MAX_PDU, send_timeout_s=5)
 
 
 def _option(of: socket.socket, name: int) -> int:
