@@ -81,7 +81,11 @@ class Pictures:
             return self._of_many(scope, principal, instances, accepted, parameters)
         if is_document(instances[0].sop_class_uid) and not frames:
             return document(self._services, scope, instances[0], accepted)
-        if is_video(instances[0]) and not frames:
+        if is_video(instances[0]):
+            if frames:
+                raise NotAcceptable(
+                    "No pictures are made of a video; at /rendered of its instance it is as it is stored"
+                )
             return stored_video(self._services, scope, instances[0], accepted, parameters)
         subjects = subjects_of(self._services, principal, instances[0], frames, parameters)
         if frames and max(frames) > instances[0].number_of_frames:

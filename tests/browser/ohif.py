@@ -56,6 +56,7 @@ def _configuration(dicomweb: str) -> dict[str, object]:
                     "thumbnailRendering": "thumbnail",
                     "enableStudyLazyLoad": True,
                     "bulkDataURI": {"enabled": True},
+                    "singlepart": "bulkdata,video,pdf",
                 },
             }
         ],

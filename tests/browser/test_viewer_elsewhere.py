@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from pacs.dicomweb.resources import ResourceKey
@@ -95,14 +99,32 @@ def asked(page: Page, url: str, **options: Any) -> tuple[int, int, dict[str, str
 
 
 def test_ohif_on_an_origin_of_its_own_shows_a_ct(elsewhere: Elsewhere, page: Page, complaints: Complaints) -> None:
-    page.goto("/", wait_until="commit")
-    page.locator("tr", has_text="Gildong").wait_for()
     opened(page, CT)
     assert soon(page, elsewhere.ct[0])
     seen = screen(page)
     assert not looks_like(seen[:, ::-1], expected(elsewhere.ct[0], *seen.shape)), "the control"
     assert refused(complaints) == []
     assert not [said for said in complaints if "CORS" in said or "NotSameOrigin" in said]
+
+
+def test_ohif_on_an_origin_of_its_own_plays_a_video(elsewhere: Elsewhere, page: Page) -> None:
+    media: list[int] = []
+    page.on("response", lambda answer: media.append(answer.status) if answer.request.resource_type == "media" else None)
+    page.goto(f"/viewer?StudyInstanceUIDs={VIDEO}", wait_until="commit")
+    page.locator(".cornerstone-viewport-element").first.wait_for()
+    deadline = time.monotonic() + 60
+    while not is_of_the_film(page) and time.monotonic() < deadline:
+        page.wait_for_timeout(100)
+    assert is_of_the_film(page)
+    assert set(media) == {206}
+
+
+def is_of_the_film(page: Page) -> bool:
+    """Whether most of the viewport is as red or as blue as nothing else on OHIF's page is."""
+    shot = page.locator(".cornerstone-viewport-element").first.screenshot()
+    red, green, blue = np.moveaxis(np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"), dtype=int), 2, 0)
+    is_bright = (green < 60) & ((red > 200) | (blue > 200))
+    return float(is_bright.mean()) > 0.5
 
 
 def test_its_page_reads_every_answer_and_what_stands_over_it(elsewhere: Elsewhere, page: Page) -> None:

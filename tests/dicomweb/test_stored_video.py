@@ -91,6 +91,13 @@ def test_another_media_type_is_refused_with_the_one_that_there_is(door: DoorInMe
         assert "video/mp4" in answer.json()["error"]
 
 
+def test_no_pictures_of_it_are_made_and_the_answer_says_where_it_is(door: DoorInMemory) -> None:
+    path = door.keep(video(MP4, H264)).path
+    for frames, accept in (("1", "image/jpeg"), ("1", "*/*"), ("7", "video/mp4"), ("1,2", "image/gif")):
+        answer = door.get(f"{path}/frames/{frames}/rendered", accept=accept)
+        assert answer.status_code == 406 and "/rendered of its instance" in answer.json()["error"]
+
+
 @pytest.mark.parametrize("parameter", ["viewport=100,100", "window=1,2,linear", "quality=7", "annotation=patient"])
 def test_nothing_of_it_is_changed(door: DoorInMemory, parameter: str) -> None:
     answer = door.get(f"{door.keep(video(MP4, H264)).path}/rendered?{parameter}", accept="video/mp4")
