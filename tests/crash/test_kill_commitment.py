@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.free_port import free_port
-from tests.integration.committing_scu import AET, Modality, ask, store, wait_until
+from tests.integration.committing_scu import AET, Modality, ask, store
 from tests.running_archive import RunningArchive
+from tests.waiting import wait_until
 
 ROUNDS = int(os.environ.get("PACS_KILL_ROUNDS", "20" if os.environ.get("PACS_SOAK") else "2"))
 

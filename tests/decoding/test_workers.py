@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ from pacs.pixels.render import rendered
 from pacs.settings import DecodingSettings
 from tests.decoding import faults
 from tests.pixels.images import data_set, gradient, scanned
+from tests.waiting import wait_until
 
 MEMORY = 128 << 20
 
@@ -55,13 +55,6 @@ def is_running(process: int) -> bool:
 
 def open_files(process: int) -> int:
     return len(list(Path(f"/proc/{process}/fd").iterdir()))
-
-
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to be"
-        time.sleep(0.01)
 
 
 def can(encoding: str, text: str) -> bool:
@@ -171,9 +164,9 @@ class TestManyAtOnce:
         try:
             with ThreadPoolExecutor(3) as threads:
                 first = threads.submit(workers.run, faults.compute_for, 1.0)
-                until(lambda: workers._count == 1)
+                wait_until(lambda: workers._count == 1)
                 second = threads.submit(workers.run, faults.echo, 2)
-                until(lambda: workers._waiting == 1)
+                wait_until(lambda: workers._waiting == 1)
                 with pytest.raises(Busy) as refused:
                     workers.run(faults.echo, 3)
                 assert refused.value.retry_after_s > 0
@@ -186,7 +179,7 @@ class TestManyAtOnce:
         try:
             with ThreadPoolExecutor(1) as threads:
                 first = threads.submit(workers.run, faults.compute_for, 1.0)
-                until(lambda: workers._count == 1)
+                wait_until(lambda: workers._count == 1)
                 with pytest.raises(Busy):
                     workers.run(faults.echo, 3)
                 first.result()
@@ -222,7 +215,7 @@ def test_a_decoder_that_was_killed_while_idle_costs_nobody_an_answer() -> None:
         workers.run(faults.echo, 1)
         (decoder,) = decoders_of(nursery_of(workers))
         os.kill(decoder, signal.SIGKILL)
-        until(lambda: not is_running(decoder))
+        wait_until(lambda: not is_running(decoder))
         assert workers.run(faults.echo, 2) == 2
         assert decoder not in decoders_of(nursery_of(workers))
     finally:
@@ -236,7 +229,7 @@ def test_another_nursery_is_made_when_the_first_was_killed() -> None:
         nursery = nursery_of(workers)
         decoders = decoders_of(nursery)
         os.kill(nursery, signal.SIGKILL)
-        until(lambda: not any(map(is_running, decoders)))
+        wait_until(lambda: not any(map(is_running, decoders)))
         assert workers.run(faults.echo, 2) == 2
         assert nursery_of(workers) != nursery
     finally:
@@ -267,11 +260,11 @@ def test_nothing_stays_of_a_process_that_was_killed(number: int) -> None:
     with asking:
         assert asking.stdout is not None
         nursery = int(asking.stdout.readline())
-        until(lambda: len(decoders_of(nursery)) == 2)
+        wait_until(lambda: len(decoders_of(nursery)) == 2)
         processes = [nursery, *decoders_of(nursery)]
         assert all(map(is_running, processes)), "the control: they are seen"
         asking.send_signal(number)
-        until(lambda: not any(map(is_running, processes)))
+        wait_until(lambda: not any(map(is_running, processes)))
 
 
 def test_closing_ends_all_of_them() -> None:
@@ -281,7 +274,7 @@ def test_closing_ends_all_of_them() -> None:
     assert len(processes) > 1
     assert all(map(is_running, processes)), "the control: they are seen"
     workers.close()
-    until(lambda: not any(map(is_running, processes)))
+    wait_until(lambda: not any(map(is_running, processes)))
 
 
 def test_who_forgets_to_close_leaves_nothing() -> None:
@@ -291,7 +284,7 @@ def test_who_forgets_to_close_leaves_nothing() -> None:
     assert len(processes) > 1
     assert all(map(is_running, processes)), "the control: they are seen"
     del workers
-    until(lambda: not any(map(is_running, processes)))
+    wait_until(lambda: not any(map(is_running, processes)))
 
 
 def test_who_is_given_no_pool_has_one_all_the_same() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 
 import pytest
 
@@ -14,6 +13,7 @@ from pacs.dimse.scp.service import AssociationLost, Exchange
 from pacs.dimse.upper_layer.events import Aborted
 from pacs.dimse.upper_layer.items import RoleSelection
 from tests.dimse.served import CT, CT_CONTEXT, ECHO_CONTEXT, FIND, FIND_CONTEXT, MemoryIngest, RawPeer, serving
+from tests.waiting import wait_until
 
 SENT = bytes(range(256)) * 2000
 
@@ -129,10 +129,7 @@ def test_a_refused_data_set_is_read_over_only_so_far(
             peer.send(FIND_CONTEXT, c_find_rq(1, FIND), bytes(rest))
         if is_aborted:
             assert isinstance(peer.event(), Aborted)
-            deadline = time.monotonic() + 10
-            while not is_told():
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            wait_until(is_told, 10)
         else:
             assert peer.receive()[0].status == 0xA700
             assert not is_told()

@@ -16,6 +16,7 @@ from pacs.dimse.upper_layer.events import Aborted, AssociationAccepted, Associat
 from pacs.dimse.upper_layer.outgoing_data import data_pdus
 from pacs.model import Stored
 from tests.dimse.served import CT, CT_CONTEXT, ECHO_CONTEXT, MemoryIngest, MemoryReception, RawPeer, serving
+from tests.waiting import wait_until
 
 CT_STORE_BEGUN = b"".join(
     b"".join(parts) for parts in data_pdus(CT_CONTEXT, True, [c_store_rq(1, CT, "1.2.3").encode()], 16384)
@@ -159,12 +160,13 @@ def test_peers_that_do_not_close_at_the_end_do_not_add_up(
             else:
                 assert isinstance(peers[-1].associate(), AssociationAccepted)
                 assert isinstance(peers[-1].release(), ReleaseConfirmed)
-        deadline = time.monotonic() + 3
-        while (threads := sum(each.name == "association" for each in threading.enumerate())) > 4:
-            assert time.monotonic() < deadline, f"{threads} threads are left"
-            time.sleep(0.01)
+        wait_until(lambda: _association_threads() <= 4, 3, why="too many threads are left")
         for peer in peers:
             peer.socket.close()
+
+
+def _association_threads() -> int:
+    return sum(each.name == "association" for each in threading.enumerate())
 
 
 def test_each_connection_too_many_closes_another_one(ingest: MemoryIngest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,9 +176,7 @@ def test_each_connection_too_many_closes_another_one(ingest: MemoryIngest, monke
     monkeypatch.setattr(server_module.Conversation, "cut", lambda conversation, _why: closed.append(conversation))
     with serving(ingest) as server:
         silent = [RawPeer(server) for _ in range(8)]
-        deadline = time.monotonic() + 5
-        while len(closed) < 5 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: len(closed) >= 5, 5)
         assert len(closed) == len(set(closed)) == 5
         for peer in silent:
             peer.socket.close()

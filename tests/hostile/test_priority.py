@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from benchmarks.dimse_load import store
 from benchmarks.synthetic_ct import Slice, make_series
 from tests.hostile import migration
 from tests.running_archive import RunningArchive
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
 
@@ -92,10 +92,7 @@ def _old_images(archive: RunningArchive) -> int:
 
 
 def _wait_for_old_images(archive: RunningArchive, count: int) -> None:
-    deadline, waiting = time.monotonic() + 60, threading.Event()
-    while _old_images(archive) < count:
-        assert time.monotonic() < deadline
-        waiting.wait(0.1)
+    wait_until(lambda: _old_images(archive) >= count, 60)
 
 
 def _wait_until_quiet(archive: RunningArchive) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -127,10 +126,3 @@ def ask(association: Any, references: Sequence[Reference], transaction_uid: str 
     information = action_information(transaction_uid, references)
     answer, _ = association.send_n_action(information, 1, StorageCommitmentPushModel, WELL_KNOWN)
     return int(answer.Status), transaction_uid
-
-
-def wait_until(condition: Any, limit_s: float = 30) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)

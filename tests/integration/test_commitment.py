@@ -10,8 +10,9 @@ import pytest
 from pydicom.uid import MRImageStorage, generate_uid
 
 from benchmarks.free_port import free_port
-from tests.integration.committing_scu import AET, Modality, ask, store, wait_until
+from tests.integration.committing_scu import AET, Modality, ask, store
 from tests.running_archive import RunningArchive
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

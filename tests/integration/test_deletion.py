@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from requests.exceptions import HTTPError
 
 from tests.dicomweb.served import image, written
 from tests.running_archive import RunningArchive
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -88,10 +88,8 @@ def test_gone_everywhere_and_back_as_it_was(archive: RunningArchive, stack: Exit
     # Deleted again, and erased while the archive runs.
     said = clients[0].delete(f"{archive.dicomweb}/studies/{study}", params={"reason": "again"}).json()
     assert archive.run("trash", "erase", said["deletion"], "--now").returncode == 0
-    deadline = time.monotonic() + 60
-    while clients[0].get(f"{archive.dicomweb}/trash/{said['deletion']}").json()["state"] != "erased":
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    one = f"{archive.dicomweb}/trash/{said['deletion']}"
+    wait_until(lambda: clients[0].get(one).json()["state"] == "erased", 60)
     assert clients[1].get(frame).status_code == 410
     for path in (archive.data / "objects").rglob("*"):
         assert not path.is_file() or b"Secret" not in path.read_bytes()

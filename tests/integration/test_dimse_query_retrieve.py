@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from pacs.app import Archive, dimse_server, open_archive
 from pacs.model import Principal, Source
 from pacs.part10.file_meta import read_file_meta
 from pacs.settings import DestinationSettings, DicomSettings, Settings
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.dcmtk, pytest.mark.timeout(120)]
 
@@ -39,13 +39,6 @@ MR_STUDY, MR_SERIES = f"{ROOT}.2", f"{ROOT}.2.1"
 KOREAN = "Hong^Gildong=洪^吉洞=홍^길동"
 JPEG_LS = "1.2.840.10008.1.2.4.80"
 IMPORT = Source(Principal("test"), "import")
-
-
-def wait_until(condition: Callable[[], bool], limit_s: float = 20) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.02)
 
 
 def listens(port: int) -> bool:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from tests.running_archive import RunningArchive
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -101,10 +101,8 @@ def test_ctrl_c_keeps_what_was_stored_and_says_so(archive: RunningArchive, tmp_p
         (many / f"{number}").write_bytes(whole.replace(uid, changed))
     command = [sys.executable, "-m", "pacs", "import", str(many), "--data", str(archive.data), "--json"]
     importing = subprocess.Popen([*command, "--report", str(tmp_path / "r")], stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "r").exists() or (tmp_path / "r").stat().st_size < 4000:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    report = tmp_path / "r"
+    wait_until(lambda: report.exists() and report.stat().st_size >= 4000, 60)
     importing.send_signal(signal.SIGINT)
     summary = json.loads(importing.communicate(timeout=60)[0])
     assert importing.returncode == 130

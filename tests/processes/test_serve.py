@@ -6,21 +6,14 @@ import os
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.running_archive import RunningArchive
-
-
-def _wait(condition: Callable[[], bool], limit_s: float = 30) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never came true"
-        time.sleep(0.05)
+from tests.waiting import wait_until
 
 
 def _is_alive(pid: int) -> bool:
@@ -39,7 +32,7 @@ def archive(tmp_path: Path) -> Iterator[RunningArchive]:
 
 def test_it_starts_says_where_it_listens_and_ends_cleanly(archive: RunningArchive) -> None:
     assert httpx.get(f"{archive.origin}/health/live").status_code == 200
-    _wait(lambda: bool(archive.events("archive ready")))  # when every process serves, not only one of a kind
+    wait_until(lambda: bool(archive.events("archive ready")))  # when every process serves, not only one of a kind
     ready = archive.events("archive ready")
     assert ready[0]["http"].endswith(str(archive.http_port))
     assert ready[0]["dicom"].endswith(str(archive.dicom_port))
@@ -55,7 +48,7 @@ def test_it_starts_says_where_it_listens_and_ends_cleanly(archive: RunningArchiv
 def test_a_child_that_dies_is_started_again(archive: RunningArchive, role: str) -> None:
     first = archive.pid_of(role)
     os.kill(first, signal.SIGKILL)
-    _wait(lambda: archive.pid_of(role) != first)
+    wait_until(lambda: archive.pid_of(role) != first)
     archive.wait_until_ready()
     assert archive.stop() == 0
 
@@ -64,7 +57,7 @@ def test_children_end_when_the_parent_is_killed(archive: RunningArchive) -> None
     pids = [archive.pid_of(role) for role in ("dimse", "web-1", "web-2", "background")]
     assert all(map(_is_alive, pids)), "the control: they are seen"
     archive.kill()
-    _wait(lambda: not any(_is_alive(pid) for pid in pids))
+    wait_until(lambda: not any(_is_alive(pid) for pid in pids))
     archive.start()
 
 
