@@ -60,7 +60,7 @@ DOCUMENTS = {
 }
 """With the SOP classes, or what they begin with, that have it."""
 VIDEOS = ("video/mp4", "video/mpeg", "video/H265")
-"""As stored, of instances; the first is made of frames, too."""
+"""As stored, of instances, and of a study or series of nothing else; the first is made of frames, too."""
 PICTURES_ASKED = (*STILLS, *VIDEOS, *(f'multipart/related; type="{each}"' for each in STILLS), *DOCUMENTS)
 THUMBNAILS_ASKED = ("image/jpeg", "image/png", "image/gif", "image/jp2", "video/mp4", "text/html")
 VALUES_ASKED = (rules.OCTETS, "image/jphc", "image/jls", "text/html")
@@ -93,9 +93,8 @@ OFFERED: dict[str, set[str]] = {
         f"{path}/metadata": {"application/dicom+json", "application/json", "application/dicom+xml", "multipart/related"}
         for path in LEVELS.values()
     },
-    **{f"{path}/rendered": {*STILLS, "multipart/related", *DOCUMENTS} for path in (STUDY, SERIES)},
+    **{f"{path}/rendered": {*STILLS, *VIDEOS, "multipart/related", *DOCUMENTS} for path in LEVELS.values()},
     f"{FRAME}/rendered": {*STILLS, "video/mp4", "multipart/related"},
-    f"{INSTANCE}/rendered": {*STILLS, *VIDEOS, "multipart/related", *DOCUMENTS},
     **{f"{path}/thumbnail": {"image/jpeg", "image/png"} for path in (*LEVELS.values(), FRAME)},
     "/wado": {"application/dicom", "image/*", "video/*", "text/*", "application/pdf", "model/*"},
 }

@@ -335,7 +335,7 @@ def _is_rendered(sample: Sample, level: str, accept: str) -> bool:
         return level in LEVELS and str(sample.data_set.SOPClassUID).startswith(DOCUMENTS[accept])
     if not sample.pixels:
         return False
-    if sample.is_video and level == "instance":
+    if sample.is_video and level in LEVELS:
         return accept == rules.stored_media_type(sample)
     if accept in VIDEOS[1:]:
         return False
