@@ -50,6 +50,17 @@ def segments_wrong(folder: Path, acknowledged: list[int], rounds: int, threads: 
     return [f"{count} segments, {most} at most were to be expected"] if count > most else []
 
 
+def _check(folder: Path, acknowledged: list[int], rounds: int, threads: int) -> None:
+    place = open_place(folder)
+    place.ingest.recover()
+    try:
+        assert len(acknowledged) >= rounds
+        assert lost_or_altered(place, acknowledged) == []
+        assert segments_wrong(folder, acknowledged, rounds, threads) == []
+    finally:
+        place.close()
+
+
 @LONG
 @pytest.mark.parametrize("threads", [1, 8])
 def test_killed_after_some_acknowledgements_nothing_is_lost(tmp_path: Path, threads: int) -> None:
@@ -58,14 +69,7 @@ def test_killed_after_some_acknowledgements_nothing_is_lost(tmp_path: Path, thre
     for number in range(ROUNDS):
         after = chance.randrange(1, 40)
         acknowledged += run_until_killed(FOREVER, tmp_path, 1000 * number + 1, threads, after=after)
-    place = open_place(tmp_path)
-    place.ingest.recover()
-    try:
-        assert len(acknowledged) >= ROUNDS
-        assert lost_or_altered(place, acknowledged) == []
-        assert segments_wrong(tmp_path, acknowledged, ROUNDS, threads) == []
-    finally:
-        place.close()
+    _check(tmp_path, acknowledged, ROUNDS, threads)
 
 
 @LONG
@@ -76,14 +80,7 @@ def test_killed_at_any_time_nothing_acknowledged_is_lost(tmp_path: Path, threads
     for number in range(AT_ANY_TIME):
         after_s = chance.uniform(0, LONGEST_S)
         acknowledged += run_until_killed(FOREVER, tmp_path, 1000 * number + 1, threads, after_s=after_s)
-    place = open_place(tmp_path)
-    place.ingest.recover()
-    try:
-        assert len(acknowledged) >= AT_ANY_TIME
-        assert lost_or_altered(place, acknowledged) == []
-        assert segments_wrong(tmp_path, acknowledged, AT_ANY_TIME, threads) == []
-    finally:
-        place.close()
+    _check(tmp_path, acknowledged, AT_ANY_TIME, threads)
 
 
 @pytest.mark.parametrize(
