@@ -8,7 +8,9 @@ import itertools
 import struct
 import threading
 import time
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import httpx
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -16,6 +18,7 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from benchmarks.streaming_sender import ConnectionLost, StreamingAssociation
+from tests.waiting import wait_until
 
 _UID_LENGTH = 64
 _ROOT = generate_uid()[:20].rstrip(".")
@@ -32,6 +35,18 @@ class Acknowledged:
     """SHA-256 of the data set as sent."""
     moment: float
     """`time.monotonic` after the answer was read."""
+
+
+class Acknowledging(Protocol):
+    """Somebody who stores, and what was acknowledged to him."""
+
+    @property
+    def acknowledged(self) -> Sized: ...
+
+
+def wait_until_each_has(count: int, senders: Sequence[Acknowledging]) -> None:
+    """Wait for `count` acknowledgements to each of `senders`."""
+    wait_until(lambda: min(len(one.acknowledged) for one in senders) >= count, 60, why="nothing is being stored")
 
 
 def new_uid() -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -16,6 +15,7 @@ from pydicom.uid import RLELossless
 
 from tests.dicomweb.served import image, multipart_body, written
 from tests.running_archive import RunningArchive
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -61,31 +61,24 @@ def is_running(process: int) -> bool:
         return False
 
 
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to be"
-        time.sleep(0.02)
-
-
 def test_nothing_stays_of_an_archive_or_a_web_worker_that_was_killed(
     archive: RunningArchive, shown: FileDataset
 ) -> None:
     web = archive.pid_of("web-1")
     nursery, decoder = sorted(below(web))
     os.kill(decoder, signal.SIGKILL)
-    until(lambda: not is_running(decoder))
+    wait_until(lambda: not is_running(decoder))
     assert picture(archive, shown).status_code == 200, "another decoder"
     decoders = below(web)
     assert nursery in decoders
     assert decoder not in decoders
     os.kill(web, signal.SIGKILL)
-    until(lambda: not any(map(is_running, decoders)))
-    until(lambda: archive.pid_of("web-1") != web)
+    wait_until(lambda: not any(map(is_running, decoders)))
+    wait_until(lambda: archive.pid_of("web-1") != web)
     archive.wait_until_ready()
     assert picture(archive, shown).status_code == 200, "another web worker"
     assert archive.process is not None
     everything = below(archive.process.pid)
     assert len(everything) >= 5, "the control: doors, background, nursery, decoder are seen"
     archive.kill()
-    until(lambda: not any(map(is_running, everything)))
+    wait_until(lambda: not any(map(is_running, everything)))

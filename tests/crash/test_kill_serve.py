@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import threading
-import time
 from pathlib import Path
 
 import httpx
@@ -20,8 +19,10 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE
 
 from tests.crash.conftest import Tell
+from tests.crash.senders import wait_until_each_has
 from tests.raw_store import store_bytes
 from tests.running_archive import RunningArchive
+from tests.waiting import wait_until
 
 ROUNDS = int(os.environ.get("PACS_KILL_ROUNDS", "60" if os.environ.get("PACS_SOAK") else "4"))
 
@@ -94,10 +95,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path, tell: Tell, victim: str) -
             for sender in senders:
                 sender.start()
             moment = random.Random(number).uniform(0.2, 1.0)
-            deadline = time.monotonic() + 30
-            while min(len(sender.acknowledged) for sender in senders) < 3:
-                assert time.monotonic() < deadline, "nothing is being stored"
-                time.sleep(0.01)
+            wait_until_each_has(3, senders)
             threading.Event().wait(moment)
             if victim == "serve":
                 archive.kill()
@@ -122,10 +120,10 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path, tell: Tell, victim: str) -
 
 
 def _wait_for_new_dimse(archive: RunningArchive, started: int) -> None:
-    deadline = time.monotonic() + 60
-    while len([event for event in archive.events("process started") if event["role"] == "dimse"]) < started:
-        assert time.monotonic() < deadline, "the dimse process was not started again"
-        time.sleep(0.05)
+    def times() -> int:
+        return sum(event["role"] == "dimse" for event in archive.events("process started"))
+
+    wait_until(lambda: times() >= started, 60, why="the dimse process was not started again")
     archive.wait_until_ready()
 
 

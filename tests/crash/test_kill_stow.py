@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from benchmarks.synthetic_ct import Slice, part10
+from tests.crash.senders import wait_until_each_has
 from tests.ingest.small_archive import encoded
 from tests.running_archive import RunningArchive
 
@@ -84,10 +85,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
             posters = [Poster(archive, 100_000 * (2 * number + each) + 1) for each in range(2)]
             for poster in posters:
                 poster.start()
-            deadline = time.monotonic() + 60
-            while min(len(poster.acknowledged) for poster in posters) < PARTS * (2 + number):
-                assert time.monotonic() < deadline, "nothing is being stored"
-                time.sleep(0.01)
+            wait_until_each_has(PARTS * (2 + number), posters)
             archive.kill()
             for poster in posters:
                 poster.join(60)
