@@ -84,6 +84,9 @@ _ZONE_DAYS = 2
 """Days that one moment's dates in two time zones can be apart, and one more."""
 _LISTS = frozenset({"modalities_in_study", "sop_classes_in_study"})
 _KEYS = frozenset({"study_instance_uid", "series_instance_uid", "sop_instance_uid", "patient_id", "accession_number"})
+_SIDE_BY_SIDE = 25
+_MOST_WORDS = 100
+"""Words of fuzzy names of which SQL says what they may be like; each is some 40 patterns, and SQLite takes 32,766."""
 _KEY_PREFIX = 2
 """A pattern is a key from so many characters before its first wild card on."""
 
@@ -148,7 +151,7 @@ def _on_column(table: Table, name: str, criterion: Criterion, dialect: str) -> S
             several = and_ if criterion.needs_all else or_
             return Said(several(*(_in_list(column, pattern) for pattern in patterns)))
         case Uids(values) if name in _LISTS:
-            return Said(or_(*(_in_list(column, value) for value in values)))
+            return Said(any_of([_in_list(column, value) for value in values]))
         case Uids(values):
             return Said(column.in_(values), is_key=name in _KEYS)
         case Words(patterns):
@@ -174,13 +177,15 @@ def _is_key(pattern: str) -> bool:
     return not wildcard.has_wildcard(pattern) or len(wildcard.literal_prefix(pattern)) >= _KEY_PREFIX
 
 
-def _on_name(table: Table, criterion: Names | FuzzyNames, dialect: str) -> Said:
+def _on_name(table: Table, criterion: Names | FuzzyNames, dialect: str) -> Said | None:
     groups = [table.c.patient_name, table.c.patient_name_ideographic, table.c.patient_name_phonetic]
 
     def any_group(pattern: str) -> Condition:
         return or_(*(_like(group, pattern, dialect) for group in groups))
 
     if isinstance(criterion, FuzzyNames):
+        if sum(map(len, criterion.choices)) > _MOST_WORDS:
+            return None
         said = {asked: is_likely(groups, asked, dialect) for choice in criterion.choices for asked in choice}
         return Said(or_(*(and_(*(said[asked] for asked in choice)) for choice in criterion.choices)), is_whole=False)
     patterns: list[Condition] = []
@@ -190,7 +195,7 @@ def _on_name(table: Table, criterion: Names | FuzzyNames, dialect: str) -> Said:
             continue
         asked = ((group, parts) for group, parts in zip(groups, pattern, strict=False) if parts)
         patterns.append(and_(*(or_(*(_like(group, part, dialect) for part in parts)) for group, parts in asked)))
-    return Said(and_(*patterns) if criterion.needs_all else or_(*patterns))
+    return Said(and_(*patterns) if criterion.needs_all else any_of(patterns))
 
 
 def is_likely(groups: Sequence[Column[Any]], asked: str, dialect: str) -> Condition:
@@ -254,6 +259,15 @@ def _any_pattern(column: ColumnElement[str], patterns: tuple[str, ...], dialect:
     conditions: list[Condition] = [column.in_(whole)] if whole else []
     conditions += [_like(column, pattern, dialect) for pattern in patterns if wildcard.has_wildcard(pattern)]
     return or_(*conditions)
+
+
+def any_of(conditions: Sequence[Condition]) -> Condition:
+    """One of them, as a tree of little depth: SQLite refuses an expression of more than 1,000 levels."""
+    if len(conditions) <= _SIDE_BY_SIDE:
+        return or_(*conditions)
+    half = len(conditions) // 2
+    # Not `or_`, which makes one row of those within.
+    return any_of(conditions[:half]).bool_op("OR")(any_of(conditions[half:]))
 
 
 def _like(column: ColumnElement[str], pattern: str, dialect: str) -> Condition:

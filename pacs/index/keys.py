@@ -42,6 +42,8 @@ _BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW"})
 _WITH_MULTIPLE_VALUES = frozenset({"AE", "AS", "AT", "CS", "LO", "PN", "SH", "UC"})
 """PS3.4 C.2.2.2.8; of the others several values are a list of which one is enough."""
 _COMPONENTS = 5
+_MOST_FORMS = 1_000
+"""Of all names of a key together, with those that `_MOST_OPEN` adds: each is looked for in three columns."""
 _MOST_OPEN = 2
 """Wild cards for one letter in a component group for which two letters that are written as one are tried, too."""
 
@@ -126,7 +128,7 @@ class _Reader:
         if vr in _NUMBERS:
             return Numbers(tuple(_number(match, value) for value in values))
         if vr == "PN":
-            return _fuzzy(values) if self._query.is_fuzzy else _names(values, needs_all=needs_all)
+            return _fuzzy(values) if self._query.is_fuzzy else _names(match, values, needs_all=needs_all)
         if vr == "SQ":
             raise _wrong(match, values[0], "is no value for a sequence; name an attribute inside it")
         if vr in _BINARY:
@@ -222,7 +224,7 @@ def _number(match: Match, value: str) -> Decimal:
     return number
 
 
-def _names(values: list[str], *, needs_all: bool) -> Names | None:
+def _names(match: Match, values: list[str], *, needs_all: bool) -> Names | None:
     patterns = []
     for value in values:
         groups = tuple(_group_patterns(group) for group in value.split("=")[:3])
@@ -231,6 +233,8 @@ def _names(values: list[str], *, needs_all: bool) -> Names | None:
                 continue
             return None
         patterns.append(groups)
+    if sum(len(forms) for groups in patterns for forms in groups) > _MOST_FORMS:
+        raise _wrong(match, values[0], "and others have too many wild cards for one letter: ask for fewer at once")
     return Names(tuple(patterns), needs_all=needs_all) if patterns else None
 
 

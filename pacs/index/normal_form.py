@@ -11,6 +11,7 @@ import re
 import unicodedata
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 MAX_WORD = 256
@@ -140,6 +141,11 @@ def folded(value: str) -> str:
 
 def name_group(value: object) -> str:
     """One component group of a person name, folded, without empty components at its end (PS3.5 §6.2.1)."""
+    return _name_group(str(value)) if value else ""
+
+
+@lru_cache(maxsize=8192)  # who looks through all of them meets the same physicians again and again
+def _name_group(value: str) -> str:
     components = [" ".join(component.split()) for component in folded(plain(value)).split("^")]
     return "^".join(components).rstrip("^ ")[:MAX_WORD]
 

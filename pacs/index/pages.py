@@ -6,6 +6,8 @@ index, from the nearest mark, or day by day by the numbers of studies. Nothing i
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, bindparam, tex
 
 from pacs.index import gram_tables
 from pacs.index.allowance import Allowance
-from pacs.index.columns import TABLES
+from pacs.index.columns import ROW_ABOVE, TABLES
 from pacs.index.criteria import Criterion
 from pacs.index.grams import ROW_BITS, Alternatives, row_of, study_place
 from pacs.index.page_marks import Mark
@@ -38,6 +40,7 @@ _FAR = 1_000
 _MOST_TIES = 5_000
 _MOST_PLACES = 4_000
 _SKIPPED_AT_ONCE = 2_000
+_ABOVE_AT_ONCE = 100
 _AFTER_ALL_TIMES = "\U0010ffff"
 _LAST_ROW = 1 << 62
 
@@ -71,15 +74,23 @@ class Plan:
     """Nothing but `days` is asked."""
     shown: tuple[tuple[int, SearchableAttribute], ...] = ()
     """Searchable attributes that answers hold, each with the tag by which it was asked for."""
+    above: Plan | None = None
+    """What is asked of the levels above, as a search of the one above; None when nothing is, or a key does better."""
+    asks_itself: bool = False
+    """Something is asked of its own level."""
 
 
 class Pages:
     """Of one search, used by one thread at a time."""
 
-    def __init__(self, engine: Engine, plan: Plan, allowance: Allowance) -> None:
+    def __init__(
+        self, engine: Engine, plan: Plan, allowance: Allowance, rows_above: Sequence[int] | None = None
+    ) -> None:
+        """`rows_above`: the rows of the level above, in order, under which all lies; None when it may be anywhere."""
         self._engine = engine
         self._plan = plan
         self._allowance = allowance
+        self._rows_above = rows_above
         self._columns, self._is_descending = ORDER[plan.level]
         self._grams = plan.grams
 
@@ -95,6 +106,18 @@ class Pages:
         with self._allowance.reading(self._engine) as connection:
             return self._read(connection, self._plan.rows, after, size)
 
+    def read_numbers(self, most: int) -> list[int]:
+        """The numbers of its rows, as many as `most` in the order of the list."""
+        with self._allowance.reading(self._engine) as connection:
+            return [row.id for row in self._read(connection, self._keys, None, most)]
+
+    def studies_of_days(self) -> int:
+        """How many studies there are of the plan's days."""
+        first, last = self._plan.days or (None, None)
+        values = {"hospital": self._plan.hospital, "first": first or "", "last": last or "9"}
+        with self._allowance.reading(self._engine) as connection:
+            return int(connection.execute(_STUDIES_OF_DAYS, values).scalar_one() or 0)
+
     def key_at(self, offset: int, mark: Mark) -> Key | None:
         """The key of the last row before the one at `offset`, which is at least 1; None when there are not so many."""
         at, after = mark
@@ -109,7 +132,7 @@ class Pages:
             return self._skipped(connection, after or None, offset - at)
 
     def _skipped(self, connection: Connection, after: Key | None, count: int) -> Key | None:
-        if not self._grams:
+        if not self._grams and self._rows_above is None:
             found = connection.execute(self._going_on(self._keys, after).offset(count - 1).limit(1)).one_or_none()
             return self.key_of(found) if found else None
         while count > 0:
@@ -138,6 +161,8 @@ class Pages:
         return newer + int(day.newer), (day.study_date, _AFTER_ALL_TIMES, _LAST_ROW)
 
     def _read(self, connection: Connection, statement: Select[Any], after: Key | None, size: int) -> list[Any]:
+        if self._rows_above is not None:
+            return self._found_under(connection, self._rows_above, statement, after, size)
         if self._grams:
             found = self._found_by_grams(connection, statement, after, size)
             if found is not None:
@@ -150,6 +175,20 @@ class Pages:
             return statement
         here, last = tuple_(*self._columns), tuple_(*after)
         return statement.where(here < last if self._is_descending else here > last)
+
+    def _found_under(
+        self, connection: Connection, rows_above: Sequence[int], statement: Select[Any], after: Key | None, size: int
+    ) -> list[Any]:
+        """As `_read`, from the rows under those of the level above: the list is in the order of these first."""
+        above = TABLES[self._plan.level].c[ROW_ABOVE[self._plan.level]]
+        statement = self._going_on(statement, after).where(above.in_(bindparam("above", expanding=True)))
+        found: list[Any] = []
+        at, at_once = bisect_left(rows_above, after[0]) if after else 0, _ABOVE_AT_ONCE
+        while len(found) < size and at < len(rows_above):
+            rows = {"above": rows_above[at : at + at_once]}
+            found += connection.execute(statement.limit(size - len(found)), rows).all()
+            at, at_once = at + at_once, min(4 * at_once, _MOST_PLACES)
+        return found
 
     def _found_by_grams(
         self, connection: Connection, statement: Select[Any], after: Key | None, size: int
@@ -206,6 +245,9 @@ _DAY_AT = text(
     " (SELECT study_date, studies, sum(studies) OVER (ORDER BY study_date DESC) AS total FROM study_days"
     " WHERE hospital = :hospital AND study_date >= :first AND study_date <= :last) AS days"
     " WHERE total > :offset ORDER BY total LIMIT 1"
+)
+_STUDIES_OF_DAYS = text(
+    "SELECT sum(studies) FROM study_days WHERE hospital = :hospital AND study_date >= :first AND study_date <= :last"
 )
 _MONTH_AT = text(
     "SELECT study_month, total - studies AS newer FROM"

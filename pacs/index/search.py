@@ -6,34 +6,34 @@ Keys with a column are matched by the database; the others on each row's kept at
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import Engine, Select, bindparam, false, or_, select
+from sqlalchemy import Engine, Select, false, or_, select
 
 from pacs.index import gram_tables, grams, results
 from pacs.index.allowance import Allowance
-from pacs.index.columns import LEVELS, ROW_ABOVE, TABLES, condition, condition_below, level_of
-from pacs.index.criteria import Criterion, Empty, FuzzyNames, Ranges, satisfies
+from pacs.index.columns import LEVELS, ROW_ABOVE, TABLES, Condition, condition, condition_below, level_of
+from pacs.index.criteria import Criterion, Empty, FuzzyNames, Ranges, Uids, Words, satisfies
+from pacs.index.joins import with_levels_above
 from pacs.index.keys import criteria
 from pacs.index.keys import criterion as criterion_of
+from pacs.index.matching_rows import Above, matching, rows_above
 from pacs.index.moments import DATE_OF, TIME_OF
 from pacs.index.page_marks import Mark, PageMarks, question_of
 from pacs.index.pages import ORDER, Days, Key, Pages, Plan, SearchableKey
 from pacs.index.searchable import Searchable, SearchableAttribute
 from pacs.index.searchable_conditions import condition as condition_on
 from pacs.index.searchable_values import vr_of
-from pacs.index.tables import series, studies
 from pacs.index.wildcard import has_wildcard
 from pacs.model import DicomJson, Level, Match, Query
 
 _STUDY_DATE = 0x00080020
 _LONG_TEXTS = frozenset({"LT", "ST", "UC", "UR", "UT"})
+_SOP_CLASSES = 0x00080062
+_LISTED_IN_STUDY = {0x00080060: 0x00080061, 0x00080016: _SOP_CLASSES}
+"""Modality, SOP Class UID -> the list of them in the study's row."""
 _FIRST_PAGE = 100
 _NEXT_PAGE = 500
-
-_STUDIES_BY_ROW = select(studies).where(studies.c.id.in_(bindparam("rows", expanding=True)))
-_SERIES_BY_ROW = select(series).where(series.c.id.in_(bindparam("rows", expanding=True)))
 
 
 def search(
@@ -184,16 +184,27 @@ def plan(
     shown: Sequence[tuple[int, SearchableAttribute]] = (),
 ) -> Plan:
     """`query` in SQL. Raises: InvalidRequest, a key cannot be understood."""
+    # Others are as if they had no value (PS3.4 C.4.1.2.2.1, PS3.18 §8.3.4.1); `unsupported_keys` tells.
+    asked = [(tag, criterion) for tag, criterion in criteria(query) if _is_supported(tag, query.level)]
+    return _plan(hospital, query, asked, dialect, searchable_keys, shown)
+
+
+def _plan(
+    hospital: str,
+    query: Query,
+    asked: Sequence[tuple[int, Criterion]],
+    dialect: str,
+    searchable_keys: Sequence[SearchableKey] = (),
+    shown: Sequence[tuple[int, SearchableAttribute]] = (),
+) -> Plan:
     rows = _rows_of(hospital, query.level)
     residual: list[tuple[int, Criterion]] = []
     below: list[tuple[int, Criterion]] = []
     found_by: list[grams.Alternatives] = []
     days: Days = (None, None)
     is_keyed, is_list = False, query.level is Level.STUDY
-    highest = query.level
-    for tag, criterion in criteria(query):
-        if not _is_supported(tag, query.level):
-            continue  # as if it had no value (PS3.4 C.4.1.2.2.1, PS3.18 §8.3.4.1); `unsupported_keys` tells
+    conditions: dict[Level, list[Condition]] = {}
+    for tag, criterion in (*asked, *(_implied(asked) if query.level is Level.STUDY else ())):
         if tag == results.INSTANCE_AVAILABILITY:
             if not satisfies(results.whole_answer(), tag, criterion):
                 rows = rows.where(false())  # what is answered at all is at hand
@@ -208,8 +219,7 @@ def plan(
         is_found = bool(by_grams) and isinstance(criterion, FuzzyNames)
         said = None if is_found else condition(tag, criterion, query.level, dialect)
         if said is not None:
-            rows = rows.where(said.condition)
-            highest = min(highest, level or highest, key=LEVELS.index)
+            conditions.setdefault(level or query.level, []).append(said.condition)
         if said is None or not said.is_whole:
             residual.append((tag, criterion))
         is_keyed = is_keyed or (said is not None and said.is_key)
@@ -225,7 +235,7 @@ def plan(
         rows = rows.where(said.condition)
         is_keyed = is_keyed or said.is_key
         is_list = False
-    rows = _joined(rows, hospital, query.level, highest)
+    rows = with_levels_above(rows, hospital, query.level, conditions, in_turn=dialect == "sqlite" and not is_keyed)
     columns, is_descending = ORDER[query.level]
     return Plan(
         hospital=hospital,
@@ -239,7 +249,44 @@ def plan(
         days=days if query.level is Level.STUDY else None,
         is_list=is_list,
         shown=tuple(shown),
+        above=None if is_keyed else _plan_above(hospital, query.level, asked, dialect),
+        # A study's row has what it says of its patient.
+        asks_itself=query.level is Level.STUDY or any(_level_that_keeps(tag) is query.level for tag, _ in asked),
     )
+
+
+def _plan_above(hospital: str, level: Level, asked: Sequence[tuple[int, Criterion]], dialect: str) -> Plan | None:
+    """What is asked of the levels above, as a search there; None when nothing is."""
+    if level not in (Level.SERIES, Level.IMAGE):
+        return None
+    upper = LEVELS[LEVELS.index(level) - 1]
+    in_study = [one for one in _implied(asked) if level is Level.IMAGE and one[0] == _SOP_CLASSES]
+    keys = [
+        (tag, criterion)
+        for tag, criterion in (*asked, *in_study)
+        if tag != results.INSTANCE_AVAILABILITY and LEVELS.index(_level_that_keeps(tag)) <= LEVELS.index(upper)
+    ]
+    return _plan(hospital, Query(upper), keys, dialect) if keys else None
+
+
+def _implied(asked: Sequence[tuple[int, Criterion]]) -> list[tuple[int, Criterion]]:
+    """What a study has in which a series or instance meets a key: its lists say so, and are sooner read."""
+    return [
+        (_LISTED_IN_STUDY[tag], criterion)
+        for tag, criterion in asked
+        if tag in _LISTED_IN_STUDY
+        and (
+            isinstance(criterion, Uids)
+            or (
+                isinstance(criterion, Words) and not any(has_wildcard(one) or "\\" in one for one in criterion.patterns)
+            )
+        )
+    ]
+
+
+def _level_that_keeps(tag: int) -> Level:
+    """The level of which an attribute that can be asked for is."""
+    return level_of(tag) or next(level for level in LEVELS if tag in results.ANSWERED[level])
 
 
 _UNREAD = {"frame_table", "digest"}
@@ -253,16 +300,6 @@ def _rows_of(hospital: str, level: Level) -> Select[Any]:
     return _ROWS[level].where(TABLES[level].c.hospital == hospital)
 
 
-def _joined(rows: Select[Any], hospital: str, level: Level, highest: Level) -> Select[Any]:
-    """`rows` with the tables above up to the one that a condition names; no more, for a join that chooses nothing
-    costs SQLite a scan of what is joined."""
-    for upper, lower in reversed(list(pairwise(LEVELS[1:]))):
-        if max(LEVELS.index(highest), 1) <= LEVELS.index(upper) < LEVELS.index(level):
-            above, below = TABLES[upper], TABLES[lower]
-            rows = rows.join(above, above.c.id == below.c[ROW_ABOVE[lower]]).where(above.c.hospital == hospital)
-    return rows
-
-
 def _answers(
     engine: Engine,
     plan: Plan,
@@ -271,11 +308,13 @@ def _answers(
     allowance: Allowance,
     searchable: Searchable,
 ) -> Iterator[DicomJson]:
-    pages = Pages(engine, plan, allowance)
-    begin = None if plan.limit == 0 else _begin(pages, plan, marks, question)
+    if plan.limit == 0:
+        return
+    pages = Pages(engine, plan, allowance, rows_above(engine, plan, allowance))
+    begin = _begin(pages, plan, marks, question)
     if begin is None:
         return
-    above = _Above(engine, allowance)
+    above = Above(engine, allowance)
     position, key = begin
     stop = None if plan.limit is None else plan.offset + plan.limit
     size = _FIRST_PAGE if plan.limit is None or plan.limit > _NEXT_PAGE else plan.limit
@@ -285,7 +324,7 @@ def _answers(
         ends: dict[int, Key] = {}
         with allowance.spending():
             shown = _shown(plan, page, searchable)
-            for row, answer in _matching(plan, above, page):
+            for row, answer in matching(plan, above, page):
                 answer.update((tag, values[row.id]) for tag, values in shown.items() if row.id in values)
                 position += 1
                 if position > plan.offset:
@@ -327,52 +366,3 @@ def _shown(plan: Plan, page: list[Any], searchable: Searchable) -> dict[str, dic
         values = searchable.shown(attribute, list(set(rows.values())))
         shown.setdefault(f"{tag:08X}", {}).update((row, values[of]) for row, of in rows.items() if of in values)
     return shown
-
-
-def _matching(plan: Plan, above: _Above, page: list[Any]) -> Iterator[tuple[Any, DicomJson]]:
-    for row, levels in above.of(plan.level, page):
-        answer = results.whole_answer(*levels, results.ROWS[plan.level](row))
-        if all(satisfies(answer, tag, criterion) for tag, criterion in plan.residual):
-            yield row, answer
-
-
-class _Above:
-    """The rows above a page's rows; read once each for neighbours, forgotten page by page."""
-
-    def __init__(self, engine: Engine, allowance: Allowance) -> None:
-        self._engine = engine
-        self._allowance = allowance
-        self._studies: dict[int, DicomJson] = {}
-        self._series: dict[int, tuple[int, DicomJson]] = {}
-
-    def of(self, level: Level, page: list[Any]) -> Iterator[tuple[Any, tuple[DicomJson, ...]]]:
-        """Each row with the attributes of the levels above it, from the top down."""
-        if level is Level.IMAGE:
-            self._read_series({row.series_row for row in page})
-            self._read_studies({study_row for study_row, _ in self._series.values()})
-        elif level is Level.SERIES:
-            self._read_studies({row.study_row for row in page})
-        for row in page:
-            if level is Level.IMAGE:
-                study_row, in_series = self._series[row.series_row]
-                yield row, (self._studies[study_row], in_series)
-            elif level is Level.SERIES:
-                yield row, (self._studies[row.study_row],)
-            else:
-                yield row, ()
-
-    def _read_series(self, rows: set[int]) -> None:
-        self._series = {row: known for row, known in self._series.items() if row in rows}
-        missing = sorted(rows - self._series.keys())
-        if missing:
-            with self._allowance.reading(self._engine) as connection:
-                for row in connection.execute(_SERIES_BY_ROW, {"rows": missing}).all():
-                    self._series[row.id] = (row.study_row, results.series_result(row))
-
-    def _read_studies(self, rows: set[int]) -> None:
-        self._studies = {row: known for row, known in self._studies.items() if row in rows}
-        missing = sorted(rows - self._studies.keys())
-        if missing:
-            with self._allowance.reading(self._engine) as connection:
-                for row in connection.execute(_STUDIES_BY_ROW, {"rows": missing}).all():
-                    self._studies[row.id] = results.study_result(row)

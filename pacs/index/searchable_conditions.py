@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import pairwise, product
+from itertools import pairwise
 
 from sqlalchemy import ColumnElement, Engine, FromClause, Select, SelectBase, and_, false, or_, select, union
 
 from pacs.errors import TooBroad
-from pacs.index.columns import LEVELS, ROW_ABOVE, TABLES, as_kept, in_range, is_likely, on_text
+from pacs.index.columns import LEVELS, ROW_ABOVE, TABLES, any_of, as_kept, in_range, is_likely, on_text
 from pacs.index.criteria import Criterion, Empty, FuzzyNames, Names, Numbers, Ranges, Uids, Words
 from pacs.index.engine import reading
 from pacs.index.searchable import SearchableAttribute, unlooked_rows
@@ -80,7 +80,7 @@ def _on_value(engine: Engine, hospital: str, attribute: SearchableAttribute, cri
         case Words(patterns):
             return or_(*(on_text(_VALUE, as_kept(pattern), dialect) for pattern in patterns))
         case Names(patterns):
-            return or_(*(_on_name(groups, dialect) for groups in patterns))
+            return any_of([_on_name(groups, dialect) for groups in patterns])
         case FuzzyNames():
             return _VALUE.in_(_close(engine, hospital, attribute, criterion))
         case Ranges(_, ranges):
@@ -96,8 +96,16 @@ def _on_name(groups: tuple[tuple[str, ...], ...], dialect: str) -> Condition:
     if len(asked) == 1:
         ((mark, parts),) = asked
         return or_(*(_on_group(mark, part, dialect) for part in parts))
-    every = [parts or ("*",) for parts in (*groups, (), ())[:3]]
-    return or_(*(on_text(_VALUE, whole_name(list(parts)), dialect) for parts in product(*every)))
+    # Each group for itself, the others open: the marks between them are in no pattern.
+    return and_(
+        *(or_(*(_on_whole(place, part, dialect) for part in parts)) for place, parts in enumerate(groups) if parts)
+    )
+
+
+def _on_whole(place: int, pattern: str, dialect: str) -> Condition:
+    groups = ["*"] * len(GROUP_MARKS)
+    groups[place] = pattern
+    return on_text(_VALUE, whole_name(groups), dialect)
 
 
 def _on_group(mark: str, pattern: str, dialect: str) -> Condition:
@@ -108,9 +116,9 @@ def _on_group(mark: str, pattern: str, dialect: str) -> Condition:
 def _close(engine: Engine, hospital: str, attribute: SearchableAttribute, criterion: FuzzyNames) -> list[str]:
     """The kept names that are close, of those that the database thinks may be."""
     dialect = engine.dialect.name
-    likely = (and_(*(is_likely([_VALUE], asked, dialect) for asked in choice)) for choice in criterion.choices)
+    likely = [and_(*(is_likely([_VALUE], asked, dialect) for asked in choice)) for choice in criterion.choices]
     rows = select(_VALUE).where(
-        attribute_values.c.hospital == hospital, attribute_values.c.attribute == attribute.id, or_(*likely)
+        attribute_values.c.hospital == hospital, attribute_values.c.attribute == attribute.id, any_of(likely)
     )
     with reading(engine, "search") as connection:
         values = connection.execute(rows.distinct().limit(_MOST_CLOSE)).scalars().all()

@@ -12,6 +12,8 @@ def matches(pattern: str, text: str) -> bool:
 
     A regular expression would take exponential time on a pattern of many stars.
     """
+    if "?" not in pattern:
+        return _runs_match(pattern.split("*"), text)
     at = in_text = 0
     star = resume = -1
     while in_text < len(text):
@@ -27,6 +29,23 @@ def matches(pattern: str, text: str) -> bool:
         else:
             return False
     return not pattern[at:].strip("*")
+
+
+def _runs_match(runs: list[str], text: str) -> bool:
+    """Whether the runs of characters between stars follow each other in `text`, the first and last at its ends."""
+    first, *between = runs
+    if not between:
+        return text == first
+    last = between.pop()
+    if len(first) + len(last) > len(text) or not (text.startswith(first) and text.endswith(last)):
+        return False
+    at, end = len(first), len(text) - len(last)
+    for run in between:
+        at = text.find(run, at, end)
+        if at < 0:
+            return False
+        at += len(run)
+    return True
 
 
 def literal_prefix(pattern: str) -> str:

@@ -111,6 +111,21 @@ def test_a_list_is_read_in_the_order_of_an_index(engine: Engine, question: str) 
     assert not [step for step in explained if "B-TREE FOR ORDER" in step or "Sort" in step], explained
 
 
+NARROWED = {
+    "series by name": (Level.SERIES, _key(0x00100010, "*kim*")),
+    "instances by name": (Level.IMAGE, _key(0x00100010, "*kim*")),
+    "instances by modality": (Level.IMAGE, _key(0x00080060, "CT")),
+    "series of some days": (Level.SERIES, _key(0x00080020, "20231201-20240131")),
+}
+
+
+@pytest.mark.parametrize("question", NARROWED)
+def test_a_condition_on_rows_above_does_not_read_all_of_them(engine: Engine, question: str) -> None:
+    """Before a join SQLite would, into a Bloom filter."""
+    explained = _explained(engine, *NARROWED[question])
+    assert not [step for step in explained if "BLOOM" in step or "B-TREE FOR ORDER" in step], explained
+
+
 def test_without_its_index_a_key_would_be_seen_to_scan(engine: Engine) -> None:
     """The control of the tests above: a description is no key."""
     explained = _explained(engine, Level.STUDY, _key(0x00081030, "chest"))
