@@ -159,6 +159,16 @@ def reading(engine: Engine, doing: str, *, timeout_ms: int = 0) -> Iterator[Conn
 
 
 @contextmanager
+def committing_each(engine: Engine) -> Iterator[Connection]:
+    """A connection of PostgreSQL that commits each statement, for what lasts no longer than it is useful.
+
+    A transaction that is only read in ends with a rollback, at which psycopg forgets every statement it prepared.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield connection
+
+
+@contextmanager
 def writing(engine: Engine, doing: str) -> Iterator[Connection]:
     """One write transaction: committed and durable at the end, or nothing of it."""
     with translated(doing), engine.connect().execution_options(**_WRITES) as connection, connection.begin():

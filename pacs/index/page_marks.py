@@ -28,6 +28,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from pacs import log
+from pacs.index.engine import committing_each
 from pacs.model import Query
 
 _KEPT_S = 600.0
@@ -82,7 +83,7 @@ class PageMarks:
                 "side_by_side": _SIDE_BY_SIDE,
             }
             if self._engine.dialect.name == "postgresql":
-                with self._engine.connect() as connection:
+                with committing_each(self._engine) as connection:
                     rows = [tuple(row) for row in connection.execute(_NEAREST, values)]
             else:
                 with self._lock:
@@ -108,8 +109,8 @@ class PageMarks:
                 self._write_to_file(several, left, is_time)
 
     def _write_to_table(self, several: list[dict[str, Any]], left: dict[str, Any] | None, is_time: bool) -> None:
-        with self._engine.begin() as connection:
-            connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+        # The table has no log, so no commit waits for the disk; marks need not appear together.
+        with committing_each(self._engine) as connection:
             if left:
                 connection.execute(_FORGET, left)
             connection.execute(_NOTE, several)

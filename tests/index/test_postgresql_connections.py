@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
 from pacs.index.allowance import Allowance
 from pacs.index.engine import open_engine, reading, writing
+from pacs.index.page_marks import Mark, PageMarks, ensure_table
 from tests.real_postgresql import PostgreSQL
 
 pytestmark = pytest.mark.postgres
@@ -69,6 +71,20 @@ def test_the_pages_of_a_search_tell_the_server_its_time_once(engine: Engine) -> 
         connection.exec_driver_sql("SELECT pg_sleep(0.11)")
     with allowance.reading(engine) as connection:
         assert 800 <= int(connection.exec_driver_sql(_TIMEOUT).scalar_one()) <= 900, "it is told when it matters"
+
+
+def test_pages_of_a_search_leave_the_prepared_statements(engine: Engine) -> None:
+    with engine.begin() as connection:
+        ensure_table(connection)
+    marks, question = PageMarks(engine), random.randbytes(16)
+    for number in range(12):  # psycopg prepares what comes for the sixth time
+        marks.note(question, {number: ("20260102", number), number + 1: ("20260102", number)})
+        assert marks.nearest(question, number + 1) == Mark(number + 1, ("20260102", number))
+        with reading(engine, "look") as connection:
+            connection.execute(text("SELECT :number"), {"number": number})
+            prepared = connection.exec_driver_sql("SELECT statement FROM pg_prepared_statements").scalars().all()
+    for begin in ("SELECT $1", "INSERT INTO page_ends", "SELECT position, row_key FROM page_ends"):
+        assert any(statement.startswith(begin) for statement in prepared), begin
 
 
 def test_a_write_that_failed_leaves_the_time_that_was_told(engine: Engine) -> None:
