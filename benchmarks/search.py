@@ -28,12 +28,15 @@ from typing import Any, NamedTuple
 from rich.progress import track
 from sqlalchemy import text
 
-from benchmarks.search_questions import ORDER, Question, keep_values, questions
+from benchmarks.search_questions import ORDER, Question, keep_up, keep_values, questions
 from benchmarks.synthetic_index import Contents, build_with_bar
 from pacs.index import Index
 from pacs.index.engine import open_engine
 from pacs.model import InstanceKey, Location, NewInstance
 from tests.real_postgresql import running_postgresql
+
+_LOOK_EVERY_S = 5.0
+"""How often the writer looks for values of searchable attributes in what it stored."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,8 @@ def _waited_s() -> float:
 
 def _store(url: str, load: Load, start: Any) -> None:
     """Series of ten, each of a new study."""
-    index, started = Index.open(url), time.time_ns()
+    index, engine, started = Index.open(url), open_engine(url), time.time_ns()
+    looked_after = max(1, int(load.stored_per_s * _LOOK_EVERY_S))
     start.wait(300)
     end = time.monotonic() + load.seconds
     for number in itertools.count():
@@ -187,7 +191,10 @@ def _store(url: str, load: Load, start: Any) -> None:
             break
         study = f"2.25.{started}.{number // 10}"
         index.add([_new_instance(study, number, started)])
+        if number % looked_after == looked_after - 1:
+            keep_up(index, engine)
         time.sleep(1 / load.stored_per_s)
+    engine.dispose()
     index.close()
 
 

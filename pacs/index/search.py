@@ -320,6 +320,7 @@ def _answers(
     size = _FIRST_PAGE if plan.limit is None or plan.limit > _NEXT_PAGE else plan.limit
     while stop is None or position < stop:
         page = pages.read(key or None, size)
+        before = position
         answers: list[DicomJson] = []
         ends: dict[int, Key] = {}
         with allowance.spending():
@@ -340,7 +341,15 @@ def _answers(
         if len(page) < size:
             return
         allowance.check()
-        key, size = pages.key_of(page[-1]), _NEXT_PAGE
+        key = pages.key_of(page[-1])
+        size = _next_size(size, position - before, None if stop is None else stop - position)
+
+
+def _next_size(size: int, matched: int, missing: int | None) -> int:
+    """Of the next page: little more where much of the last one matched, for the database may walk far for each row."""
+    if missing is None:
+        return _NEXT_PAGE
+    return min(_NEXT_PAGE, 2 * missing if 4 * matched >= size else max(2 * missing, 4 * size))
 
 
 def _begin(pages: Pages, plan: Plan, marks: PageMarks, question: bytes | None) -> Mark | None:

@@ -117,3 +117,30 @@ def _crowd(search: Search, released: threading.Event, patience_s: float) -> list
             released.set()
         errors = [future.result(60) for future in crowd]
     return [error for error in errors if error]
+
+
+def test_little_more_is_read_where_little_is_missing(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    real = pages.Pages.read
+
+    def noted(self: pages.Pages, after: object, size: int) -> list[object]:
+        read.append(size)
+        return real(self, after, size)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pages.Pages, "read", noted)
+    for number in range(20):
+        # The newest is of another institution, which no column has.
+        institution = "Other" if number == 19 else "Asan"
+        kept = attributes(InstitutionName=institution, StudyDate=f"202601{number + 1:02}")
+        index.add([new_instance(f"1.{number}", f"1.{number}.1", f"1.{number}.1.1", in_study=kept)])
+    asked = Query(Level.STUDY, (Match((0x00080080,), ("Asan",)),), limit=10)
+    found = list(index.search("default", asked))
+    assert [one["00080020"]["Value"] for one in found] == [[f"202601{number:02}"] for number in range(19, 9, -1)]
+    assert read == [10, 2]
+    read.clear()
+    rare = Query(Level.STUDY, (Match((0x00080080,), ("Other",)),), limit=2)
+    assert len(list(index.search("default", rare))) == 1
+    assert read == [2, 2, 8, 32], "one of two was right, then none"
+    read.clear()
+    assert not list(index.search("default", Query(Level.STUDY, (Match((0x00080080,), ("None",)),), limit=2)))
+    assert read == [2, 8, 32]
