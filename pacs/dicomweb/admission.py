@@ -17,6 +17,8 @@ from pacs.measured.kinds import KINDS, Kind, kind
 
 _MOST_RETRY_AFTER_S: Final = 30
 _HOLD_S: Final = 0.5
+_NEXT_S: Final = 0.1
+"""Who asks for one thing after the other has the last byte, and asks again, before its place is given back."""
 _MOST_HELD: Final = 512
 _ANY_NUMBER: Final = 1 << 30
 
@@ -65,6 +67,8 @@ class Admission:
         if turns is None or turns.take():
             return None
         if turns.is_narrow:
+            if not turns.waiting and await turns.wait(_NEXT_S):
+                return None
             self._counts.gave_way(kind)
             await self._hold()
             return Busy(

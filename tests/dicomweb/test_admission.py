@@ -120,6 +120,25 @@ def test_what_burns_makes_the_first_kinds_give_way_and_no_defended_one() -> None
     assert refused(counts, "export") == 1
 
 
+def test_who_asks_for_one_thing_after_the_other_is_not_shut_out() -> None:
+    gate, counts = admission(give_way=("rendered",))
+    burn(gate, counts, 1.5, start=gate._burn._changed_at)
+
+    async def play() -> list[bool]:
+        assert await gate.enter(RENDERED) is None
+        # The peer has its answer and asks again before the place is given back; two more come at the same moment.
+        asked = [asyncio.create_task(gate.enter(RENDERED)) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        gate.leave(RENDERED)
+        answers = [await each for each in asked]
+        gate.leave(RENDERED)
+        assert await gate.enter(RENDERED) is None, "the place was given back"
+        return [answer is None for answer in answers]
+
+    assert asyncio.run(play()) == [True, False, False]
+    assert refused(counts, "rendered") == 2
+
+
 def test_who_gives_way_is_told_in_the_form_of_every_other_error(caplog: pytest.LogCaptureFixture) -> None:
     gate, counts = admission(give_way=("rendered",))
     burn(gate, counts, 1.5, start=gate._burn._changed_at)
