@@ -21,6 +21,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ from sqlalchemy import text
 
 from benchmarks.search_questions import ORDER, Question, keep_up, keep_values, questions
 from benchmarks.synthetic_index import Contents, build_with_bar
+from benchmarks.synthetic_rows import Study, make_patient, study_attributes
 from pacs.index import Index
 from pacs.index.engine import open_engine
 from pacs.model import InstanceKey, Location, NewInstance
@@ -198,22 +200,24 @@ def _store(url: str, load: Load, start: Any) -> None:
     index.close()
 
 
-def _new_instance(study: str, number: int, started: int) -> NewInstance:
+def _new_instance(study_uid: str, number: int, started: int) -> NewInstance:
+    """The first of its study, or the next one: people and studies as all others are, made now."""
+    study_number = number // 10
+    patient = make_patient(started % 1000, study_number)
+    now = datetime.fromtimestamp(started / 1e9, UTC)
+    study = Study.make(Random(study_number), study_number, now, patient, series=1)
     return NewInstance(
-        key=InstanceKey("default", study, f"{study}.1", f"{study}.1.{number}"),
-        sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
+        key=InstanceKey("default", study_uid, f"{study_uid}.1", f"{study_uid}.1.{number}"),
+        sop_class_uid=study.series[0].sop_class,
         transfer_syntax_uid="1.2.840.10008.1.2.1",
         digest=f"{number:064x}",
         location=Location(f"stored-{started}", number * 600_000, 525_000, 378),
         header_length=924,
         number_of_frames=1,
         frame_table=b"",
-        patient={
-            "00100010": {"vr": "PN", "Value": [{"Alphabetic": f"New^{number // 10}"}]},
-            "00100020": {"vr": "LO", "Value": [f"N{started}{number // 10}"]},
-        },
-        study={"00080020": {"vr": "DA", "Value": ["20261101"]}},
-        series={"00080060": {"vr": "CS", "Value": ["CT"]}},
+        patient=patient.attributes | {"00100020": {"vr": "LO", "Value": [f"N{started}{study_number}"]}},
+        study=study_attributes(study),
+        series={"00080060": {"vr": "CS", "Value": [study.series[0].modality]}},
         instance={"00280010": {"vr": "US", "Value": [512]}, "00280011": {"vr": "US", "Value": [512]}},
     )
 

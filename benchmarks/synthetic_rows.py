@@ -172,12 +172,11 @@ def _uid(random: Random, kind: _Kind, moment: datetime) -> str:
     return f"{kind.uid_root}.{machine}.3000{moment:%Y%m%d%H%M%S}.{random.getrandbits(44)}"
 
 
-def study_row(hospital: str, study: Study, series: int, instances: int) -> dict[str, Any]:
-    """All columns but the row's own number."""
-    patient = study.patient.attributes
+def study_attributes(study: Study) -> DicomJson:
+    """What the index keeps of it, without its UID."""
     age = max(0, (study.moment.date() - study.patient.birth).days // 365)
     random = Random(study.number)
-    attributes: DicomJson = {
+    return {
         "00080020": {"vr": "DA", "Value": [f"{study.moment:%Y%m%d}"]},
         "00080030": {"vr": "TM", "Value": [f"{study.moment:%H%M%S.%f}"]},
         "00080050": {"vr": "SH", "Value": [study.accession_number]},
@@ -185,9 +184,14 @@ def study_row(hospital: str, study: Study, series: int, instances: int) -> dict[
         "00080090": {"vr": "PN", "Value": [random.choice(_DOCTORS).dicom_json]},
         "00081030": {"vr": "LO", "Value": [study.description]},
         "00101010": {"vr": "AS", "Value": [f"{age:03}Y"]},
-        "0020000D": {"vr": "UI", "Value": [study.uid]},
         "00200010": {"vr": "SH", "Value": [str(study.number % 100_000)]},
     }
+
+
+def study_row(hospital: str, study: Study, series: int, instances: int) -> dict[str, Any]:
+    """All columns but the row's own number."""
+    patient = study.patient.attributes
+    attributes = study_attributes(study) | {"0020000D": {"vr": "UI", "Value": [study.uid]}}
     modalities = dict.fromkeys(one.modality for one in study.series)
     sop_classes = dict.fromkeys(one.sop_class for one in study.series)
     return {
