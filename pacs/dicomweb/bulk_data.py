@@ -29,6 +29,8 @@ from pacs.pixels.form import form_of_frames
 _PIXEL_DATA = "7FE00010"
 _OCTETS = Offer(OCTET_STREAM, is_multipart=True)
 _BULK_OFFERS = (_OCTETS, Offer(OCTET_STREAM))
+_NATIVE_OFFERS = tuple(Offer(OCTET_STREAM, EXPLICIT_VR_LITTLE_ENDIAN, is_multipart=each) for each in (True, False))
+"""Of native pixel data of which nobody says how it is shaped: there is no other form of it."""
 
 _PathsOf = Callable[[StoredInstance], Iterable[str]]
 
@@ -79,7 +81,8 @@ def _one(
     location = f"{service_base(scope)}{ResourceKey.of_instance(instance.key).path}/bulkdata/{path}"
     is_pixel_data = path == _PIXEL_DATA and instance.number_of_frames > 0
     files = file_offers(instance.sop_class_uid, path)
-    offer = _chosen(services, instance, accepted) if is_pixel_data else choose(accepted, (*_BULK_OFFERS, *files))
+    values = _NATIVE_OFFERS if path == _PIXEL_DATA and not _is_in_fragments(instance) else _BULK_OFFERS
+    offer = _chosen(services, instance, accepted) if is_pixel_data else choose(accepted, (*values, *files))
     if offer in files:
         return document(services, scope, instance, accepted)
     if is_pixel_data and not _is_whole(instance, offer):

@@ -234,3 +234,12 @@ def test_nothing_of_this_kind(door: DoorInMemory, level: str, resource: str) -> 
 def test_any_tag_is_no_reason_for_304_of_what_is_not_there(door: DoorInMemory) -> None:
     kept = door.keep(image())
     assert door.get(f"{kept.path}/bulkdata/00091002", if_none_match="*").status_code == 404
+
+
+def test_pixel_data_without_a_shape_is_had_as_it_is(door: DoorInMemory) -> None:
+    shapeless = door.keep(image(Rows=None, Columns=None, PixelData=b"\1\2\3\4"))
+    url = f"{shapeless.path}/bulkdata/7FE00010"
+    for syntax in ("", "; transfer-syntax=*", f"; transfer-syntax={EXPLICIT}"):
+        assert door.get(url, accept=OCTETS + syntax).content == b"\1\2\3\4"
+        assert parts_of(door.get(url, accept=f'multipart/related; type="{OCTETS}"{syntax}'))[0][1] == b"\1\2\3\4"
+    assert door.get(url, accept=f"{OCTETS}; transfer-syntax={FAMILY}90").status_code == 406
