@@ -75,8 +75,10 @@ def test_every_answer_of_every_process_is_counted(archive: RunningArchive) -> No
 
 
 def test_background_work_is_counted_too(archive: RunningArchive) -> None:
-    httpx.post(f"{archive.dicomweb}/studies", content=CT.read_bytes(), headers={"Content-Type": "application/dicom"})
+    content, fields = CT.read_bytes(), {"Content-Type": "application/dicom"}
+    assert httpx.post(f"{archive.dicomweb}/studies", content=content, headers=fields).status_code == 200
     wait_until(lambda: count(figures(archive), "background", "settle") >= 1)
+    assert count(figures(archive), "background", "settle") >= 1
 
 
 def test_nothing_in_the_figures_comes_from_a_request(archive: RunningArchive) -> None:
