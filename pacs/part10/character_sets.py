@@ -82,11 +82,12 @@ def decode(value: bytes, character_set: tuple[str, ...], vr: str) -> str:
 
 
 def _decode_plain(value: bytes, character_set: tuple[str, ...]) -> str:
-    """Bytes past ASCII without an escape; where the default repertoire has none, a declared set that fits is meant."""
+    """Bytes past ASCII without an escape; where the default repertoire has none, a declared set that fits is meant,
+    and then UTF-8, which text in another set is by chance only."""
     if character_set[0] == _DEFAULT:
-        for declared in character_set[1:]:
+        for likely in (*character_set[1:], "utf-8"):
             try:
-                return value.decode(declared)
+                return value.decode(likely)
             except UnicodeDecodeError:
                 continue
     return value.decode(character_set[0], errors="replace")

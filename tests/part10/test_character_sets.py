@@ -81,6 +81,17 @@ def test_names_that_real_files_have(misspelt, correct):
     assert encodings(misspelt.encode()) == encodings(correct.encode())
 
 
+@pytest.mark.parametrize("character_set", [b"", b"ISO_IR 6", b"nonsense", b"\\ISO_IR 192"])
+@pytest.mark.parametrize("vr", ["PN", "LO", "LT"])
+def test_text_past_ascii_that_names_no_character_set(character_set, vr):
+    """As requests are read: UTF-8 where it is that, which Latin-1 text is by chance only."""
+    declared = encodings(character_set)
+    for name in ("Müller^Jürgen=김^민수", "é"):
+        assert decode(name.encode(), declared, vr) == name
+    assert decode(b"M\xfcller^J\xfcrgen", declared, vr) == "Müller^Jürgen"
+    assert decode("홍".encode("euc_kr"), encodings(b"\\ISO 2022 IR 149"), vr) == "홍", "what is declared goes first"
+
+
 @pytest.mark.parametrize("vr", ["CS", "UI", "DA", "AE"])
 def test_other_vrs_have_the_default_repertoire(vr):
     assert decode(b"A\xe9", ("UTF8",), vr) == "Aé"
