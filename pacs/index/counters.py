@@ -10,7 +10,7 @@ from functools import cache
 from sqlalchemy import Executable, Table, bindparam, case, false, func, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pacs.index import row_values
+from pacs.index import row_values, study_modalities
 from pacs.index.driver import Driver
 from pacs.index.rows_above import Above
 from pacs.index.tables import patients, segments, series, studies, study_days, study_months
@@ -95,6 +95,9 @@ class Counters:
             ],
         )
         self._write_words(driver)
+        new_series = [growth for growth in self._series.values() if growth.above.is_new_series]
+        modalities = [(growth.modality, growth.above.place) for growth in new_series]
+        study_modalities.write(driver, self._hospital, modalities)
         grow_days(driver, self._days.values())
         driver.run(_EXTEND_SEGMENT, [{"row": row, "end": end} for row, end in sorted(self._segment_ends.items())])
 

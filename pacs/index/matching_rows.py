@@ -35,6 +35,8 @@ def rows_above(engine: Engine, plan: Plan, allowance: Allowance) -> list[int] | 
     if higher is None and not above.asks_itself:
         return None
     pages = Pages(engine, above, allowance, higher)
+    if above.is_implied and above.modalities and not pages.have_rare_modality():
+        return None
     if above.residual:
         found = _looked_at(engine, above, pages, allowance)
     else:

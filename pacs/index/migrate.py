@@ -8,7 +8,7 @@ from alembic.util import CommandError
 from sqlalchemy import Engine, text
 
 from pacs.errors import IndexUnavailable
-from pacs.index import gram_tables, page_marks, stale_values, workitem_values
+from pacs.index import gram_tables, page_marks, stale_values, study_modalities, workitem_values
 from pacs.index.engine import writing
 from pacs.index.sqlite_statistics import write_statistics
 
@@ -51,6 +51,7 @@ def refill(engine: Engine) -> None:
     with writing(engine, "be filled again") as connection:
         gram_tables.drop(connection)
         gram_tables.ensure(connection)
+        study_modalities.fill(connection)
         connection.execute(text("DELETE FROM study_days"))
         connection.execute(text("DELETE FROM study_months"))
         connection.execute(

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, bindparam, text, tuple_
 
-from pacs.index import gram_tables
+from pacs.index import gram_tables, study_modalities
 from pacs.index.allowance import Allowance
 from pacs.index.columns import ROW_ABOVE, TABLES
 from pacs.index.criteria import Criterion
@@ -68,6 +68,8 @@ class Plan:
     offset: int
     grams: tuple[Alternatives, ...] = ()
     """By which its rows are found; empty when a key or the order does better."""
+    modalities: tuple[int, ...] = ()
+    """Numbers of which its studies have one; empty when a key does better."""
     days: Days | None = None
     """Studies of these dates; (None, None) is all."""
     is_list: bool = False
@@ -78,6 +80,8 @@ class Plan:
     """What is asked of the levels above, as a search of the one above; None when nothing is, or a key does better."""
     asks_itself: bool = False
     """Something is asked of its own level."""
+    is_implied: bool = False
+    """All that is asked of it follows from what is asked of the level below."""
 
 
 class Pages:
@@ -93,6 +97,8 @@ class Pages:
         self._rows_above = rows_above
         self._columns, self._is_descending = ORDER[plan.level]
         self._grams = plan.grams
+        self._modalities = plan.modalities
+        self._is_chosen = not (self._grams and self._modalities)
 
     @cached_property
     def _keys(self) -> Select[Any]:
@@ -118,6 +124,11 @@ class Pages:
         with self._allowance.reading(self._engine) as connection:
             return int(connection.execute(_STUDIES_OF_DAYS, values).scalar_one() or 0)
 
+    def have_rare_modality(self) -> bool:
+        """Whether few studies have one of the plan's modalities."""
+        with self._allowance.reading(self._engine) as connection:
+            return study_modalities.are_few(connection, self._plan.modalities)
+
     def key_at(self, offset: int, mark: Mark) -> Key | None:
         """The key of the last row before the one at `offset`, which is at least 1; None when there are not so many."""
         at, after = mark
@@ -132,7 +143,7 @@ class Pages:
             return self._skipped(connection, after or None, offset - at)
 
     def _skipped(self, connection: Connection, after: Key | None, count: int) -> Key | None:
-        if not self._grams and self._rows_above is None:
+        if not self._has_places() and self._rows_above is None:
             found = connection.execute(self._going_on(self._keys, after).offset(count - 1).limit(1)).one_or_none()
             return self.key_of(found) if found else None
         while count > 0:
@@ -163,11 +174,11 @@ class Pages:
     def _read(self, connection: Connection, statement: Select[Any], after: Key | None, size: int) -> list[Any]:
         if self._rows_above is not None:
             return self._found_under(connection, self._rows_above, statement, after, size)
-        if self._grams:
-            found = self._found_by_grams(connection, statement, after, size)
+        if self._has_places():
+            found = self._found_by_places(connection, statement, after, size)
             if found is not None:
                 return found
-            self._grams = ()
+            self._grams = self._modalities = ()
         return list(connection.execute(self._going_on(statement, after).limit(size)).all())
 
     def _going_on(self, statement: Select[Any], after: Key | None) -> Select[Any]:
@@ -190,7 +201,21 @@ class Pages:
             at, at_once = at + at_once, min(4 * at_once, _MOST_PLACES)
         return found
 
-    def _found_by_grams(
+    def _has_places(self) -> bool:
+        return bool(self._grams or self._modalities)
+
+    def _places(self, connection: Connection, *, above: int, below: int, size: int) -> list[int]:
+        """At most `size` places from `above` on and less than `below` of rows that may match, greatest first."""
+        plan, bounds = self._plan, {"above": above, "below": below, "size": size}
+        if not self._is_chosen:
+            self._is_chosen = True
+            if study_modalities.are_few(connection, self._modalities):  # they select better than most grams
+                self._grams = ()
+        if self._grams:
+            return gram_tables.newest(connection, plan.level, plan.hospital, self._grams, **bounds)
+        return study_modalities.newest(connection, self._modalities, **bounds)
+
+    def _found_by_places(
         self, connection: Connection, statement: Select[Any], after: Key | None, size: int
     ) -> list[Any] | None:
         """As `_read`; None when too many rows share a place in the list."""
@@ -204,22 +229,13 @@ class Pages:
         found: list[Any] = []
         at_once = size + size // 4
         while len(found) < size:
-            bounds = {"above": above, "below": below}
-            places = gram_tables.newest(connection, plan.level, plan.hospital, plan.grams, **bounds, size=at_once)
+            places = self._places(connection, above=above, below=below, size=at_once)
             are_all = len(places) < at_once
             if not are_all:
                 below = places[-1]
                 if shift:  # all of one second, for they stand in another order
                     second = below >> shift << shift
-                    ties = gram_tables.newest(
-                        connection,
-                        plan.level,
-                        plan.hospital,
-                        plan.grams,
-                        above=max(above, second),
-                        below=below,
-                        size=_MOST_TIES,
-                    )
+                    ties = self._places(connection, above=max(above, second), below=below, size=_MOST_TIES)
                     if len(ties) == _MOST_TIES:
                         return None
                     places += ties

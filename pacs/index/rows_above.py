@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from pacs.index import gram_tables, row_values
 from pacs.index.driver import Driver
+from pacs.index.grams import study_place
 from pacs.index.packed import packed_above
 from pacs.index.tables import patients, segments, series, studies
 from pacs.index.trash_hospital import owner_of
@@ -33,6 +34,17 @@ class Above(NamedTuple):
     sop_classes_in_study: str = "\\"
     is_new_series: bool = False
     is_new_study: bool = False
+    place: int = 0
+    """Of the study in the list; of a new series."""
+
+
+class _Study(NamedTuple):
+    """The row of a study."""
+
+    patient_row: int
+    row: int
+    place: int
+    is_new: bool
 
 
 def series_key(new: NewInstance) -> SeriesKey:
@@ -55,10 +67,10 @@ def ensure_series(driver: Driver, hospital: str, fresh: Iterable[NewInstance]) -
 
 
 def _new_series(driver: Driver, hospital: str, key: SeriesKey, new: NewInstance) -> Above:
-    patient_row, study_row, is_new_study = _ensure_study(driver, new)
+    study = _ensure_study(driver, new)
     values = {
         "hospital": hospital,
-        "study_row": study_row,
+        "study_row": study.row,
         "series_instance_uid": key.series_instance_uid,
         **row_values.series_columns(new.series),
         "instances": 0,
@@ -68,17 +80,22 @@ def _new_series(driver: Driver, hospital: str, key: SeriesKey, new: NewInstance)
         "attributes": packed_above(new.series),
     }
     series_row, is_new = _ensure(driver, series, values, ("hospital", "series_instance_uid", "study_row"))
-    return Above(patient_row, study_row, series_row, is_new_series=is_new, is_new_study=is_new_study)
+    return Above(
+        study.patient_row,
+        study.row,
+        series_row,
+        is_new_series=is_new,
+        is_new_study=study.is_new,
+        place=study.place,
+    )
 
 
-def _ensure_study(driver: Driver, new: NewInstance) -> tuple[int, int, bool]:
-    """Rows of the patient and the study, and whether this made the study's."""
+def _ensure_study(driver: Driver, new: NewInstance) -> _Study:
     key = new.key
     identity = {"hospital": key.hospital, "study_instance_uid": key.study_instance_uid}
     known = driver.rows(_KNOWN_STUDY, identity)
     if known:
-        study_row, patient_row = known[0]
-        return patient_row, study_row, False
+        return _known_study(*known[0])
     columns = row_values.patient_columns(new.patient)
     patient = {
         "hospital": key.hospital,
@@ -94,11 +111,12 @@ def _ensure_study(driver: Driver, new: NewInstance) -> tuple[int, int, bool]:
     )
     if is_new_patient:
         gram_tables.write(driver, Level.PATIENT, key.hospital, [(patient_row, columns)])
+    study_columns = row_values.study_columns(new.study)
     study = {
         **identity,
         "patient_row": patient_row,
         **columns,
-        **row_values.study_columns(new.study),
+        **study_columns,
         "modalities_in_study": "\\",
         "sop_classes_in_study": "\\",
         "series": 0,
@@ -109,9 +127,14 @@ def _ensure_study(driver: Driver, new: NewInstance) -> tuple[int, int, bool]:
     study_row, is_new = _ensure(driver, studies, study, ("hospital", "study_instance_uid"))
     if is_new:
         gram_tables.write(driver, Level.STUDY, key.hospital, [(study_row, study)])
-    else:  # another process made it, perhaps under another patient
-        ((_, patient_row),) = driver.rows(_KNOWN_STUDY, identity)
-    return patient_row, study_row, is_new
+        place = study_place(study_columns["study_date"], study_columns["study_time"], study_row)
+        return _Study(patient_row, study_row, place, is_new=True)
+    # Another process made it, perhaps under another patient, or on another day.
+    return _known_study(*driver.rows(_KNOWN_STUDY, identity)[0])
+
+
+def _known_study(row: int, patient_row: int, study_date: str, study_time: str) -> _Study:
+    return _Study(patient_row, row, study_place(study_date, study_time, row), is_new=False)
 
 
 def ensure_segments(driver: Driver, hospital: str, names: Iterable[str]) -> dict[str, int]:
@@ -165,7 +188,7 @@ _KNOWN_SERIES = (
         series.c.hospital == bindparam("hospital"), series.c.series_instance_uid.in_(bindparam("uids", expanding=True))
     )
 )
-_KNOWN_STUDY = select(studies.c.id, studies.c.patient_row).where(
+_KNOWN_STUDY = select(studies.c.id, studies.c.patient_row, studies.c.study_date, studies.c.study_time).where(
     studies.c.hospital == bindparam("hospital"), studies.c.study_instance_uid == bindparam("study_instance_uid")
 )
 _KNOWN_SEGMENTS = select(segments.c.name, segments.c.id).where(

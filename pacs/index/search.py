@@ -6,6 +6,7 @@ Keys with a column are matched by the database; the others on each row's kept at
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Engine, Select, false, or_, select
@@ -14,6 +15,7 @@ from pacs.index import gram_tables, grams, results
 from pacs.index.allowance import Allowance
 from pacs.index.columns import LEVELS, ROW_ABOVE, TABLES, Condition, condition, condition_below, level_of
 from pacs.index.criteria import Criterion, Empty, FuzzyNames, Ranges, Uids, Words, satisfies
+from pacs.index.grams import of_modality
 from pacs.index.joins import with_levels_above
 from pacs.index.keys import criteria
 from pacs.index.keys import criterion as criterion_of
@@ -29,8 +31,8 @@ from pacs.model import DicomJson, Level, Match, Query
 
 _STUDY_DATE = 0x00080020
 _LONG_TEXTS = frozenset({"LT", "ST", "UC", "UR", "UT"})
-_SOP_CLASSES = 0x00080062
-_LISTED_IN_STUDY = {0x00080060: 0x00080061, 0x00080016: _SOP_CLASSES}
+_MODALITIES, _SOP_CLASSES = 0x00080061, 0x00080062
+_LISTED_IN_STUDY = {0x00080060: _MODALITIES, 0x00080016: _SOP_CLASSES}
 """Modality, SOP Class UID -> the list of them in the study's row."""
 _FIRST_PAGE = 100
 _NEXT_PAGE = 500
@@ -125,6 +127,8 @@ def _searchable_keys(engine: Engine, hospital: str, query: Query, searchable: Se
             asked = criterion_of(query, match, vr_of(attribute.path, attribute.vr))
             if asked is None or (is_kept and isinstance(asked, Empty)):
                 break  # any row, or one that has no value
+            if is_kept and grams.asked(hospital, match.path[0], asked):
+                break  # it is found in the order of the list
             found.append(condition_on(engine, hospital, attribute, asked, query.level, with_unlooked=is_kept))
         else:
             if found:
@@ -246,6 +250,7 @@ def _plan(
         limit=query.limit,
         offset=query.offset,
         grams=() if is_keyed else tuple(found_by),
+        modalities=() if is_keyed or query.level is not Level.STUDY else _modalities(hospital, asked),
         days=days if query.level is Level.STUDY else None,
         is_list=is_list,
         shown=tuple(shown),
@@ -255,18 +260,35 @@ def _plan(
     )
 
 
+def _modalities(hospital: str, asked: Sequence[tuple[int, Criterion]]) -> tuple[int, ...]:
+    """Numbers of modalities of which every study that matches has one; none when that cannot be said."""
+    for tag, criterion in (*asked, *_implied(asked)):
+        if tag == _MODALITIES and isinstance(criterion, Words) and not any(map(_is_open, criterion.patterns)):
+            wanted = criterion.patterns[:1] if criterion.needs_all else criterion.patterns
+            return tuple(sorted({of_modality(hospital, modality) for modality in wanted}))
+    return ()
+
+
+def _is_open(pattern: str) -> bool:
+    """Whether it is more, or other, than one word of a list."""
+    return has_wildcard(pattern) or "\\" in pattern
+
+
 def _plan_above(hospital: str, level: Level, asked: Sequence[tuple[int, Criterion]], dialect: str) -> Plan | None:
     """What is asked of the levels above, as a search there; None when nothing is."""
     if level not in (Level.SERIES, Level.IMAGE):
         return None
     upper = LEVELS[LEVELS.index(level) - 1]
-    in_study = [one for one in _implied(asked) if level is Level.IMAGE and one[0] == _SOP_CLASSES]
+    implied = _SOP_CLASSES if level is Level.IMAGE else _MODALITIES
+    in_study = [one for one in _implied(asked) if one[0] == implied]
     keys = [
         (tag, criterion)
-        for tag, criterion in (*asked, *in_study)
+        for tag, criterion in asked
         if tag != results.INSTANCE_AVAILABILITY and LEVELS.index(_level_that_keeps(tag)) <= LEVELS.index(upper)
     ]
-    return _plan(hospital, Query(upper), keys, dialect) if keys else None
+    if not keys and not in_study:
+        return None
+    return replace(_plan(hospital, Query(upper), [*keys, *in_study], dialect), is_implied=not keys)
 
 
 def _implied(asked: Sequence[tuple[int, Criterion]]) -> list[tuple[int, Criterion]]:
@@ -276,10 +298,7 @@ def _implied(asked: Sequence[tuple[int, Criterion]]) -> list[tuple[int, Criterio
         for tag, criterion in asked
         if tag in _LISTED_IN_STUDY
         and (
-            isinstance(criterion, Uids)
-            or (
-                isinstance(criterion, Words) and not any(has_wildcard(one) or "\\" in one for one in criterion.patterns)
-            )
+            isinstance(criterion, Uids) or (isinstance(criterion, Words) and not any(map(_is_open, criterion.patterns)))
         )
     ]
 

@@ -154,6 +154,15 @@ study_months = Table(
     _count("studies"),
 )
 
+# Where the studies with a modality stand in the list, see `pacs.index.study_modalities`.
+study_modalities = Table(
+    "study_modalities",
+    metadata,
+    Column("modality", Integer, primary_key=True, autoincrement=False, nullable=False),
+    Column("place", BigInteger, primary_key=True, autoincrement=False, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 series = Table(
     "series",
     metadata,

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Table, case, delete, exists, false, func, select, update
 
-from pacs.index import gram_tables, stale_values
+from pacs.index import gram_tables, stale_values, study_modalities
 from pacs.index.columns import ROW_ABOVE
+from pacs.index.grams import study_place
 from pacs.index.row_values import NO_MODALITY
+from pacs.index.study_modalities import in_list
 from pacs.index.tables import instances, patients, segments, series, studies, versions
 from pacs.index.trash_above import Change, Changes, RowsAbove
 from pacs.index.trash_hospital import is_trash, owner_of
@@ -216,6 +218,10 @@ def drop_childless(
             drop_values(connection, level, [row])
             if level in gram_tables.TABLES:
                 gram_tables.forget(connection, level, owner_of(found["hospital"]), row, found)
+            if level is Level.STUDY:
+                place = study_place(found["study_date"], found["study_time"], row)
+                before = found["modalities_in_study"]
+                study_modalities.change(connection, found["hospital"], place, before=before)
             connection.execute(delete(table).where(table.c.id == row))
 
 
@@ -323,13 +329,13 @@ def _write_words(
     values = {}
     for number, (column, words) in enumerate(zip(_WORDS, wanted, strict=True)):
         text = now[number]
-        if saved is not None and set(_split(saved[number])) == set(words):
+        if saved is not None and set(in_list(saved[number])) == set(words):
             text = saved[number]
-        kept = [word for word in _split(text) if word in words]
+        kept = [word for word in in_list(text) if word in words]
         kept += [word for word in words if word not in kept]
         values[column] = "\\" + "".join(f"{word}\\" for word in kept)
-    connection.execute(update(studies).where(studies.c.id == row).values(**values))
-
-
-def _split(words: str) -> list[str]:
-    return [word for word in words.split("\\") if word]
+    moment = studies.c.study_date, studies.c.study_time
+    changed = update(studies).where(studies.c.id == row).values(**values).returning(*moment)
+    study_date, study_time = connection.execute(changed).one()
+    place = study_place(study_date, study_time, row)
+    study_modalities.change(connection, hospital, place, before=now[0], now=values[_WORDS[0]])

@@ -109,7 +109,7 @@ def rows_of(index: Index) -> dict[str, int]:
     """How many rows each table has."""
     with index._engine.connect() as connection:
         counts = {}
-        for table in ("patients", "studies", "series", "instances", "versions", "attribute_values"):
+        for table in ("patients", "studies", "series", "instances", "versions", "attribute_values", "study_modalities"):
             counts[table] = connection.execute(text(f"SELECT count(*) FROM {table}")).scalar()
         return counts
 

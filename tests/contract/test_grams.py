@@ -14,6 +14,7 @@ from pacs.index.tables import POSTGRESQL_KEYS
 from pacs.model import Level, Match, NewInstance, Query
 from tests.index.new_instances import attributes, name, new_instance
 
+_PHYSICIAN = 0x00080090
 _DAYS = ("", "18500607", "19000101", "19000102", "19991231", "20231231", "20240101", "20240131", "20240201", "99991231")
 _NAMES = (
     ("Kim^Minsu", "金^敏洙", "김^민수"),
@@ -43,7 +44,12 @@ def _archive(count: int) -> list[NewInstance]:
                 f"1.{number:04}.1",
                 f"1.{number:04}.1.1",
                 in_patient=attributes(PatientID=f"P{random.randrange(10**7):07}", PatientName=patient_name),
-                in_study=attributes(StudyDate=random.choice(_DAYS), StudyTime=random.choice(("", "10", "1015"))),
+                in_study=attributes(
+                    StudyDate=random.choice(_DAYS),
+                    StudyTime=random.choice(("", "10", "1015")),
+                    StudyID=str(random.randrange(1, 40)),
+                    ReferringPhysicianName=name(*random.choice(_NAMES)),
+                ),
             )
         )
     return found
@@ -83,9 +89,31 @@ def test_pages_of_a_part_are_those_of_the_whole_list(
     for value, days in itertools.product(_QUESTIONS, ("", "19000101-20240115")):
         found = _found(asked_of, value, days=days)
         with monkeypatch.context() as without:
-            without.setattr(pages.Pages, "_found_by_grams", lambda *_: None)  # the list is walked
+            without.setattr(pages.Pages, "_found_by_places", lambda *_: None)  # the list is walked
             assert found == _found(asked_of, value, days=days, size=1000), (value, days)
     assert len(_found(asked_of, "kim^minsu")) > 50
+
+
+@pytest.mark.parametrize("newest", [300, 40, 1])
+def test_referring_physicians_are_found_as_patients_are(
+    asked_of: Index, monkeypatch: pytest.MonkeyPatch, newest: int
+) -> None:
+    monkeypatch.setattr(gram_tables, "_NEWEST", newest)
+    monkeypatch.setattr(gram_tables, "_ENOUGH", 0.1)
+    for value, days in itertools.product(_QUESTIONS, ("", "19000101-20240115")):
+        found = _found(asked_of, value, tag=_PHYSICIAN, days=days)
+        with monkeypatch.context() as without:
+            without.setattr(pages.Pages, "_found_by_places", lambda *_: None)  # the list is walked
+            assert found == _found(asked_of, value, tag=_PHYSICIAN, days=days, size=1000), (value, days)
+    assert len(_found(asked_of, "kim^minsu", tag=_PHYSICIAN)) > 25
+
+
+@pytest.mark.parametrize("value", ["7", "17", "1?", "*7", "3*", "99", "*"])
+def test_study_ids(asked_of: Index, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    found = _found(asked_of, value, tag=0x00200010)
+    with monkeypatch.context() as without:
+        without.setattr(pages.Pages, "_found_by_places", lambda *_: None)
+        assert found == _found(asked_of, value, tag=0x00200010, size=1000)
 
 
 def test_parts_of_a_number(asked_of: Index, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +123,7 @@ def test_parts_of_a_number(asked_of: Index, monkeypatch: pytest.MonkeyPatch) -> 
         for value in (f"*{part}*", f"*{part[:-1]}?*", f"*{part}"):
             found = _found(asked_of, value, tag=0x00100020)
             with monkeypatch.context() as without:
-                without.setattr(pages.Pages, "_found_by_grams", lambda *_: None)
+                without.setattr(pages.Pages, "_found_by_places", lambda *_: None)
                 assert found == _found(asked_of, value, tag=0x00100020, size=1000), value
 
 
@@ -110,6 +138,7 @@ def test_grams_of_an_older_version_are_made_anew(url: str) -> None:
     with writing(engine, "go back") as connection:
         gram_tables.drop(connection)
         gram_tables.create(connection)
+        connection.exec_driver_sql("DROP TABLE study_modalities")
         if connection.dialect.name == "postgresql":  # what a later step changed, without what it held
             for table in ("patients", "studies", "series"):
                 connection.exec_driver_sql(f"ALTER TABLE {table} ALTER attributes TYPE TEXT USING '{{}}'")

@@ -13,7 +13,7 @@ from tests.contract.searchable_attributes import (
     KVP,
     PRIVATE,
     PROCEDURE,
-    REFERRING,
+    READING,
     REQUESTS,
     SERVICE,
     find,
@@ -70,17 +70,17 @@ def test_any_level_is_found_by_a_value_of_any_level(
 def test_kept_attributes_are_found_by_an_index(place: Place, attributes: Attributes) -> None:
     """With values beside, all is found as without, before and after they are looked at."""
     long = "z" * 300 + "TAIL"
-    assert attributes.add("ReferringPhysicianName")
+    assert attributes.add("NameOfPhysiciansReadingStudy")
     assert attributes.add("PatientComments", Level.IMAGE)
-    send(place, 1, ReferringPhysicianName="Kim^A", PatientComments=long)
-    send(place, 2, ReferringPhysicianName="Lee^B", PatientComments="short")
+    send(place, 1, NameOfPhysiciansReadingStudy="Kim^A", PatientComments=long)
+    send(place, 2, NameOfPhysiciansReadingStudy="Lee^B", PatientComments="short")
     for _ in range(2):
-        assert find(place, Level.STUDY, (REFERRING, "kim*")) == ["1.2.1"]
-        assert find(place, Level.SERIES, (REFERRING, "kim*")) == ["1.2.1.1"]
-        assert find(place, Level.STUDY, (REFERRING, "kmi"), is_fuzzy=True) == ["1.2.1"]
-        assert find(place, Level.STUDY, (REFERRING, "park*")) == []
+        assert find(place, Level.STUDY, (READING, "kim*")) == ["1.2.1"]
+        assert find(place, Level.SERIES, (READING, "kim*")) == ["1.2.1.1"]
+        assert find(place, Level.STUDY, (READING, "kmi"), is_fuzzy=True) == ["1.2.1"]
+        assert find(place, Level.STUDY, (READING, "park*")) == []
         assert find(place, Level.STUDY, (COMMENTS, "*TAIL")) == find(place, Level.STUDY, (COMMENTS, long)) == ["1.2.1"]
-        assert place.index.incomplete_keys(Query(Level.STUDY, (Match((REFERRING,), ("kim*",)),))) == frozenset()
+        assert place.index.incomplete_keys(Query(Level.STUDY, (Match((READING,), ("kim*",)),))) == frozenset()
         work(attributes)
 
 

@@ -100,6 +100,7 @@ def test_attributes_of_an_older_version_stay(place: Place, attributes: Attribute
         connection.execute(text("DROP TABLE searchable_attributes"))
         connection.execute(text("ALTER TABLE former RENAME TO searchable_attributes"))
         connection.execute(text("UPDATE attribute_values SET value = 'former' || value WHERE attribute > 1"))
+        connection.execute(text("DROP TABLE study_modalities"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0011'"))
     engine.dispose()
     place.index.migrate()

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pacs.index import grams
+from pacs.index import grams, normal_form
 from pacs.index.criteria import Criterion, Names
 from pacs.index.keys import criteria
 from pacs.index.row_values import patient_columns, study_columns
 from pacs.model import Level, Match, Query
 from tests.index.new_instances import attributes, name
 
-_NAME, _ID, _DESCRIPTION = 0x00100010, 0x00100020, 0x00081030
+_NAME, _ID, _DESCRIPTION, _PHYSICIAN, _STUDY_ID = 0x00100010, 0x00100020, 0x00081030, 0x00080090, 0x00200010
 _LETTERS = "abB1^ *?가민\u0301é\x02\x03"
 
 
@@ -27,7 +27,9 @@ def _stored(
     patient_name: tuple[str, str, str] = ("", "", ""), patient_id: str = "", description: str = ""
 ) -> frozenset[int]:
     patient = attributes(PatientID=patient_id, PatientName=name(*patient_name))
-    return grams.of_values("h", patient_columns(patient) | study_columns(attributes(StudyDescription=description)))
+    study = study_columns(attributes(StudyDescription=description, StudyID=description))
+    physicians = [normal_form.name_group(group) for group in patient_name if group]
+    return grams.of_values("h", patient_columns(patient) | study, physicians)
 
 
 def _has(stored: frozenset[int], asked: tuple[grams.Alternatives, ...]) -> bool:
@@ -56,9 +58,15 @@ def test_what_matches_has_the_grams(pair: tuple[str, str], group: int, needs_all
         return
     groups = ["", "", ""]
     groups[group] = value
-    data_set = attributes(PatientID=value, PatientName=name(*groups), StudyDescription=value)
+    data_set = attributes(
+        PatientID=value,
+        PatientName=name(*groups),
+        StudyDescription=value,
+        StudyID=value,
+        ReferringPhysicianName=name(*groups),
+    )
     stored = _stored((groups[0], groups[1], groups[2]), value, value)
-    for tag in (_NAME, _ID, _DESCRIPTION):
+    for tag in (_NAME, _ID, _DESCRIPTION, _PHYSICIAN, _STUDY_ID):
         criterion, asked = _asked(tag, pattern, needs_all=needs_all)
         if criterion.holds(data_set, tag):
             assert _has(stored, asked), hex(tag)
@@ -77,7 +85,10 @@ def test_what_matches_has_the_grams(pair: tuple[str, str], group: int, needs_all
         (_NAME, "*a very long piece of a name*", 6, False),
         (_ID, "*234*", 1, False),
         (_ID, "*23456*", 2, False),
-        (_DESCRIPTION, "Brain MRI with enhance", 1, True),
+        (_DESCRIPTION, "Brain MRI with enhance", 1, False),
+        (_PHYSICIAN, "Lee^Sunhee", 1, False),
+        (_PHYSICIAN, "*sunhee*", 4, False),
+        (_STUDY_ID, "1", 1, False),
     ],
 )
 def test_few_are_looked_up(tag: int, value: str, count: int, is_rare: bool) -> None:

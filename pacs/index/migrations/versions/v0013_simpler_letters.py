@@ -1,8 +1,8 @@
 """Values that are compared take their new form: text is composed, of names more accents and letters are made plain.
 
-The new form is read from the old one, which had lost less. A row is written only where that makes a difference, and its
-grams with it; those of all others stay, so that a million rows take as long as to read them. A patient whose ID would
-become that of another one keeps it as it is.
+The new form is read from the old one, which had lost less. A row is written only where that makes a difference, so that
+a million rows take as long as to read them; their grams are made anew by the next step. A patient whose ID would become
+that of another one keeps it as it is.
 """
 
 # ruff: noqa: S608 -- names of tables and columns are our own
@@ -19,9 +19,7 @@ import sqlalchemy as sa
 from alembic import op
 from pydicom.datadict import dictionary_VR
 
-from pacs.index import gram_tables
-from pacs.index.normal_form import folded, name_group, word
-from pacs.model import Level
+from pacs.index.normal_form import name_group, word
 
 revision = "0013"
 down_revision = "0012"
@@ -36,12 +34,8 @@ _TEXTS: Final = {
     "series": ("modality", "series_description"),
     "workitems": ("worklist_label", "patient_id"),
 }
-_LEVELS: Final = {"patients": Level.PATIENT, "studies": Level.STUDY}
-_READ_WITH: Final = {
-    "patients": ("patient_birth_date", "lone_study_uid"),
-    "studies": ("patient_birth_date", "study_date", "study_time"),
-}
-_WITH_GRAMS: Final = ("patient_id", "accession_number", "study_description")
+_NAMED: Final = ("patients", "studies")
+_READ_WITH: Final = {"patients": ("lone_study_uid",)}
 _AT_ONCE: Final = 5000
 _FORMER_ACCENTS: Final = dict.fromkeys(range(0x0300, 0x0370))
 
@@ -59,9 +53,8 @@ def downgrade() -> None:
 
 
 def _change(connection: sa.Connection, table: str) -> None:
-    names = _NAMES if table in _LEVELS else ()
+    names = _NAMES if table in _NAMED else ()
     forms = {**dict.fromkeys(names, _name), **dict.fromkeys(_TEXTS[table], _word)}
-    has_grams = table in _LEVELS and sa.inspect(connection).has_table(gram_tables.TABLES[_LEVELS[table]])
     update = sa.text(f"UPDATE {table} SET {', '.join(f'{name} = :{name}' for name in forms)} WHERE id = :id")
     for rows in _rows(connection, table, tuple(forms), ("id", "hospital", *_READ_WITH.get(table, ()))):
         changed = []
@@ -71,10 +64,6 @@ def _change(connection: sa.Connection, table: str) -> None:
                 after |= {name: row[name] for name in _OF_PATIENT[:2]}
             if after != row:
                 changed.append(after)
-            if has_grams and _has_other_grams(row, after):
-                level, hospital = _LEVELS[table], row["hospital"]
-                gram_tables.forget(connection, level, hospital, row["id"], row, fold=_former)
-                gram_tables.note(connection, level, hospital, row["id"], after)
         if changed:
             connection.execute(update, changed)
 
@@ -105,12 +94,6 @@ def _is_taken(connection: sa.Connection, before: Mapping[str, Any], after: Mappi
     if all(before[name] == after[name] for name in _OF_PATIENT[:2]):
         return False
     return connection.execute(_OF_IDENTITY, dict(after)).first() is not None
-
-
-def _has_other_grams(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    return any(before[name] != after[name] for name in _NAMES) or any(
-        _former(before.get(name, "")) != _folded(after.get(name, "")) for name in _WITH_GRAMS
-    )
 
 
 def _change_searchable(connection: sa.Connection) -> None:
@@ -153,7 +136,6 @@ def _former(value: str) -> str:
 
 _name = lru_cache(1 << 16)(name_group)
 _word = lru_cache(1 << 16)(word)
-_folded = lru_cache(1 << 16)(folded)
 _OF_IDENTITY = sa.text(
     "SELECT 1 FROM patients WHERE hospital = :hospital AND patient_id = :patient_id AND id <> :id"
     " AND issuer_of_patient_id = :issuer_of_patient_id AND lone_study_uid = :lone_study_uid"

@@ -1,0 +1,141 @@
+"""Studies with a modality are found by it however rare it is, whatever came or went since."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+from sqlalchemy import select, text
+
+from pacs.index import Index, pages, study_modalities
+from pacs.index.engine import open_engine, writing
+from pacs.model import Level, Match, NewInstance, Query
+from tests.contract.deleted import Notes, deletion
+from tests.index.new_instances import attributes, name, new_instance
+
+_IN_STUDY, _OF_SERIES, _NAME, _DATE = 0x00080061, 0x00080060, 0x00100010, 0x00080020
+_DAYS = ("", "18500607", "19000101", "20231231", "20240101", "20240131", "99991231")
+_MODALITIES = ("CT", "MR", "NM", "", "OT", "OPT")
+
+
+def _instance(study: int, series: int, modality: str, *, day: str = "20240131", patient: str = "Kim") -> NewInstance:
+    return new_instance(
+        f"1.{study:04}",
+        f"1.{study:04}.{series}",
+        f"1.{study:04}.{series}.1",
+        in_patient=attributes(PatientID=f"P{patient}", PatientName=name(patient)),
+        in_study=attributes(StudyDate=day, StudyTime=("", "10", "1015")[study % 3]),
+        in_series=attributes(Modality=modality or None),
+    )
+
+
+@pytest.fixture(scope="module")
+def asked_of(new_url: object) -> Iterator[Index]:
+    """An index of 300 studies, most of them CT."""
+    index, random = Index.open(new_url()), Random(3)  # type: ignore[operator]
+    index.migrate()
+    archive = []
+    for study in range(300):
+        day, patient = random.choice(_DAYS), random.choice(("Kim", "Lee", "Kimura"))
+        for series in range(random.choice((1, 1, 2, 3))):
+            modality = _MODALITIES[int(len(_MODALITIES) * random.random() ** 3)]
+            archive.append(_instance(study, series, modality, day=day, patient=patient))
+    random.shuffle(archive)
+    for some in range(0, len(archive), 7):
+        index.add(archive[some : some + 7])
+    yield index
+    index.close()
+
+
+def _found(index: Index, level: Level, *keys: tuple[int, str], size: int = 25) -> list[str]:
+    """All pages, each with no more than `size`."""
+    matches = tuple(Match((tag,), tuple(value.split("|"))) for tag, value in keys if value)
+    found: list[str] = []
+    while len(found) % size == 0:
+        query = Query(level, matches, limit=size, offset=len(found))
+        page = [
+            answer["0020000D" if level is Level.STUDY else "0020000E"]["Value"][0]
+            for answer in index.search("default", query, reader=str(keys))
+        ]
+        if not page:
+            break
+        found += page
+    return found
+
+
+@pytest.mark.parametrize("few", [0, 20, 1_000])
+def test_they_are_those_of_the_whole_list(asked_of: Index, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    monkeypatch.setattr(study_modalities, "_FEW", few)
+    asked = ("CT", "NM", "OT", "OPT", "PT", "NM|OPT", "C?", "CT\\MR")
+    for modality, person, day in itertools.product(asked, ("", "*kim*", "lee"), ("", "19000101-20240101")):
+        for level, tag in ((Level.STUDY, _IN_STUDY), (Level.STUDY, _OF_SERIES), (Level.SERIES, _OF_SERIES)):
+            keys = ((tag, modality), (_NAME, person), (_DATE, day))
+            found = _found(asked_of, level, *keys)
+            with monkeypatch.context() as without:
+                without.setattr(pages.Pages, "_found_by_places", lambda *_: None)  # the list is walked
+                without.setattr(pages.Pages, "have_rare_modality", lambda _: False)
+                assert found == _found(asked_of, level, *keys, size=1000), (level, keys)
+    assert len(_found(asked_of, Level.STUDY, (_IN_STUDY, "CT"))) > 100
+    assert 0 < len(_found(asked_of, Level.STUDY, (_IN_STUDY, "OPT"))) < 40
+
+
+def test_a_rare_one_is_not_looked_for_in_the_whole_list(asked_of: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the control: two ways to the same studies, of which one reads them all."""
+    read: list[int] = []
+    matching = pages.Pages.read
+
+    def noting(self: pages.Pages, after: pages.Key | None, size: int) -> list[object]:
+        found = matching(self, after, size)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(pages.Pages, "read", noting)
+    expected = _found(asked_of, Level.STUDY, (_IN_STUDY, "OPT"), size=100)
+    assert sum(read) == len(expected)
+
+
+def test_what_comes_and_goes(index: Index, notes: Notes) -> None:
+    def found(modality: str) -> list[str]:
+        return _found(index, Level.STUDY, (_IN_STUDY, modality))
+
+    index.add([_instance(1, 1, "CT"), _instance(2, 1, "CT", day="20240201"), _instance(1, 2, "PT")])
+    index.add([_instance(2, 2, "PT", day="19990101"), _instance(2, 3, "SR", day="")])  # the study's date stays
+    assert found("CT") == found("PT") == ["1.0002", "1.0001"]
+    assert found("SR") == ["1.0002"]
+    some = deletion("1.0002", "1.0002.2")
+    index.trash.put(some, notes)
+    assert found("PT") == ["1.0001"]
+    assert _entries(index) == 4
+    index.add([_instance(2, 4, "PT")])
+    assert found("PT") == ["1.0002", "1.0001"]
+    index.trash.restore("default", some.name, notes)
+    assert found("PT") == ["1.0002", "1.0001"]
+    whole = deletion("1.0002")
+    index.trash.put(whole, notes)
+    assert found("PT") == ["1.0001"]
+    assert found("SR") == []
+    index.trash.restore("default", whole.name, notes)
+    assert found("PT") == ["1.0002", "1.0001"]
+
+
+def test_those_of_an_older_version_are_made_from_the_rows(index: Index, url: str) -> None:
+    index.add([_instance(1, 1, "CT"), _instance(1, 2, "PT"), _instance(2, 1, "PT", day=""), _instance(3, 1, "")])
+    engine = open_engine(url)
+    with engine.connect() as connection:
+        expected = sorted(map(tuple, connection.execute(select(study_modalities.study_modalities))))
+    with writing(engine, "go back") as connection:
+        connection.execute(text("DROP TABLE study_modalities"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0013'"))
+    index.migrate()
+    with engine.connect() as connection:
+        assert sorted(map(tuple, connection.execute(select(study_modalities.study_modalities)))) == expected
+    engine.dispose()
+    assert len(expected) == 4
+    assert _found(index, Level.STUDY, (_IN_STUDY, "PT")) == ["1.0001", "1.0002"]
+
+
+def _entries(index: Index) -> int:
+    with index._engine.connect() as connection:
+        return len(connection.execute(select(study_modalities.study_modalities)).all())
