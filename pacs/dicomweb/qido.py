@@ -19,7 +19,7 @@ from pacs.dicomweb.openapi import ACCEPT_PARAMETER, data_sets
 from pacs.dicomweb.requests import client_of
 from pacs.dicomweb.resources import ResourceKey, service_base
 from pacs.dicomweb.responses import VARY, accepts_gzip, compressed, json_array
-from pacs.dicomweb.search_parameters import asked_fields, study_query
+from pacs.dicomweb.search_parameters import asked_fields, empty_attributes, study_query
 from pacs.dicomweb.services import Services
 from pacs.measured.stages import INDEX
 from pacs.model import DicomJson, Level, Query
@@ -32,6 +32,8 @@ _COMPRESS_FROM_BYTES = 2048
 _MAX_WARNING = 1000
 _COMPUTED = frozenset({0x00081190})
 """Retrieve URL, which this door adds."""
+_OF_THE_REQUEST = frozenset({0x00080005, 0x00080201})
+"""Specific Character Set and Timezone Offset From UTC say how a request is meant."""
 
 _PARAMETERS: list[dict[str, Any]] = [
     {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": kind}}
@@ -112,14 +114,17 @@ def _search(services: Services, request: Request, level: Level, parents: Resourc
     base = service_base(request.scope)
     with INDEX:
         rows = list(islice(found, most + 1))
-    results = [_shown(row, query, base) for row in rows]
     headers = {"cache-control": "no-store", "vary": VARY}
     fields, unknown = asked_fields(request.scope["query_string"])
     search = services.search
+    matched = {match.path[0] for match in query.matches} - _OF_THE_REQUEST
+    unanswered = search.unanswered_fields((fields | matched) - _COMPUTED, level)
+    empty = empty_attributes(level, parents, (fields | matched) - unanswered - _COMPUTED)
+    results = [_shown({**empty, **row}, query, base) for row in rows]
     said = (
         ("Not kept for searching, so ignored", _names(search.unsupported_keys(query))),
         ("Older instances are still being indexed, so there may be more", _names(search.incomplete_keys(query))),
-        ("Not kept for answers, so left out", _names(search.unanswered_fields(fields - _COMPUTED, level))),
+        ("Not kept for answers, so left out", _names(fields & unanswered)),
         ("Not known as attributes, so left out", unknown),
     )
     warnings = [_warning(base, f"{text}: {', '.join(names)}") for text, names in said if names]

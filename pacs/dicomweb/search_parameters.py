@@ -16,7 +16,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from pacs.dicomweb.resources import ResourceKey
 from pacs.errors import InvalidRequest
-from pacs.model import Level, Match, Query
+from pacs.model import DicomJson, Level, Match, Query
 
 _MAX_PARAMETERS = 500
 _MAX_NUMBER = 1_000_000_000
@@ -58,6 +58,16 @@ def _tags(keywords: str) -> frozenset[int]:
 DEFAULT_TAGS = {Level.STUDY: _tags(_STUDY), Level.SERIES: _tags(_SERIES), Level.IMAGE: _tags(_INSTANCE)}
 """What each level returns when ``includefield`` is absent: PS3.18 tables 10.6.3-3 to -5, and what lists show."""
 
+_REQUIRED = {
+    Level.STUDY: _tags(
+        "StudyDate StudyTime AccessionNumber ModalitiesInStudy ReferringPhysicianName PatientName PatientID"
+        " PatientBirthDate PatientSex StudyInstanceUID StudyID NumberOfStudyRelatedSeries NumberOfStudyRelatedInstances"
+    ),
+    Level.SERIES: _tags("Modality SeriesInstanceUID SeriesNumber NumberOfSeriesRelatedInstances"),
+    Level.IMAGE: _tags("SOPClassUID SOPInstanceUID InstanceNumber"),
+}
+"""Of those, the ones of type U and R, which an answer has even when nothing is known of them (PS3.4 C.2.2.1.2)."""
+
 
 def study_query(query_string: bytes, level: Level, parents: ResourceKey | None = None) -> Query:
     """The query of a search URL; `parents` are the study and series above, when the URL names them.
@@ -78,6 +88,16 @@ def study_query(query_string: bytes, level: Level, parents: ResourceKey | None =
     whole = frozenset(path[0] for path in reader.included if len(path) == 1) | _default_tags(level, parents)
     include_members = frozenset() if reader.is_everything else _not_in(members, whole)
     return replace(reader.query(level, own, whole | {path[0] for path in members}), include_members=include_members)
+
+
+def empty_attributes(level: Level, parents: ResourceKey | None, asked: Iterable[int]) -> DicomJson:
+    """What an answer has if the entity has no value of it, without one: what is required, and what was asked for."""
+    found: DicomJson = {}
+    for tag in (*_of_levels(_REQUIRED, level, parents), *asked):
+        vr = _vr(tag)
+        if vr != "UN":
+            found[f"{tag:08X}"] = {"vr": vr[:2]}
+    return found
 
 
 def asked_fields(query_string: bytes) -> tuple[frozenset[int], tuple[str, ...]]:
@@ -290,12 +310,16 @@ def _parent_uids(parents: ResourceKey | None) -> list[tuple[int, str]]:
 
 
 def _default_tags(level: Level, parents: ResourceKey | None) -> frozenset[int]:
+    return _of_levels(DEFAULT_TAGS, level, parents)
+
+
+def _of_levels(tables: dict[Level, frozenset[int]], level: Level, parents: ResourceKey | None) -> frozenset[int]:
     """Attributes of the level, and of the levels above that the URL does not name (PS3.18 §10.6.1.1)."""
-    tags = DEFAULT_TAGS[level]
+    tags = tables[level]
     if level is Level.IMAGE and (parents is None or parents.series_instance_uid is None):
-        tags |= DEFAULT_TAGS[Level.SERIES]
+        tags |= tables[Level.SERIES]
     if level is not Level.STUDY and parents is None:
-        tags |= DEFAULT_TAGS[Level.STUDY]
+        tags |= tables[Level.STUDY]
     return tags
 
 

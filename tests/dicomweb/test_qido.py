@@ -264,3 +264,37 @@ def test_fields_that_cannot_be_given_are_named_in_a_warning(door: DoorInMemory) 
     assert "warning" not in door.get(f"/studies/{kept.study_instance_uid}/instances?includefield=Rows").headers
     long = ",".join(f"Unknown{number}" for number in range(1000))
     assert len(door.get(study + long).headers["warning"]) < 1200
+
+
+def test_what_is_required_or_asked_for_is_there_without_a_value_too(door: DoorInMemory) -> None:
+    """PS3.18 Tables 10.6.3-3 to -5, type R, and PS3.4 C.2.2.1.2: of what is not known, the attribute is empty."""
+    left_out = ("PatientName", "PatientID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "Modality")
+    numbers = {"SeriesNumber": None, "InstanceNumber": None}
+    kept = door.keep(image(**dict.fromkeys(left_out), **numbers))
+    study, series = f"/studies/{kept.study_instance_uid}", f"/series/{kept.series_instance_uid}"
+    of_study = {
+        "00080020": "DA",
+        "00080030": "TM",
+        "00080050": "SH",
+        "00080090": "PN",
+        "00100010": "PN",
+        "00100020": "LO",
+    }
+    of_study |= {"00100030": "DA", "00100040": "CS", "00200010": "SH"}
+    of_series, of_instance = {"00080060": "CS", "00200011": "IS"}, {"00200013": "IS"}
+    for path, empty in (
+        (f"/studies?StudyInstanceUID={kept.study_instance_uid}", of_study),
+        (f"/series?StudyInstanceUID={kept.study_instance_uid}", of_study | of_series),
+        (f"/instances?StudyInstanceUID={kept.study_instance_uid}", of_study | of_series | of_instance),
+        (f"{study}/series", of_series),
+        (f"{study}/instances", of_series | of_instance),
+        (f"{study}{series}/instances", of_instance),
+    ):
+        (result,) = door.get(path).json()
+        assert {tag: one["vr"] for tag, one in result.items() if "Value" not in one} == empty
+        assert list(result) == sorted(result)
+    asked = f"/studies?StudyInstanceUID={kept.study_instance_uid}&StudyDescription=*&OtherPatientIDs=&Rows=&Modality="
+    (result,) = door.get(f"{asked}&includefield=PatientAge,00081032.00080100,Columns,00091001").json()
+    asked_for = {"00081030": "LO", "00101000": "LO", "00101010": "AS", "00081032": "SQ"}
+    assert {tag: one["vr"] for tag, one in result.items() if "Value" not in one} == of_study | asked_for
+    Dataset.from_json(result)
