@@ -29,7 +29,7 @@ _LISTED = ("UI", "CS")
 
 _TAG = re.compile(r"[0-9A-Fa-f]{8}\Z")
 _KEYWORD = re.compile(r"[A-Za-z][0-9A-Za-z]{0,63}\Z")
-_NUMBER = re.compile(r"[0-9]{1,10}\Z")
+_NUMBER = re.compile(r"[0-9]{1,20}\Z")
 _UNESCAPED_PLUS = re.compile(r"(\d{10,14}(?:\.\d{1,6})?) (\d{4})(?=\s*(?:\Z|[-\\]))", re.ASCII)
 """The sign of an offset from UTC that nobody escaped comes as a space; behind a date alone it may be meant as one."""
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -130,8 +130,11 @@ class _Reader:
     def take(self, name: str, value: str) -> None:
         """Raises InvalidRequest, with the parameter's name."""
         match name:
-            case "limit" | "offset":
-                _once(self.numbers, name, _number(name, value))
+            case "limit":
+                # Who wants all says the largest number that the language has.
+                _once(self.numbers, name, min(_number(name, value, 1 << 64), _MAX_NUMBER))
+            case "offset":
+                _once(self.numbers, name, _number(name, value, _MAX_NUMBER))
             case "fuzzymatching" | "emptyvaluematching" | "multiplevaluematching":
                 _once(self.truths, name, _truth(name, value))
             case "includefield":
@@ -244,9 +247,9 @@ def query_fields(query_string: bytes) -> Iterator[tuple[str, str]]:
             raise InvalidRequest(f"{shown[:80]!r} is not percent-encoded UTF-8") from None
 
 
-def _number(name: str, value: str) -> int:
-    if not _NUMBER.match(value) or int(value) > _MAX_NUMBER:
-        raise InvalidRequest(f"{name}={value[:20]!r} is no number from 0 to {_MAX_NUMBER}")
+def _number(name: str, value: str, most: int) -> int:
+    if not _NUMBER.match(value) or int(value) > most:
+        raise InvalidRequest(f"{name}={value[:20]!r} is no number from 0 to {most}")
     return int(value)
 
 

@@ -52,6 +52,14 @@ def test_paging_and_fuzzy() -> None:
     assert (query.limit, query.offset, query.is_fuzzy) == (25, 50, True)
 
 
+def test_a_limit_beyond_all_limits_is_the_most_there_may_be() -> None:
+    """Clients that want everything ask for the largest number that they have."""
+    for number in (2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1):
+        assert study_query(b"limit=%d" % number, Level.STUDY).limit == 1_000_000_000
+    with pytest.raises(InvalidRequest, match="limit"):
+        study_query(b"limit=" + b"9" * 100, Level.STUDY)
+
+
 def test_ways_of_matching() -> None:
     query = study_query(b"", Level.STUDY)
     assert query.combines_date_and_time
