@@ -102,23 +102,36 @@ class ContentType:
 def parse_accept(header: str | None) -> tuple[MediaRange, ...]:
     """The media ranges of an Accept header or ``accept`` query parameter; ``*/*`` when it is absent or empty.
 
+    Those that cannot be read are passed over (PS3.18 §8.7.7) as long as there are others.
+
     Raises:
-        InvalidRequest: not of the grammar of RFC 9110 §12.5.1 even when read leniently, or longer than the limits.
+        InvalidRequest: nothing in it is of the grammar of RFC 9110 §12.5.1 even when read leniently, or it is longer
+            than the limits.
     """
     if header is None or not header.strip():
         return (MediaRange(ANY),)
     if len(header) > MAX_HEADER_CHARACTERS:
         raise InvalidRequest(f"Accept is longer than {MAX_HEADER_CHARACTERS} characters; send fewer media types")
     ranges: list[MediaRange] = []
-    position = 0
+    problem: InvalidRequest | None = None
+    position = count = 0
     while position < len(header):
         if header[position] in ", \t":
             position += 1
             continue
-        media_type, parameters, position = _media_type(header, position, "Accept")
-        if len(ranges) == MAX_RANGES:
+        begun, count = position, count + 1
+        if count > MAX_RANGES:
             raise InvalidRequest(f"Accept names more than {MAX_RANGES} media types; send fewer")
-        ranges.append(_media_range(media_type, parameters))
+        try:
+            media_type, parameters, position = _media_type(header, position, "Accept")
+            ranges.append(_media_range(media_type, parameters))
+        except InvalidRequest as found:
+            problem = problem or found
+            position = header.find(",", begun) if position == begun else position
+            if position < 0:
+                break
+    if problem is not None and not ranges:
+        raise problem
     return tuple(ranges) or (MediaRange(ANY),)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
@@ -57,6 +58,7 @@ class DicomwebApp(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] == "http":
+            scope = _tidied(scope)
             if scope["method"] == "OPTIONS":
                 await self.told_by_options(scope, receive, send)
                 return
@@ -74,6 +76,17 @@ def _path_in(scope: Scope) -> str:
     return path.removeprefix(scope.get("root_path", ""))
 
 
+def _tidied(scope: Scope) -> Scope:
+    """A base that ends with a slash before a path that begins with one, or a path that ends with one, is what clients
+    make by joining; it names the same. But what is deleted or changed must be named as it is."""
+    path = _path_in(scope)
+    if scope["method"] not in _SLASHES_DO_NOT_COUNT or not (path.endswith("/") or path.startswith("//")):
+        return scope
+    path = f"{scope.get('root_path', '')}/{path.strip('/')}"
+    return {**scope, "path": path, "raw_path": quote(path, safe="/,").encode("ascii")}
+
+
+_SLASHES_DO_NOT_COUNT = frozenset({"GET", "HEAD", "OPTIONS", "POST"})
 _MOST_METADATA_BYTES = 8 << 20
 """What is remembered of the plain metadata of one series or study: some 2,000 images."""
 _STUDY = "/studies/{study}"

@@ -19,7 +19,7 @@ from pacs.dicomweb.http_errors import body as error_body
 from pacs.dicomweb.http_errors import hint_for
 from pacs.dicomweb.kept_answers import KeptAnswers, fields_of_304, request_key
 from pacs.dicomweb.request_kinds import kind_of, refined
-from pacs.dicomweb.requests import ASKED_BY_HEAD
+from pacs.dicomweb.requests import ASKED_BY_HEAD, content_location
 from pacs.dicomweb.responses import (
     Threads,
     header_of,
@@ -165,7 +165,7 @@ class HotRoute:
     async def _prepared(self, scope: Scope) -> Answer:
         answer = await self._in_thread(self._prepare, scope)
         answer = answer if answer.make is None else await in_decoding_thread(answer.make)
-        return answer if _is_expected(answer, scope) else _not_as_expected()
+        return _located(answer, scope) if _is_expected(answer, scope) else _not_as_expected()
 
     async def _send_lazily(self, scope: Scope, receive: Receive, send: Send, answer: Answer) -> None:
         """Piece by piece, and no further than somebody waits for them; of HEAD the head alone.
@@ -219,6 +219,12 @@ def _is_expected(answer: Answer, scope: Scope) -> bool:
     names = [name.strip() for name in condition.split(",")]
     tag = answer.headers.get("etag", "W/")
     return "*" in names or (not tag.startswith("W/") and tag in names)
+
+
+def _located(answer: Answer, scope: Scope) -> Answer:
+    """With the URL of the representation that it is, or stands for."""
+    location = content_location(scope) if "etag" in answer.headers else ""
+    return replace(answer, headers={**answer.headers, "content-location": location}) if location else answer
 
 
 def _not_as_expected() -> Answer:

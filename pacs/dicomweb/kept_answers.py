@@ -100,7 +100,11 @@ class KeptAnswers:
 
 def fields_of_304(answer: Answer) -> dict[str, str]:
     """Of the header fields of a 200 answer those that a 304 one has (RFC 9110 §15.4.5)."""
-    return {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
+    return {
+        name: value
+        for name, value in answer.headers.items()
+        if not name.startswith("content-") or name == "content-location"
+    }
 
 
 def _kept(answer: Answer, mark: ChangeMark, kind: Kind, copied: int, pieces: Sequence[bytes | memoryview]) -> Kept:

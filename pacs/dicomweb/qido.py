@@ -12,13 +12,13 @@ from fastapi import APIRouter, Request
 from pydicom.datadict import keyword_for_tag
 from starlette.responses import Response
 
-from pacs.dicomweb.accept import Offer, accept_of, choose
+from pacs.dicomweb.accept import Offer, choose
 from pacs.dicomweb.multipart import Part, derived_boundary
 from pacs.dicomweb.multipart import encoded as multipart
 from pacs.dicomweb.openapi import ACCEPT_PARAMETER, data_sets
-from pacs.dicomweb.requests import client_of
+from pacs.dicomweb.requests import accepted_by_search, client_of
 from pacs.dicomweb.resources import ResourceKey, service_base
-from pacs.dicomweb.responses import VARY, accepts_gzip, compressed, json_array
+from pacs.dicomweb.responses import VARY, accepts_gzip, compressed, header_of, json_array
 from pacs.dicomweb.search_parameters import asked_fields, empty_attributes, study_query
 from pacs.dicomweb.services import Services
 from pacs.measured.stages import INDEX
@@ -100,8 +100,7 @@ def search_routes(services: Services) -> APIRouter:
 
 def _search(services: Services, request: Request, level: Level, parents: ResourceKey | None) -> Response:
     principal = services.identify(request.scope)
-    accepted = accept_of(request.headers.get("accept"), request.query_params.get("accept"))
-    offer = choose(accepted, (*JSON_OFFERS, _XML_OFFER))
+    offer = choose(accepted_by_search(request.scope), (*JSON_OFFERS, _XML_OFFER))
     query = study_query(request.scope["query_string"], level, parents)
     most = services.search.max_results
     if query.limit is not None:
@@ -135,7 +134,7 @@ def _search(services: Services, request: Request, level: Level, parents: Resourc
         warnings.append(_warning(base, f"There are additional results that can be requested{go_on}"))
     if warnings:
         headers["warning"] = ", ".join(warnings)
-    return _answer(results, offer, headers, request.headers.get("accept-encoding"))
+    return _answer(results, offer, headers, header_of(request.scope, b"accept-encoding"))
 
 
 def _names(tags: Iterable[int]) -> list[str]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, parse_qsl
+from urllib.parse import parse_qs, parse_qsl, quote
 
 from starlette.types import Scope
 
 from pacs.dicomweb.accept import MediaRange, accept_of
+from pacs.dicomweb.resources import service_base
 from pacs.dicomweb.responses import header_of, is_known_to_client
+from pacs.dicomweb.search_parameters import query_fields
 from pacs.errors import InvalidRequest
 
 _MOST_PARAMETERS = 100
+_MOST_QUERY_BYTES = 2048
+"""Of what a Content-Location repeats; servers and proxies take 8 KB of header."""
 _TELLS_CLIENTS_APART = frozenset({b"accept-language", b"forwarded", b"user-agent", b"x-forwarded-for", b"x-real-ip"})
 ASKED_BY_HEAD = "pacs.head"
 """In the scope of a request that is answered as GET, and whose answer's body nobody sends."""
@@ -25,6 +29,21 @@ def accepted_by(scope: Scope) -> tuple[MediaRange, ...]:
     query_string = scope["query_string"]
     parameter = _query_parameter(query_string, "accept") if query_string else None
     return accept_of(header_of(scope, b"accept"), parameter)
+
+
+def accepted_by_search(scope: Scope) -> tuple[MediaRange, ...]:
+    """As `accepted_by`, with as many parameters as a search may have."""
+    asked = [value for name, value in query_fields(scope["query_string"]) if name == "accept" and value]
+    return accept_of(header_of(scope, b"accept"), ", ".join(asked))
+
+
+def content_location(scope: Scope) -> str:
+    """The URL of what is answered (PS3.18 Table 8.4.2-1); empty when it does not fit into a header field."""
+    query = scope["query_string"]
+    if len(query) > _MOST_QUERY_BYTES or not query.isascii():
+        return ""
+    path = quote(scope["path"].removeprefix(scope.get("root_path", "")), safe="/,")
+    return f"{service_base(scope)}{path}" + (f"?{query.decode('ascii')}" if query else "")
 
 
 def is_not_modified(scope: Scope, tag: str) -> bool:

@@ -101,6 +101,16 @@ def store_response(results: Sequence[Result], base: str, study_instance_uid: str
     return answer
 
 
+def stored_location(results: Sequence[Result], base: str) -> str:
+    """The URL of what was stored (PS3.18 Table 10.5.3-2): of one instance, or of the one study of several; empty when
+    nothing was, or studies are several."""
+    keys = {_kept(result).key for result in results if not isinstance(result, Failed)}
+    if len(keys) == 1:
+        return base + ResourceKey.of_instance(keys.pop()).path
+    studies = {key.study_instance_uid for key in keys}
+    return base + ResourceKey(studies.pop()).path if len(studies) == 1 else ""
+
+
 def unlisted_failures(results: Sequence[Result]) -> str:
     """What to say of failures that `store_response` does not list, as no instance is known of them; empty for none."""
     others = sum(isinstance(result, Failed) and not result.sop_instance_uid for result in results)

@@ -26,7 +26,14 @@ from pacs.dicomweb.store_body import Body, OpenBodies
 from pacs.dicomweb.store_encoding import check_encoding
 from pacs.dicomweb.store_metadata import DICOM_JSON, DICOM_XML
 from pacs.dicomweb.store_request import DICOM, SinglePart, StoreRequest
-from pacs.dicomweb.store_response import Failed, Result, store_response, store_status, unlisted_failures
+from pacs.dicomweb.store_response import (
+    Failed,
+    Result,
+    store_response,
+    store_status,
+    stored_location,
+    unlisted_failures,
+)
 from pacs.errors import NotAcceptable, PacsError, ProtocolViolation, UnsupportedMedia
 from pacs.model import Source
 from pacs.part10.dicom_xml import to_xml
@@ -176,6 +183,8 @@ def _response(results: list[Result], request: Request, study: str | None, offer:
     headers = {"cache-control": "no-store"}
     if status == 503:
         headers["retry-after"] = "5"
+    if location := stored_location(results, base):
+        headers |= {"location": location, "content-location": location}
     if unlisted := unlisted_failures(results):
         headers["warning"] = f'299 {base} "{unlisted}"'
     if offer.media_type != DICOM_XML:

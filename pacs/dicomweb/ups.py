@@ -14,13 +14,13 @@ from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from pacs.dicomweb.accept import Offer, accept_of, choose
+from pacs.dicomweb.accept import Offer, choose
 from pacs.dicomweb.http_errors import body as error_body
 from pacs.dicomweb.http_errors import headers_of, hint_for, log_refusal, status_of
 from pacs.dicomweb.multipart import Part, derived_boundary
 from pacs.dicomweb.multipart import encoded as multipart
 from pacs.dicomweb.openapi import data_sets
-from pacs.dicomweb.requests import client_of
+from pacs.dicomweb.requests import accepted_by_search, client_of
 from pacs.dicomweb.resources import service_base
 from pacs.dicomweb.responses import VARY, accepts_gzip, compressed, json_array
 from pacs.dicomweb.search_parameters import filter_query, plain_query
@@ -213,7 +213,8 @@ class _Door:
 
     def retrieve(self, request: Request, principal: Principal, workitem: str) -> Response:
         offer = _chosen(request)
-        return _with_data_sets(request, offer, [self._worklist.retrieve(principal, workitem)])
+        found = self._worklist.retrieve(principal, workitem)
+        return _with_data_sets(request, offer, [found], location=f"{service_base(request.scope)}/workitems/{workitem}")
 
     def update(self, request: Request, principal: Principal, data_set: Any, workitem: str) -> Response:
         claim = _uid_beside(request, ("transaction-uid", "transactionuid"))
@@ -261,14 +262,15 @@ def _response(request: Request, status: int, warning: str = "", **headers: str) 
 
 
 def _chosen(request: Request) -> Offer:
-    accepted = accept_of(request.headers.get("accept"), request.query_params.get("accept"))
-    return choose(accepted, (*_JSON_OFFERS, *_XML_OFFERS))
+    return choose(accepted_by_search(request.scope), (*_JSON_OFFERS, *_XML_OFFERS))
 
 
 def _with_data_sets(
-    request: Request, offer: Offer, found: list[DicomJson], status: int = 200, warning: str = ""
+    request: Request, offer: Offer, found: list[DicomJson], status: int = 200, warning: str = "", location: str = ""
 ) -> Response:
     headers = {"cache-control": "no-store", "vary": VARY}
+    if location:
+        headers["content-location"] = location
     if warning:
         headers["warning"] = _warning(request, warning)
     if offer.media_type != _DICOM_XML:

@@ -116,7 +116,13 @@ def _file_scope(scope: Scope, asked: UriRequest) -> Scope:
     accept = asked.content_type or DICOM
     if asked.transfer_syntax_uid is not None:
         accept = f"{DICOM}; transfer-syntax={asked.transfer_syntax_uid}"
-    return {**scope, "query_string": urlencode({"accept": accept}).encode("ascii"), "path_params": _uids(asked)}
+    path = f"{scope.get('root_path', '')}{asked.key.path}"
+    urls = {
+        "path": path,
+        "raw_path": path.encode("ascii"),
+        "query_string": urlencode({"accept": accept}).encode("ascii"),
+    }
+    return {**scope, **urls, "path_params": _uids(asked)}
 
 
 def _uids(asked: UriRequest) -> dict[str, str | None]:

@@ -19,6 +19,8 @@ from pacs.measured.stages import ARRIVED
 
 MAX_HEAD_BYTES = 128 << 10
 """Request line and header fields together, or trailers; long query strings and Accept fields are a few KB."""
+MAX_URL_BYTES = 0xFFFF
+"""What httptools can take apart."""
 HEAD_TIMEOUT_S = 20.0
 """From connecting, or from the first byte of a further request, until its header fields are complete."""
 WRITE_TIMEOUT_S = 60.0
@@ -44,6 +46,7 @@ async def _too_many(_scope: Scope, _receive: Receive, send: Send) -> None:
 class BoundedHttpProtocol(HttpToolsProtocol):
     """Given to uvicorn as its ``http`` protocol class."""
 
+    url = b""
     _bytes_without_progress = 0
     _head_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
@@ -69,8 +72,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._head_timer is None and self._bytes_without_progress and is_idle and not self.transport.is_closing():
             self._await_head()
         if self._bytes_without_progress > MAX_HEAD_BYTES and not self.transport.is_closing():
-            log.warning("request refused", why=f"its head is larger than {MAX_HEAD_BYTES} bytes", status=431)
-            self._refuse(431, "Request Header Fields Too Large", f"The head is larger than {MAX_HEAD_BYTES} bytes")
+            log.warning("request refused", why=f"its head is larger than {MAX_HEAD_BYTES} bytes")
+            if not self._refuse_long_url():
+                self._refuse(431, "Request Header Fields Too Large", f"The head is larger than {MAX_HEAD_BYTES} bytes")
 
     def on_headers_complete(self) -> None:
         self._bytes_without_progress = 0
@@ -113,7 +117,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(400, "Bad Request", msg)
+        if not self._refuse_long_url():
+            self._refuse(400, "Bad Request", msg)
+
+    def _refuse_long_url(self) -> bool:
+        if len(self.url) <= MAX_URL_BYTES:
+            return False
+        self._refuse(414, "URI Too Long", f"The URL is longer than {MAX_URL_BYTES} bytes", "Ask for less at once.")
+        return True
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up, "its request has no end")
@@ -136,9 +147,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             log.warning("connection closed", peer=self.client[0] if self.client else "", why=why)
         self.transport.abort()
 
-    def _refuse(self, status: int, phrase: str, message: str) -> None:
+    def _refuse(self, status: int, phrase: str, message: str, hint: str = "Send a request as RFC 9112 has it.") -> None:
         """Answer what never became a request, as every other error is answered."""
-        body = json.dumps({"error": message, "hint": "Send a request as RFC 9112 has it."}).encode("ascii")
+        body = json.dumps({"error": message, "hint": hint}).encode("ascii")
         head = (
             f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json\r\nx-content-type-options: nosniff\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"

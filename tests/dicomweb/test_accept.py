@@ -83,6 +83,26 @@ def test_nonsense_is_an_invalid_request(header: str) -> None:
         parse_accept(header)
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "image, image/png",
+        "image/png, image",
+        "image/jls; q=high, image/png",
+        'a/b; c="open, image/png',
+        "a b/c,,image/png",
+    ],
+)
+def test_what_cannot_be_read_is_passed_over_beside_what_can(header: str) -> None:
+    """PS3.18 §8.7.7."""
+    assert parse_accept(header) == (MediaRange("image/png"),)
+
+
+def test_nonsense_counts_against_the_limit() -> None:
+    with pytest.raises(InvalidRequest, match="more than"):
+        parse_accept(",".join(["image"] * MAX_RANGES + ["image/png"]))
+
+
 @given(st.text(max_size=200) | st.text(alphabet='ab/*;,=" \\q.01-', max_size=80))
 def test_any_text_gives_ranges_or_an_invalid_request(header: str) -> None:
     try:

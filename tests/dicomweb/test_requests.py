@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pacs.dicomweb.accept import MediaRange
-from pacs.dicomweb.requests import accepted_by, client_of, is_not_modified
+from pacs.dicomweb.requests import accepted_by, accepted_by_search, client_of, is_not_modified
 from pacs.errors import InvalidRequest
 
 
@@ -16,6 +16,14 @@ def test_accept_from_header_and_query() -> None:
     scope = {"headers": headers, "query_string": b"x=1&accept=application/dicom%2Bjson&accept=image/gif"}
     assert [accepted.media_type for accepted in accepted_by(scope)] == ["application/dicom+json", "image/gif"]
     assert accepted_by({"headers": [], "query_string": b"accept="}) == (MediaRange("*/*"),)
+
+
+def test_accept_of_a_search_stands_among_as_many_parameters_as_a_search_has() -> None:
+    headers = [(b"accept", b"image/png"), (b"accept", b"image/jpeg")]
+    scope = {"headers": headers, "query_string": b"&" * 3000 + b"&".join([b"includefield=1"] * 300)}
+    assert [accepted.media_type for accepted in accepted_by_search(scope)] == ["image/png", "image/jpeg"]
+    scope["query_string"] += b"&accept=application/dicom+json&accept=image/gif&accept="
+    assert [each.media_type for each in accepted_by_search(scope)] == ["application/dicom+json", "image/gif"]
 
 
 def test_too_many_parameters() -> None:

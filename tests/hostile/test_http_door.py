@@ -89,8 +89,20 @@ def test_a_head_without_end_is_cut(archive: RunningArchive, head: bytes) -> None
     with connection(archive) as peer:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             peer.sendall(head)
-        assert answer(peer)[:12] in (b"HTTP/1.1 431", b"HTTP/1.1 400", b"")
+        assert answer(peer)[:12] in (b"HTTP/1.1 431", b"HTTP/1.1 414", b"HTTP/1.1 400", b"")
     assert httpx.get(f"{archive.origin}/health/ready").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("length", "status"), [(60_000, b"400"), (70_000, b"414"), (120_000, b"414"), (250_000, b"414")]
+)
+def test_a_url_too_long_is_said_to_be_too_long(archive: RunningArchive, length: int, status: bytes) -> None:
+    with connection(archive) as peer:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            peer.sendall(b"GET /dicomweb/studies?limit=" + b"a" * length + b" HTTP/1.1\r\nHost: localhost\r\n")
+            peer.sendall(b"Connection: close\r\n\r\n")
+        received = answer(peer)
+    assert received.split(b" ")[1:2] == [status] or (not received and length > 128 << 10)
 
 
 def test_trailers_without_end_are_cut(archive: RunningArchive) -> None:

@@ -154,9 +154,9 @@ ANSWERED = [
     Case(204, "GET", "/studies?PatientID=nobody", {"Accept": 'multipart/related; type="application/dicom+xml"'}),
     Case(204, "OPTIONS", STUDY),
 ]
-TOLD_BELOW = {202, 304, 431, 507}
+TOLD_BELOW = {202, 304, 414, 431, 507}
 """By tests of their own."""
-BEFORE_ANY_ROUTE = {405, 421, 431}
+BEFORE_ANY_ROUTE = {405, 414, 421, 431}
 
 
 @pytest.fixture(scope="module")
@@ -238,14 +238,21 @@ def test_what_the_client_has_is_not_sent_again(archive: RunningArchive) -> None:
         assert "server-timing" in answer.headers
 
 
-def test_a_head_without_measure(archive: RunningArchive) -> None:
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 140_000, 431),
+        (b"GET /?" + b"y" * 70_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414),
+    ],
+)
+def test_a_head_without_measure(archive: RunningArchive, sent: bytes, status: int) -> None:
     with socket.create_connection(("127.0.0.1", archive.http_port), timeout=20) as peer:
-        peer.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 140_000)
+        peer.sendall(sent)
         received = b""
         while part := peer.recv(65536):
             received += part
     head, _, body = received.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 431")
+    assert head.startswith(f"HTTP/1.1 {status}".encode())
     assert b"application/json" in head
     assert b'"hint"' in body
 
