@@ -6,14 +6,17 @@ sender that hospitals have.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import re
 import socket
 import ssl
 import struct
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -23,6 +26,8 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from benchmarks.synthetic_ct import Slice, part10
 
 _OUR_PDU = 16384
+_CHANGED = 8
+"""Digits at the end of a SOP Instance UID that are others each time it is sent."""
 _APPLICATION_CONTEXT = b"1.2.840.10008.3.1.1.1"
 
 
@@ -98,15 +103,7 @@ def storescu(host: str, port: int, called_aet: str, images: list[Slice]) -> Stor
 def _sender(
     host: str, port: int, titles: tuple[str, str], images: list[Slice], pipe: Connection, tls: ssl.SSLContext | None
 ) -> None:
-    connection = socket.create_connection((host, port), timeout=120)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if tls is not None:
-        connection = tls.wrap_socket(connection, server_hostname=host)
-    connection.sendall(_associate_rq(*titles))
-    accept = _receive_pdu(connection)
-    if accept[0] != 2:
-        raise RuntimeError(f"the association was refused: PDU type {accept[0]}, {accept[6:10].hex()}")
-    limit = min(_peer_maximum(accept) or 131072, 131072)
+    connection, limit = _associated(host, port, titles, tls)
     messages = [_c_store_rq(number % 65535 + 1, image, limit) for number, image in enumerate(images)]
     pipe.send("ready")
     pipe.recv()
@@ -120,6 +117,77 @@ def _sender(
     pipe.send((latencies, failures))
     connection.sendall(struct.pack(">BxIxxxx", 5, 4))
     connection.close()
+
+
+@dataclass
+class Arrived:
+    """What was stored beside something else that is measured."""
+
+    instances: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+
+
+@contextlib.contextmanager
+def arriving(
+    host: str, port: int, called_aet: str, images: list[Slice], *, per_second: float = 0.0
+) -> Iterator[Arrived]:
+    """New instances arrive over one association for the length of the block: `images` in turn, each time under another
+    SOP Instance UID; `per_second` of them, 0 for as many as the receiver takes. Encoded before the block begins."""
+    spawn = multiprocessing.get_context("fork")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=_send_until_told, args=(host, port, called_aet, images, per_second, theirs))
+    process.start()
+    ours.recv()
+    arrived, started = Arrived(), time.perf_counter()
+    ours.send("go")
+    try:
+        yield arrived
+    finally:
+        ours.send("end")
+        arrived.instances, arrived.failures = ours.recv()
+        arrived.seconds = time.perf_counter() - started
+        process.join()
+
+
+def _send_until_told(
+    host: str, port: int, called_aet: str, images: list[Slice], per_second: float, pipe: Connection
+) -> None:
+    connection, limit = _associated(host, port, (called_aet, "BENCHMARK"))
+    messages = [bytearray(_c_store_rq(number + 1, image, limit)) for number, image in enumerate(images)]
+    ends = [
+        [found.end() for found in re.finditer(re.escape(image.sop_instance_uid.encode()), message)]
+        for image, message in zip(images, messages, strict=True)
+    ]
+    first = time.time_ns() // 1_000_000 % 80_000_000 + 10_000_000
+    pipe.send("ready")
+    pipe.recv()
+    started, count, failures = time.perf_counter(), 0, 0
+    while not pipe.poll(max(0.0, started + count / per_second - time.perf_counter()) if per_second else 0.0):
+        message = messages[count % len(messages)]
+        for end in ends[count % len(messages)]:
+            message[end - _CHANGED : end] = b"%d" % (first + count)
+        connection.sendall(message)
+        failures += _status(_receive_pdu(connection)) != 0
+        count += 1
+    pipe.send((count, failures))
+    connection.sendall(struct.pack(">BxIxxxx", 5, 4))
+    connection.close()
+
+
+def _associated(
+    host: str, port: int, titles: tuple[str, str], tls: ssl.SSLContext | None = None
+) -> tuple[socket.socket, int]:
+    """The connection, and how long a PDU may be."""
+    connection = socket.create_connection((host, port), timeout=120)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if tls is not None:
+        connection = tls.wrap_socket(connection, server_hostname=host)
+    connection.sendall(_associate_rq(*titles))
+    accept = _receive_pdu(connection)
+    if accept[0] != 2:
+        raise RuntimeError(f"the association was refused: PDU type {accept[0]}, {accept[6:10].hex()}")
+    return connection, min(_peer_maximum(accept) or 131072, 131072)
 
 
 def _item(kind: int, body: bytes) -> bytes:

@@ -5,7 +5,8 @@
 Every program runs the whole time and is stopped (SIGSTOP) when it is not its turn; the figures are medians of rounds
 that alternate. This archive has one web worker; it answers 304 with two as well, which are its default. nginx sends
 the same bytes as files with sendfile, by one worker process and by two, and answers 304 to the same conditional
-requests. With ``--ingest`` this archive and Orthanc also receive images over one association meanwhile. On a busy
+requests. With ``--ingest`` this archive and Orthanc also receive new images over one association meanwhile, as many as
+they take, or ``--arriving`` per second: scanners send 10 to 60 slices per second, for seconds. On a busy
 machine rates say little: the processor time that a program took for each request says more, because it does not count
 the time in which others ran. Load comes from `wrk`, one thread; see `http_load`.
 """
@@ -18,7 +19,6 @@ import os
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -55,6 +55,7 @@ class Plan:
     found: list[http_load.HttpFigures] = field(default_factory=list)
     processor_us: list[float] = field(default_factory=list)
     """For each request, of all processes of the program."""
+    arrived: list[dimse_load.Arrived] = field(default_factory=list)
 
     def tags(self) -> list[str]:
         """The entity tag of each path, when the requests are to be conditional."""
@@ -71,6 +72,11 @@ class Plan:
                 raise RuntimeError(f"{self.who}: {path} has no entity tag: {answer.status_code} {answer.text[:200]}")
             time.sleep(0.2)
         return answer.headers["etag"]
+
+    def stored(self) -> str:
+        """Images that arrived meanwhile, per second; the median of the rounds."""
+        rates = [each.instances / each.seconds for each in self.arrived]
+        return f"{statistics.median(rates):,.0f}" if rates else "-"
 
     def run(self, tags: Sequence[str], connections: int, seconds: float) -> http_load.HttpFigures:
         headers = {"Accept": self.accept}
@@ -128,7 +134,7 @@ def measure(peers: Sequence[tuple[Peer, list[Plan]]], given: argparse.Namespace,
                 if plan.what != what:
                     continue
                 peer.go_on()
-                with _receiving(peer, pool) if given.ingest and peer.dicom else contextlib.nullcontext():
+                with _receiving(peer, plan, pool, given):
                     # One round first, not counted: a cache that a viewer would find warm is warm for everybody.
                     used_s = peer.processor_s()
                     figures = plan.run(tags, given.connections, given.seconds if number else 1)
@@ -141,30 +147,21 @@ def measure(peers: Sequence[tuple[Peer, list[Plan]]], given: argparse.Namespace,
 
 
 @contextlib.contextmanager
-def _receiving(peer: Peer, pool: Sequence[Slice]) -> Iterator[None]:
-    """Images arrive over one association for the length of the block, the same ones again when all were sent."""
-    end = threading.Event()
-
-    def send() -> None:
-        at = 0
-        while not end.is_set():
-            dimse_load.store(*peer.address, peer.aet, list(pool[at : at + 20]), 1)
-            at = (at + 20) % len(pool)
-
-    sender = threading.Thread(target=send)
-    sender.start()
-    try:
+def _receiving(peer: Peer, plan: Plan, pool: Sequence[Slice], given: argparse.Namespace) -> Iterator[None]:
+    """New images arrive for the length of the block, when they are to and the program receives any."""
+    if not given.ingest or not peer.dicom:
         yield
-    finally:
-        end.set()
-        sender.join()
+        return
+    with dimse_load.arriving(*peer.address, peer.aet, list(pool), per_second=given.arriving) as arrived:
+        yield
+    plan.arrived.append(arrived)
 
 
 def table(plans: Sequence[Plan]) -> str:
     """Markdown, as in `benchmarks/README.md`; medians of the rounds, and the range of rates."""
     lines = [
-        "| what | who | per second (range) | p50 ms | p99 ms | processor us for each | failures |",
-        "|---|---|---:|---:|---:|---:|---:|",
+        "| what | who | per second (range) | p50 ms | p99 ms | processor us for each | stored per second | failures |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for what in dict.fromkeys(plan.what for plan in plans):
         for plan in plans:
@@ -175,7 +172,7 @@ def table(plans: Sequence[Plan]) -> str:
             lines.append(
                 f"| {what} | {plan.who} | {statistics.median(rates):,.0f} ({min(rates):,.0f}-{max(rates):,.0f}) "
                 f"| {p50:.2f} | {p99:.2f} | {statistics.median(plan.processor_us):.0f} "
-                f"| {sum(each.failures for each in plan.found)} |"
+                f"| {plan.stored()} | {sum(each.failures for each in (*plan.found, *plan.arrived))} |"
             )
     return "\n".join(lines)
 
@@ -186,6 +183,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3, help="of each measurement [3]")
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--ingest", action="store_true", help="archives receive images meanwhile")
+    parser.add_argument("--arriving", type=float, default=0, help="of them per second [as many as are taken]")
     parser.add_argument("--only", default="", help="a part of the names of what is measured")
     given = parser.parse_args()
     images = make_series(_IMAGES, seed=31)

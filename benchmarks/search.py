@@ -29,16 +29,13 @@ from typing import Any, NamedTuple
 from rich.progress import track
 from sqlalchemy import text
 
-from benchmarks.search_questions import ORDER, Question, keep_up, keep_values, questions
+from benchmarks.search_questions import ORDER, Question, questions
 from benchmarks.synthetic_index import Contents, build_with_bar
 from benchmarks.synthetic_rows import Study, make_patient, study_attributes
 from pacs.index import Index
 from pacs.index.engine import open_engine
 from pacs.model import InstanceKey, Location, NewInstance
 from tests.real_postgresql import running_postgresql
-
-_LOOK_EVERY_S = 5.0
-"""How often the writer looks for values of searchable attributes in what it stored."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,6 @@ def _urls(given: argparse.Namespace) -> Iterator[Any]:
 
 def _build(url: str, studies: int, instances: int) -> None:
     build_with_bar(url, Contents(studies, 3, instances))
-    keep_values(url)
     engine = open_engine(url)
     if engine.dialect.name == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -184,8 +180,7 @@ def _waited_s() -> float:
 
 def _store(url: str, load: Load, start: Any) -> None:
     """Series of ten, each of a new study."""
-    index, engine, started = Index.open(url), open_engine(url), time.time_ns()
-    looked_after = max(1, int(load.stored_per_s * _LOOK_EVERY_S))
+    index, started = Index.open(url), time.time_ns()
     start.wait(300)
     end = time.monotonic() + load.seconds
     for number in itertools.count():
@@ -193,10 +188,7 @@ def _store(url: str, load: Load, start: Any) -> None:
             break
         study = f"2.25.{started}.{number // 10}"
         index.add([_new_instance(study, number, started)])
-        if number % looked_after == looked_after - 1:
-            keep_up(index, engine)
         time.sleep(1 / load.stored_per_s)
-    engine.dispose()
     index.close()
 
 
