@@ -29,24 +29,29 @@ from pacs.model import Principal, StoredInstance
 from pacs.part10.header import Header
 from pacs.pixels.animation import MOVING_MEDIA_TYPES, MP4_MEDIA_TYPE, can_make_mp4, durations_ms
 from pacs.pixels.annotation import patient_lines, technique_lines
+from pacs.pixels.light import LightImage, light_image
 from pacs.pixels.picture_formats import GIF_MEDIA_TYPE, STILL_MEDIA_TYPES, WITH_PROFILE
 from pacs.pixels.rendering import (
     Frame,
     Rendering,
     check_length,
     film_of,
-    is_light,
     picture_for_film,
     rendered_as,
     window_of_film,
 )
 from pacs.pixels.thumbnail import middle
+from pacs.recent import Recent
 
 _STILLS = tuple(Offer(media_type) for media_type in STILL_MEDIA_TYPES)
 _PARTS = tuple(Offer(media_type, is_multipart=True) for media_type in STILL_MEDIA_TYPES)
 _FILMS = (Offer(MP4_MEDIA_TYPE),)
 _MAX_TRIED = 3
 """Instances tried when the middle one cannot be decoded; more would make one request expensive."""
+_MAKES_NO_SENSE = (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
+"""What a file says of its pixels may be anything; whoever wrote it, the archive has no error."""
+_LIGHT_IMAGE_BYTES, _LIGHT_IMAGES = 1 << 10, 4096
+"""Of one that is remembered, and how many are."""
 
 FILM_MEDIA_TYPES = (MP4_MEDIA_TYPE,)
 """Of several frames of one image, besides an animated GIF."""
@@ -67,6 +72,8 @@ class Pictures:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._light_images: Recent[LightImage] = Recent(_LIGHT_IMAGE_BYTES * _LIGHT_IMAGES)
+        """By digest, of bytes that were compared with it."""
 
     def rendered(self, scope: Scope) -> Answer:
         """What Accept asks for of the resource: one picture, a film, pictures in parts, or a document."""
@@ -151,11 +158,17 @@ class Pictures:
         if is_there and is_not_modified(scope, tags[0]):
             return _not_modified(tags[0], cache_control)
 
+        rendering = _rendering(subjects[0], offer.media_type, parameters)
+        light = self._light(subjects[0], rendering)
+
         def made() -> Answer:
             problem: UndecodablePixels | None = None
             for subject, tag in zip(subjects, tags, strict=True):
                 try:
-                    picture = self._picture(subject, offer.media_type, parameters)
+                    if light is not None and subject is subjects[0]:
+                        picture = self._drawn_here(light, subject, rendering)
+                    else:
+                        picture = self._picture(subject, offer.media_type, parameters)
                 except UndecodablePixels as error:
                     problem = problem or error
                     continue
@@ -169,17 +182,31 @@ class Pictures:
                 # in it.
                 del problem
 
-        return made() if self._is_light(subjects[0], offer.media_type, parameters) else Answer({}, make=made)
+        return Answer({}, make=made) if light is None else made()
 
-    def _is_light(self, subject: Subject, media_type: str, parameters: RenderingParameters) -> bool:
-        """Whether its picture waits for no decoder."""
+    def _light(self, subject: Subject, rendering: Rendering) -> LightImage | None:
+        """What is to be known of its image for a picture that waits for no decoder; None when it has to wait."""
         if len(subject.frames) > 1:
-            return False
-        header = self._services.retrieve.header(subject.instance)
+            return None
+        instance = subject.instance
+        found = self._light_images.get((instance.digest, instance.transfer_syntax_uid))
+        if found is None:
+            header = self._services.retrieve.header(instance)
+            try:
+                found = light_image(header)
+            except (UndecodablePixels, *_MAKES_NO_SENSE):
+                return None
+        return found if found is not None and found.takes(rendering) else None
+
+    def _drawn_here(self, light: LightImage, subject: Subject, rendering: Rendering) -> bytes:
+        _, fragments = self._frame(subject)
+        instance = subject.instance
+        self._light_images.put((instance.digest, instance.transfer_syntax_uid), light, _LIGHT_IMAGE_BYTES)
         try:
-            return is_light(header, _rendering(subject, media_type, parameters))
-        except UndecodablePixels:
-            return False
+            with DECODE:
+                return light.rendered(fragments, rendering)
+        except _MAKES_NO_SENSE as fault:
+            raise _without_sense(fault, rendering) from fault
 
     def _in_parts(
         self,
@@ -215,8 +242,11 @@ class Pictures:
             return refusal(problem, location), problem
 
     def _picture(self, subject: Subject, media_type: str, parameters: RenderingParameters) -> bytes:
-        header = self._services.retrieve.header(subject.instance)
         rendering = _rendering(subject, media_type, parameters)
+        light = self._light(subject, rendering)
+        if light is not None:
+            return self._drawn_here(light, subject, rendering)
+        header = self._services.retrieve.header(subject.instance)
         if not rendering.is_plain:
             font = font_for(self._services.http.annotation_font, _texts(header, subject, parameters))
             rendering = replace(rendering, font=font)
@@ -224,15 +254,9 @@ class Pictures:
             return self._film(header, subject, rendering)
         frame = self._frame(subject)
         try:
-            if is_light(header, rendering):
-                with DECODE:
-                    return rendered_as(header, frame, rendering)
             return self._services.retrieve.decoding.run(rendered_as, header, frame, rendering)
-        except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as fault:
-            # What a file says of its pixels may be anything; whoever wrote it, the archive has no error.
-            log.failure("picture cannot be made", fault, sop_instance_uid=rendering.sop_instance_uid)
-            why = "what the image says of how it is shown makes no sense; retrieve it as application/dicom"
-            raise UndecodablePixels(why) from fault
+        except _MAKES_NO_SENSE as fault:
+            raise _without_sense(fault, rendering) from fault
 
     def _film(self, header: Header, subject: Subject, rendering: Rendering) -> bytes:
         """Frames are decoded one by one, so that a long film keeps nobody else waiting for long."""
@@ -266,6 +290,12 @@ def _rendering(subject: Subject, media_type: str, parameters: RenderingParameter
         presentation=subject.state,
         sop_instance_uid=subject.instance.key.sop_instance_uid,
     )
+
+
+def _without_sense(fault: Exception, rendering: Rendering) -> UndecodablePixels:
+    log.failure("picture cannot be made", fault, sop_instance_uid=rendering.sop_instance_uid)
+    why = "what the image says of how it is shown makes no sense; retrieve it as application/dicom"
+    return UndecodablePixels(why)
 
 
 def _offers(subjects: Sequence[Subject]) -> tuple[Offer, ...]:

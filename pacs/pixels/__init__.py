@@ -15,6 +15,7 @@ Map, from stored frame to picture:
 - `rendering`: `rendered_as(header, frame, rendering) -> bytes`, all that a rendered resource can be asked for, with
   `overlay`, `presentation_state` and `presentation`, `annotation` and `lettering`, `colour_profile`, `picture_formats`
   (GIF, JPEG 2000), `animation` (films).
+- `light`: `light_image(header) -> LightImage | None`, what is asked once of an image whose pictures need no decoder.
 - `form`: which edition of pictures and frames is made, for entity tags and what is kept.
 - `thumbnail`: `thumbnail(header, fragments, *, frame_number=1) -> bytes`; `middle(count)` picks what stands for all.
 - `transcode`: `transcoded_frame(description, fragments, target_uid) -> EncodedFrame`, one frame in another encoding;

@@ -18,7 +18,7 @@ from pacs.pixels.annotation import annotated
 from pacs.pixels.colour_profile import in_colour_space, profile_of
 from pacs.pixels.decode import decode
 from pacs.pixels.description import describe
-from pacs.pixels.display import Window, display_attributes, is_shown_simply, pixel_ratio
+from pacs.pixels.display import Window, display_attributes, pixel_ratio
 from pacs.pixels.overlay import has_overlays, overlay_masks
 from pacs.pixels.picture_formats import encoded
 from pacs.pixels.presentation import presented
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 Frame = tuple[int, Sequence["Fragment"]]
 """A frame's number, from 1, and its stored fragments."""
 WHITE = 255
-_LIGHT_SAMPLES = 1 << 20
-"""Of an image, and pixels of the picture made of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,30 +109,6 @@ def rendered_as(header: Header, frame: Frame, rendering: Rendering) -> bytes:
     if rendering.icc_profile not in {"", "no"}:
         picture, profile = in_colour_space(picture, profile_of(header), rendering.icc_profile)
     return encoded(picture, rendering.media_type, rendering.quality, profile)
-
-
-def is_light(header: Header, rendering: Rendering) -> bool:
-    """Whether `rendered_as` takes a few milliseconds, whatever is stored, and gives no stored bytes to a codec.
-
-    That is: plain samples of a small image, a window, a JPEG. Anybody may do that work; the rest belongs to a decoder
-    (`pacs.decoding`).
-
-    Raises:
-        UndecodablePixels: no pixel data.
-    """
-    if not rendering.is_plain or rendering.media_type != JPEG_MEDIA_TYPE:
-        return False
-    if not is_shown_simply(header):
-        return False
-    description, viewport = describe(header), rendering.viewport
-    return (
-        not description.is_encapsulated
-        and description.photometric_interpretation != "PALETTE COLOR"
-        and description.bits_allocated in (8, 16)
-        and description.samples_per_frame <= _LIGHT_SAMPLES
-        and (viewport is None or viewport.columns * viewport.rows <= _LIGHT_SAMPLES)
-        and not has_overlays(header)
-    )
 
 
 def picture_as(header: Header, frame: Frame, rendering: Rendering) -> Picture:

@@ -11,7 +11,9 @@ from PIL import Image
 from pydicom.uid import RLELossless, generate_uid
 
 from pacs.dicomweb.resources import ResourceKey
-from pacs.errors import Busy
+from pacs.errors import Busy, StoredBytesDamaged
+from pacs.part10.header import Header
+from pacs.pixels.light import LightImage, light_image
 from tests.dicomweb.served import DoorInMemory, OneDoorInMemory, archive_under, image
 
 
@@ -103,10 +105,38 @@ def test_values_that_make_no_sense_are_no_fault_of_the_archive(
     def overflowing(*_: object) -> bytes:
         raise OverflowError("Python int too large to convert to C long")
 
-    monkeypatch.setattr("pacs.dicomweb.rendered.rendered_as", overflowing)
+    monkeypatch.setattr("pacs.dicomweb.rendered.LightImage.rendered", overflowing)
     answer = door.get(f"{slices[0].path}/rendered?window=7,7")
     assert answer.status_code == 406
     assert "C long" not in answer.text
+
+
+def test_an_image_is_asked_once_how_it_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not before its bytes were found to be those that were stored: what damaged ones say is not remembered."""
+    asked: list[LightImage | None] = []
+
+    def counted(header: Header) -> LightImage | None:
+        asked.append(light_image(header))
+        return asked[-1]
+
+    monkeypatch.setattr("pacs.dicomweb.rendered.light_image", counted)
+    with archive_under(tmp_path) as (ingest, search, retrieve):
+        door = OneDoorInMemory(ingest, search, retrieve)
+        kept = door.keep(image())
+        url, frames = f"{kept.path}/rendered", retrieve.frames
+
+        def damaged(*_: object) -> None:
+            raise StoredBytesDamaged("it is damaged where it is stored")
+
+        monkeypatch.setattr(retrieve, "frames", damaged)
+        assert door.get(url).status_code == 500
+        monkeypatch.setattr(retrieve, "frames", frames)
+        pictures = {door.get(f"{url}?window={center},400").content for center in (100, 200, 300)}
+        assert len(asked) == 2
+        assert len(pictures) == 3
+        other = door.keep(image(RescaleSlope="1", RescaleIntercept="-50"))
+        assert door.get(f"{other.path}/rendered?window=200,400").content not in pictures
+        assert len(asked) == 3
 
 
 def test_what_is_not_there_is_not_what_the_client_has(door: DoorInMemory, slices: list[ResourceKey]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import FileDataset
 
 from pacs.errors import NotAcceptable
 from pacs.pixels.animation import MAX_FRAMES
@@ -16,13 +16,11 @@ from pacs.pixels.rendering import (
     Rendering,
     check_length,
     film_of,
-    is_light,
     picture_for_film,
     rendered_as,
     window_of_film,
 )
 from tests.dicomweb.served import image
-from tests.pixels import images
 from tests.pixels.test_presentation import scanned
 
 JPEG_LS = "1.2.840.10008.1.2.4.80"
@@ -51,35 +49,6 @@ def test_the_plain_way_is_that_of_render() -> None:
             quality=rendering.quality,
         )
         assert rendered_as(header, frame, rendering) == plain
-
-
-def test_light_is_what_no_codec_touches() -> None:
-    plain = scanned(image())
-    assert is_light(plain, Rendering())
-    assert is_light(plain, Rendering(window=Window(9, 3), viewport=Viewport(1024, 1024), quality=3))
-    for rendering in (
-        Rendering("image/png"),
-        Rendering(annotations=("patient",)),
-        Rendering(icc_profile="srgb"),
-        Rendering(viewport=Viewport(1025, 1024)),
-    ):
-        assert not is_light(plain, rendering)
-    assert is_light(scanned(image(Rows=1024, Columns=1024)), Rendering())
-    assert not is_light(scanned(image(Rows=1024, Columns=1025)), Rendering())
-    assert not is_light(scanned(image(BitsAllocated=32)), Rendering())
-    pixels = images.gradient()
-    assert is_light(images.scanned(images.data_set(pixels)), Rendering())
-    assert not is_light(images.scanned(images.compressed(pixels, b"\xff\xd8"), JPEG_LS), Rendering())
-    assert not is_light(scanned(image(PerFrameFunctionalGroupsSequence=[Dataset()])), Rendering())
-    assert not is_light(scanned(image(ModalityLUTSequence=[Dataset()])), Rendering())
-    assert not is_light(scanned(image(VOILUTSequence=[Dataset()])), Rendering())
-    assert not is_light(scanned(image(PhotometricInterpretation="PALETTE COLOR")), Rendering())
-    many = "\\".join(["1"] * 200)
-    assert not is_light(scanned(image(WindowCenter=many, WindowWidth=many)), Rendering())
-    overlaid = image()
-    overlaid.add_new(0x60000010, "US", 16)
-    overlaid.add_new(0x60003000, "OW", bytes(48))
-    assert not is_light(scanned(overlaid), Rendering())
 
 
 def test_overlays_are_drawn_over_the_image() -> None:
