@@ -91,7 +91,8 @@ def _value(vr: str, attribute: dict[str, Any], syntax: TransferSyntax, encode: _
 
 
 def _item(attributes: DicomJson, syntax: TransferSyntax, encode: _Encoder) -> bytes:
-    content = _elements(attributes, syntax, encode)
+    # It is written in the answer's character set, whatever it came in.
+    content = _elements({tag: one for tag, one in attributes.items() if tag != "00080005"}, syntax, encode)
     return struct.pack(f"{'<' if syntax.is_little_endian else '>'}HHL", 0xFFFE, 0xE000, len(content)) + content
 
 

@@ -81,6 +81,18 @@ def test_pydicom_reads_korean_with_escapes() -> None:
     assert str(found.PatientName) == "Hong^Gildong=洪^吉洞=홍^길동"
 
 
+@pytest.mark.parametrize("asked", ["ISO_IR 144", "ISO_IR 192", "ISO_IR 100"])
+def test_items_are_in_the_character_set_of_the_answer(asked: str) -> None:
+    """An item that came with a Specific Character Set of its own would be read in that (PS3.5 §7.5.3)."""
+    item = {"00080005": {"vr": "CS", "Value": ["ISO_IR 192"]}, "00080104": {"vr": "LO", "Value": ["Иван"]}}
+    inner = {"00081032": {"vr": "SQ", "Value": [{**item, "00400008": {"vr": "SQ", "Value": [item]}}]}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = decoded(encode_identifier(inner, EXPLICIT, (asked,)), EXPLICIT)
+        (code,) = found.ProcedureCodeSequence
+        assert code.CodeMeaning == code.ScheduledProtocolCodeSequence[0].CodeMeaning == "Иван"
+
+
 @pytest.mark.parametrize(
     ("vr", "value"),
     [("US", 70000), ("US", "x"), ("FL", 1e300), ("AT", "nonsense"), ("SL", None), ("DS", float("inf"))],
