@@ -41,6 +41,8 @@ _MOST_TIES = 5_000
 _MOST_PLACES = 4_000
 _SKIPPED_AT_ONCE = 2_000
 _ABOVE_AT_ONCE = 100
+_TRIED = 100
+"""Places that are compared where two ways lead to what is wanted."""
 _AFTER_ALL_TIMES = "\U0010ffff"
 _LAST_ROW = 1 << 62
 
@@ -206,14 +208,19 @@ class Pages:
 
     def _places(self, connection: Connection, *, above: int, below: int, size: int) -> list[int]:
         """At most `size` places from `above` on and less than `below` of rows that may match, greatest first."""
-        plan, bounds = self._plan, {"above": above, "below": below, "size": size}
         if not self._is_chosen:
             self._is_chosen = True
-            if study_modalities.are_few(connection, self._modalities):  # they select better than most grams
-                self._grams = ()
+            by_grams = self._by_grams(connection, above, below, _TRIED)
+            by_modality = study_modalities.newest(connection, self._modalities, above=above, below=below, size=_TRIED)
+            if len(by_grams) == _TRIED and (len(by_modality) < _TRIED or by_modality[-1] < by_grams[-1]):
+                self._grams = ()  # as many with the modality reach further back, so it selects better
         if self._grams:
-            return gram_tables.newest(connection, plan.level, plan.hospital, self._grams, **bounds)
-        return study_modalities.newest(connection, self._modalities, **bounds)
+            return self._by_grams(connection, above, below, size)
+        return study_modalities.newest(connection, self._modalities, above=above, below=below, size=size)
+
+    def _by_grams(self, connection: Connection, above: int, below: int, size: int) -> list[int]:
+        bounds = {"above": above, "below": below, "size": size}
+        return gram_tables.newest(connection, self._plan.level, self._plan.hospital, self._grams, **bounds)
 
     def _found_by_places(
         self, connection: Connection, statement: Select[Any], after: Key | None, size: int
