@@ -7,8 +7,9 @@ import contextlib
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
+from pacs.dicomweb.store_description import Description, description_of
 from pacs.dicomweb.store_pixels import PixelMeasure
 from pacs.errors import MalformedDataSet, TooLarge, UndecodablePixels, UnsupportedMedia
 from pacs.ingest import Spool
@@ -46,6 +47,13 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where an attribute of the Image Pixel Description Macro stands if the frames tell it."""
+
+    tag: int
+
+
+@dataclass(frozen=True, slots=True)
 class BulkPart:
     """One part of the body, in the spool of bulk data."""
 
@@ -75,12 +83,16 @@ class BulkPart:
 class PendingInstance:
     """What the metadata said of one instance."""
 
-    pieces: Sequence[Range | BulkReference]
+    pieces: Sequence[Range | Place | BulkReference]
     sop_class_uid: str = ""
     sop_instance_uid: str = ""
     transfer_syntax_uid: str = ""
     """As the metadata has it (Available Transfer Syntax UID, or Transfer Syntax UID); empty when it says nothing."""
     measure: PixelMeasure = field(default_factory=PixelMeasure)
+    said: Mapping[int, Any] = field(default_factory=dict)
+    """Of the Image Pixel Description Macro, by tag."""
+    derived: Description | None = None
+    """What its compressed frames say of it, once they have come."""
     missing: set[str] = field(default_factory=set)
     """URIs whose parts have not come yet."""
     is_decided: bool = False
@@ -185,6 +197,8 @@ def _transfer_syntax_of(
         raise UnsupportedMedia(f"{part.media_type[:60]} cannot be of transfer syntax {part.transfer_syntax_uid[:64]}")
     try:
         size = max([_check_head(instance, each, bulk, is_nested=reference.is_nested) for each in parts])
+        if not reference.is_nested:
+            instance.derived = _description(instance, parts, bulk)
         # What tells losses stands behind the frame header, after tables.
         shown = "" if is_named else shown_transfer_syntax(part.media_type, _head(part, bulk, size + HEAD_BYTES))
     except UndecodablePixels as problem:
@@ -192,6 +206,33 @@ def _transfer_syntax_of(
     if not is_named and not shown:
         raise UnsupportedMedia(f"pixel data cannot come as {part.media_type[:60]}")
     return named if is_named else shown
+
+
+def _description(instance: PendingInstance, parts: Sequence[BulkPart], bulk: Spool) -> Description | None:
+    """What the frames in `parts` say of their pixels; None of kinds that are not asked.
+
+    Raises:
+        UndecodablePixels: a frame has pixels that no image has.
+        MalformedDataSet: frames differ, or contradict the metadata.
+    """
+    found = None
+    for part in parts:
+        own = None
+        for size in _LOOKS_BYTES:
+            try:
+                own = description_of(part.media_type, _head(part, bulk, size))
+            except UndecodablePixels:
+                if size >= part.length or size == _LOOKS_BYTES[-1]:
+                    raise
+                continue
+            break
+        if own is None:
+            return None
+        own.check_agrees(instance.said)
+        if found is not None and (own.rows, own.columns, own.samples) != (found.rows, found.columns, found.samples):
+            raise MalformedDataSet("the frames of one instance have different sizes")
+        found = own
+    return found
 
 
 def _check_head(instance: PendingInstance, part: BulkPart, bulk: Spool, *, is_nested: bool) -> int:
@@ -227,6 +268,10 @@ def write_data_set(
         if isinstance(piece, Range):
             for data in encoded.read(piece.offset, piece.length):
                 write(data)
+            continue
+        if isinstance(piece, Place):
+            if instance.derived is not None:
+                write(instance.derived.element(piece.tag, instance.said))
             continue
         its_parts = parts[piece.uri]
         if piece.tag == PIXEL_DATA and its_parts[0].is_frame:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from pacs.dicomweb.accept import ContentType, parse_content_type
@@ -16,6 +15,7 @@ from pacs.dicomweb.multipart import MAX_PARTS
 from pacs.dicomweb.store_bulk_data import (
     BulkPart,
     PendingInstance,
+    Place,
     Range,
     check_bulk_data,
     check_inline_pixel_data,
@@ -23,7 +23,7 @@ from pacs.dicomweb.store_bulk_data import (
 )
 from pacs.dicomweb.store_commits import Ready
 from pacs.dicomweb.store_encoding import check_encoding
-from pacs.dicomweb.store_pending import BulkLocation, pending_instance, uris_of
+from pacs.dicomweb.store_pending import BulkLocation, encoded_pieces, pending_instance, uris_of
 from pacs.dicomweb.store_response import Failed, Result, Warned
 from pacs.dicomweb.store_uris import content_id_uri, resolved, text_of
 from pacs.errors import (
@@ -37,7 +37,7 @@ from pacs.errors import (
 from pacs.ingest import Ingest
 from pacs.ingest.memory import MemoryInFlight
 from pacs.model import Source, Stored
-from pacs.part10.data_set_writer import BulkReference, encoded_data_set
+from pacs.part10.data_set_writer import BulkReference
 from pacs.part10.dicom_json_reader import read_json
 from pacs.part10.dicom_xml_reader import read_xml
 from pacs.part10.elements import PIXEL_DATA_TAGS
@@ -191,16 +191,13 @@ class MetadataParts:
         self._hold(1)
         instance = pending_instance(attributes)
         try:
-            pieces = [
-                replace(piece, uri=resolved(piece.uri, base)) if isinstance(piece, BulkReference) else piece
-                for piece in encoded_data_set(attributes)
-            ]
+            pieces = encoded_pieces(attributes, base)
             check_inline_pixel_data(instance, attributes)
             references = [piece for piece in pieces if isinstance(piece, BulkReference)]
             self._check_links(references)
-            kept: list[Range | BulkReference] = []
+            kept: list[Range | Place | BulkReference] = []
             for piece in pieces:
-                if isinstance(piece, BulkReference):
+                if not isinstance(piece, bytes):
                     kept.append(piece)
                     continue
                 kept.append(Range(self._encoded.length, len(piece)))

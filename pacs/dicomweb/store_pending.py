@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Final
 
-from pacs.dicomweb.store_bulk_data import BulkPart, PendingInstance
+from pacs.dicomweb.store_bulk_data import BulkPart, PendingInstance, Place
+from pacs.dicomweb.store_description import said_by, with_places
 from pacs.dicomweb.store_pixels import first_value, pixel_measure
+from pacs.dicomweb.store_uris import resolved
 from pacs.errors import InvalidIdentity
 from pacs.model import checked_uid
-from pacs.part10.data_set_writer import BulkReference
+from pacs.part10.data_set_writer import BulkReference, encoded_data_set
 
 _NAMED_FRAMES: Final = 10
 
@@ -66,7 +68,23 @@ def pending_instance(attributes: Any) -> PendingInstance:
         _uid(attributes, "00080018"),
         _uid(attributes, "00020010") or _uid(attributes, "00083002"),
         pixel_measure(attributes),
+        said_by(attributes),
     )
+
+
+def encoded_pieces(attributes: Any, base: str) -> list[bytes | Place | BulkReference]:
+    """The data set of `attributes`, which may be anything, with places left for what comes later; BulkDataURIs that are
+    relative are so to `base`. Raises `MalformedDataSet`."""
+    described, places = with_places(attributes)
+    pieces: list[bytes | Place | BulkReference] = []
+    for piece in encoded_data_set(described):
+        if not isinstance(piece, BulkReference):
+            pieces.append(piece)
+        elif piece.tag in places and not piece.is_nested:
+            pieces.append(Place(piece.tag))
+        else:
+            pieces.append(replace(piece, uri=resolved(piece.uri, base)))
+    return pieces
 
 
 def uris_of(instance: PendingInstance) -> set[str]:

@@ -47,6 +47,8 @@ class JpegCodestream(Codestream):
     start_of_frame: int = 0xC0
     """Marker: C0 baseline, C1 extended, C2 progressive, C3 lossless, F7 JPEG-LS."""
     component_ids: tuple[int, ...] = ()
+    is_subsampled: bool = False
+    """Whether a component has fewer samples than another."""
     has_jfif: bool = False
     adobe_transform: int | None = None
     """APP14: 0 no transform, 1 YCbCr."""
@@ -102,6 +104,7 @@ def _frame_header(marker: int, segment: bytes, has_jfif: bool, adobe_transform: 
         precision=precision,
         start_of_frame=marker,
         component_ids=tuple(segment[6 + 3 * index] for index in range(components)),
+        is_subsampled=len({segment[7 + 3 * index] for index in range(components)}) > 1,
         has_jfif=has_jfif,
         adobe_transform=adobe_transform,
     )
