@@ -13,6 +13,7 @@ from typing import Final
 
 from pacs.errors import InvalidRequest
 from pacs.part10 import character_sets
+from pacs.part10.elements import standard_vr
 from pacs.part10.header import Element, Header, scan
 
 MAX_IDENTIFIER_BYTES: Final = 1 << 20
@@ -28,6 +29,7 @@ _SINGLE_VALUE = frozenset({"LT", "ST", "UT", "UR"})
 """VRs in which a backslash is a character (PS3.5 §6.2)."""
 _NUMBERS = frozenset({"FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"})
 _BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
+_NOT_TEXT = _NUMBERS | _BINARY | {"AT", "SQ"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ class _Reader:
                 raise InvalidRequest(f"more than {MAX_KEYS} keys in the identifier")
             element = header.elements[tag]
             vr = header.vr(element)
+            if vr == "UN":
+                vr = _vr_of_long_text(tag)
             if vr == "SQ":
                 yield Key(tag, vr, item=self._item(header, tag, depth))
             else:
@@ -138,6 +142,12 @@ class _Reader:
             except UnicodeDecodeError:
                 pass
         return character_sets.decode(stored, header.character_set, vr)
+
+
+def _vr_of_long_text(tag: int) -> str:
+    """Of what was too long for the VR that it has, and so came as UN (PS3.5 §6.2.2): a list of UIDs, as a rule."""
+    vr = standard_vr(tag)
+    return "UN" if len(vr) > 2 or vr in _NOT_TEXT else vr
 
 
 def _number_text(number: float) -> str:

@@ -40,6 +40,23 @@ def test_keys_come_as_text(syntax: str) -> None:
     assert found.by_tag[0x00100020].values == ()
 
 
+def test_a_list_too_long_for_its_vr_comes_as_unknown() -> None:
+    """PS3.5 §6.2.2: of more than 65,534 bytes, explicit VR has no UI but UN; pydicom, and so pynetdicom, does that."""
+    query = request()
+    query.StudyInstanceUID = [f"1.2.826.0.1.3680043.9.9998.{number}" for number in range(5_000)]
+    with pytest.warns(UserWarning, match="64"):
+        data_set = encoded(query, EXPLICIT)
+    assert decode_identifier(data_set, EXPLICIT).values(STUDY_UID) == tuple(query.StudyInstanceUID)
+    names = "\\".join(["Müller"] * 10_000).encode()
+    head = struct.pack("<HH2sHL", 0x10, 0x10, b"UN", 0, len(names))
+    assert decode_identifier(head + names, EXPLICIT).values(NAME) == ("Müller",) * 10_000
+    for tag in (0x7FE00010, 0x00400275, 0x00091001, 0x00280010):
+        head = struct.pack("<HH2sHL", tag >> 16, tag & 0xFFFF, b"UN", 0, 70_000)
+        assert decode_identifier(head + bytes(70_000), EXPLICIT).by_tag[tag].vr == "UN", (
+            "what is no text stays as it is"
+        )
+
+
 def test_a_lone_asterisk_is_universal_matching() -> None:
     assert decode_identifier(encoded(request()), IMPLICIT).by_tag[0x00080050].values == ()
 
