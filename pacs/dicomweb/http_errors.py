@@ -97,7 +97,7 @@ def headers_of(error: BaseException, status: int) -> dict[str, str]:
     elif status == 503:
         headers["retry-after"] = str(_RETRY_AFTER_S)
     elif status == 415:
-        headers["accept-encoding"] = "identity"  # no content coding of a request is taken (RFC 9110 §12.5.3)
+        headers["accept-encoding"] = "gzip, identity"  # of a request (RFC 9110 §12.5.3)
     return headers
 
 

@@ -13,11 +13,27 @@ _AS_IT_IS: Final = {
 }
 
 
-def check_encoding(headers: Mapping[str, str]) -> None:
-    """See that bytes with these header fields, in lower case, come as they are.
+_GZIP: Final = frozenset({"gzip", "x-gzip"})
 
-    Nothing is decoded: images hardly shrink, and what inflates need not be counted before it is there. What is in an
-    encoding must not be kept in it either.
+
+def is_gzip(content_encoding: str) -> bool:
+    """Whether a body is in the one coding that is taken; raises `UnsupportedMedia` for any other."""
+    codings = [
+        coding for each in content_encoding.split(",") if (coding := each.strip().lower()) not in ("", "identity")
+    ]
+    if not codings:
+        return False
+    if len(codings) > 1 or codings[0] not in _GZIP:
+        raise UnsupportedMedia(
+            f"Content-Encoding {content_encoding[:40]!r} is not taken; send gzip, or the data as it is"
+        )
+    return True
+
+
+def check_encoding(headers: Mapping[str, str]) -> None:
+    """See that a part with these header fields, in lower case, comes as it is.
+
+    No part is decoded: a body may be as a whole. What is in an encoding must not be kept in it either.
 
     Raises:
         UnsupportedMedia: they are encoded.

@@ -23,9 +23,10 @@ from pacs.dicomweb.resources import ResourceKey, service_base
 from pacs.dicomweb.responses import encoded_json
 from pacs.dicomweb.services import Services
 from pacs.dicomweb.store_body import Body, OpenBodies
-from pacs.dicomweb.store_encoding import check_encoding
+from pacs.dicomweb.store_encoding import is_gzip
+from pacs.dicomweb.store_inflating import InflatingReader
 from pacs.dicomweb.store_metadata import DICOM_JSON, DICOM_XML
-from pacs.dicomweb.store_request import DICOM, SinglePart, StoreRequest
+from pacs.dicomweb.store_request import DICOM, PartReader, SinglePart, StoreRequest
 from pacs.dicomweb.store_response import (
     Failed,
     Result,
@@ -146,9 +147,19 @@ class _Store:
             raise
 
 
-def _reader(request: Request) -> tuple[MultipartReader | SinglePart, str]:
-    """What reads the body, and what its parts are, by its Content-Type. Raises `UnsupportedMedia` for any other."""
-    check_encoding({"content-encoding": ",".join(request.headers.getlist("content-encoding"))})
+def _reader(request: Request) -> tuple[PartReader, str]:
+    """What reads the body, and what its parts are, by its Content-Type and Content-Encoding.
+
+    Raises:
+        UnsupportedMedia: for any other.
+        ProtocolViolation: its boundary is none.
+    """
+    is_inflated = is_gzip(",".join(request.headers.getlist("content-encoding")))
+    reader, media_type = _plain_reader(request)
+    return InflatingReader(reader) if is_inflated else reader, media_type
+
+
+def _plain_reader(request: Request) -> tuple[MultipartReader | SinglePart, str]:
     header = request.headers.get("content-type")
     if not header:
         raise UnsupportedMedia("Content-Type is missing; it says what the body is")

@@ -333,15 +333,15 @@ def test_a_body_that_is_cut_leaves_nothing(door: DoorInMemory) -> None:
         assert not is_kept(door, uid)
 
 
-@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "x-gzip", "gzip, gzip"])
-def test_nothing_is_inflated(door: DoorInMemory, coding: str) -> None:
+@pytest.mark.parametrize("coding", ["deflate", "br", "gzip, gzip", "gzip, br", "zstd"])
+def test_nothing_else_than_gzip_is_inflated(door: DoorInMemory, coding: str) -> None:
     import gzip
 
     bomb = gzip.compress(gzip.compress(b"[" + b" " * (64 << 20)))
     headers = {"content-type": JSON, "content-encoding": coding}
     answer = door.request("POST", "/studies", content=bomb, headers=headers)
     assert answer.status_code == 415
-    assert answer.headers["accept-encoding"] == "identity"
+    assert answer.headers["accept-encoding"] == "gzip, identity"
 
 
 def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
