@@ -9,7 +9,8 @@ Map, from stored frame to picture:
   in `DECODABLE`.
 - `lookup`, `display`: `display_attributes(header, frame_number) -> DisplayAttributes`, LUTs, palettes, windows,
   per frame.
-- `window`: `to_8_bits`, grey values to 8 bits with the asked, the stored or a found window.
+- `window`: `to_8_bits`, grey values to 8 bits with the asked, the stored or a found window; by `grey_quotient` where
+  arithmetic gives what a table would.
 - `render`: `rendered(header, fragments, *, frame_number=1, media_type="image/jpeg", window=None, viewport=None,
   quality=90) -> bytes`; `picture_of` for the array, `encode` for JPEG and PNG.
 - `rendering`: `rendered_as(header, frame, rendering) -> bytes`, all that a rendered resource can be asked for, with

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pacs.pixels.description import PixelDescription
 from pacs.pixels.display import DisplayAttributes, Window
+from pacs.pixels.grey_quotient import GreyQuotient, grey_quotient
 from pacs.pixels.lookup import LookUpTable
 from pacs.pixels.native import Pixels, stored_values
 
@@ -134,13 +135,48 @@ def shown_with(
         padding=display.padding,
     )
     if pixels.dtype.kind in "iu" and pixels.dtype.itemsize <= 2:
-        return np.take(_grey_table(grey), pixels.view(f"u{pixels.dtype.itemsize}"))
+        return _table(grey).shown(pixels)
     return _greys(stored_values(pixels, description), display, grey)
 
 
+class _Table:
+    """The grey of every value a cell can have."""
+
+    def __init__(self, grey: _Grey) -> None:
+        self._grey = grey
+        self._by_bits = _grey_table(grey)
+        self._uses = 0
+        self._quotient: GreyQuotient | None = None
+
+    def shown(self, pixels: Pixels) -> NDArray[np.uint8]:
+        quotient = self._quotient
+        if quotient is None and self._is_worth_a_quotient():
+            quotient = self._quotient = self._found_quotient()
+        if quotient is not None and quotient.holds(pixels):
+            return quotient.greys(pixels)
+        return np.take(self._by_bits, pixels.view(f"u{pixels.dtype.itemsize}"))
+
+    def _is_worth_a_quotient(self) -> bool:
+        """Asked once, when it is used again: to find one takes as long as it saves in two or three pictures, and a
+        window that somebody drags is used for one."""
+        self._uses += 1
+        return self._uses == 2 and self._grey.bits_allocated == 16
+
+    def _found_quotient(self) -> GreyQuotient | None:
+        grey = self._grey
+        bits = grey.bits_stored if grey.high_bit == grey.bits_stored - 1 else 16
+        first, end = (-(1 << bits - 1), 1 << bits - 1) if grey.is_signed else (0, 1 << bits)
+        return grey_quotient(self._by_bits, first, end - 1, is_signed=grey.is_signed)
+
+
 @lru_cache(maxsize=64)
+def _table(grey: _Grey) -> _Table:
+    """Windows repeat over a series, so tables are kept."""
+    return _Table(grey)
+
+
 def _grey_table(grey: _Grey) -> NDArray[np.uint8]:
-    """The grey of every value a cell can have, by its bits: windows repeat over a series, so tables are kept."""
+    """By the bits of a cell."""
     description = PixelDescription(
         transfer_syntax_uid="",
         rows=1,
