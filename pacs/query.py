@@ -8,6 +8,7 @@ from pacs.index import Index
 from pacs.index.allowance import Allowance
 from pacs.index.keys import criteria
 from pacs.index.matching_items import asked_sequences, with_matching_items
+from pacs.index.private_creators import private_creators, with_creators
 from pacs.measured import stages
 from pacs.model import DicomJson, Level, Principal, Query
 from pacs.settings import SearchSettings
@@ -36,10 +37,10 @@ class Search:
         """The matching entities as DICOM JSON (PS3.18 Annex F), with the computed attributes of PS3.18 §10.6.3.
 
         Only of the principal's hospital. Of a sequence inside which keys ask for values, the items that meet them
-        (PS3.4 C.2.2.2.6). What was stored before the call is found. Text is UTF-8
-        (SpecificCharacterSet ISO_IR 192). A key whose attribute is not kept is ignored, see `unsupported_keys`.
-        The keys are checked before this returns, rows are read while the iterator is drained, and a reader may stop
-        at any time. `client` tells apart who pages by one name; see `pacs.index.page_marks`.
+        (PS3.4 C.2.2.2.6), and with a private attribute its creator. What was stored before the call is found.
+        Text is UTF-8 (SpecificCharacterSet ISO_IR 192). A key whose attribute is not kept is ignored, see
+        `unsupported_keys`. The keys are checked before this returns, rows are read while the iterator is drained, and
+        a reader may stop at any time. `client` tells apart who pages by one name; see `pacs.index.page_marks`.
 
         Raises:
             InvalidRequest: the value of a key cannot be understood; the message names the key.
@@ -52,8 +53,11 @@ class Search:
         allowance = Allowance(self._deadline_s, lambda: self._turns.of(principal.hospital))
         reader = f"{principal.name}\n{client}"
         found = self._index.search(principal.hospital, query, reader=reader, allowance=allowance)
-        sequences = asked_sequences(criteria(query))
-        return (with_matching_items(one, sequences) for one in found) if sequences else found
+        if sequences := asked_sequences(criteria(query)):
+            found = (with_matching_items(one, sequences) for one in found)
+        if creators := private_creators(query, self._index.searchable):
+            found = (with_creators(one, creators) for one in found)
+        return found
 
     def unsupported_keys(self, query: Query) -> frozenset[int]:
         """Tags of keys that `find` ignores because nothing is kept to match them on; the door warns of them.

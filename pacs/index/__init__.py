@@ -13,6 +13,7 @@
 - `pages`, `page_marks`: its rows page by page, and where pages ended
 - `grams`, `gram_tables`: rows by any part of a name, ID or description
 - `searchable`, `searchable_conditions`, `searchable_values`: attributes that an operator made searchable
+- `private_creators`: whose the private ones of an answer are
 - `allowance`: how long a search may take
 - `keys`, `criteria`, `moments`, `fuzzy`, `wildcard`, `normal_form`: matching of PS3.4 C.2.2.2, pure
 - `sqlite_statistics`: what SQLite's planner is told

@@ -16,6 +16,7 @@ from pacs.dimse.scp.query_extensions import QueryExtensions, query_extensions
 from pacs.dimse.scp.service import Exchange
 from pacs.dimse.scp.supported_keys import supported_keys
 from pacs.model import DicomJson, Level, Match, Query
+from pacs.part10.private_blocks import creator_tag, is_creator
 from pacs.query import Search
 
 RETRIEVE_AE_TITLE = 0x00080054
@@ -139,10 +140,18 @@ def _retrieve_url(dicomweb_url: str, found: DicomJson) -> str | None:
 
 
 def _asked(keys: Iterable[Key], found: DicomJson) -> DicomJson:
-    """The attributes of `found` that `keys` name; a sequence's items hold only what its item asks for."""
+    """The attributes of `found` that `keys` name; a sequence's items hold only what its item asks for.
+
+    A Private Creator is told with what is in its block; one without a name would reserve nothing (PS3.5 §7.8.1).
+    """
     answer: DicomJson = {}
     for key in keys:
         name = f"{key.tag:08X}"
+        if is_creator(key.tag):
+            continue
+        creator = creator_tag(key.tag)
+        if creator is not None and (whose := found.get(f"{creator:08X}")):
+            answer[f"{creator:08X}"] = whose
         attribute: dict[str, Any] = found.get(name, {"vr": key.vr})
         if key.item and attribute.get("vr") == "SQ":
             items = [_asked(key.item, item or {}) for item in attribute.get("Value") or []]
