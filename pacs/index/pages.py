@@ -18,7 +18,7 @@ from pacs.index import gram_tables, study_modalities
 from pacs.index.allowance import Allowance
 from pacs.index.columns import ROW_ABOVE, TABLES
 from pacs.index.criteria import Criterion
-from pacs.index.grams import ROW_BITS, Alternatives, row_of, study_place
+from pacs.index.grams import ROW_BITS, Alternatives, row_of, second_of, study_place
 from pacs.index.page_marks import Mark
 from pacs.index.searchable import SearchableAttribute
 from pacs.index.tables import instances, patients, series, studies
@@ -35,8 +35,8 @@ Key = tuple[Any, ...]
 """What a row is ordered by."""
 Days = tuple[str | None, str | None]
 
-_FAR = 1_000
-"""Rows that are skipped sooner than the days are looked at."""
+_NEAR, _FAR = 50, 1_000
+"""Rows that are skipped sooner than places, or the days, are looked at."""
 _MOST_TIES = 5_000
 _MOST_PLACES = 4_000
 _SKIPPED_AT_ONCE = 2_000
@@ -45,6 +45,8 @@ _TRIED = 100
 """Places that are compared where two ways lead to what is wanted."""
 _AFTER_ALL_TIMES = "\U0010ffff"
 _LAST_ROW = 1 << 62
+_LAST_TOLD = "2079"
+"""From this date on, all have places of one day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ class Plan:
     """Studies of these dates; (None, None) is all."""
     is_list: bool = False
     """Nothing but `days` is asked."""
+    is_list_of_modality: bool = False
+    """Nothing but `days` and one modality is asked."""
     shown: tuple[tuple[int, SearchableAttribute], ...] = ()
     """Searchable attributes that answers hold, each with the tag by which it was asked for."""
     above: Plan | None = None
@@ -140,6 +144,11 @@ class Pages:
                 if day is None:
                     return None
                 at, after = day
+            if self._plan.is_list_of_modality and offset - at > _NEAR:
+                found = self._second_at(connection, offset)
+                if found is None:
+                    return None
+                at, after = found or mark
             if offset == at:
                 return after
             return self._skipped(connection, after or None, offset - at)
@@ -155,6 +164,23 @@ class Pages:
                 return None
             after, count = self.key_of(page[-1]), count - size
         return after
+
+    def _second_at(self, connection: Connection, offset: int) -> Mark | tuple[()] | None:
+        """How many studies are newer than the second in which the last one before `offset` lies, and a key just before
+        that second; nothing where places do not tell, None when there are not so many."""
+        _, last = self._plan.days or (None, None)
+        if last is not None and last >= _LAST_TOLD:
+            return ()
+        above, below = _places_of(self._plan.days)
+        (number,) = self._modalities
+        found = study_modalities.at(connection, number, above=above, below=below, offset=offset - 1)
+        if found is None:
+            return None
+        place, before = found
+        second = second_of(place)
+        if second is None:
+            return ()
+        return Mark(offset - 1 - before, (second[0], second[1] + _AFTER_ALL_TIMES, _LAST_ROW))
 
     def _day_at(self, connection: Connection, offset: int) -> tuple[int, Key] | None:
         """How many studies are newer than the day on which `offset` lies, and a key just before that day."""

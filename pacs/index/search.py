@@ -207,6 +207,7 @@ def _plan(
     found_by: list[grams.Alternatives] = []
     days: Days = (None, None)
     is_keyed, is_list = False, query.level is Level.STUDY
+    lists_modalities = 0
     conditions: dict[Level, list[Condition]] = {}
     for tag, criterion in (*asked, *(_implied(asked) if query.level is Level.STUDY else ())):
         if tag == results.INSTANCE_AVAILABILITY:
@@ -229,6 +230,8 @@ def _plan(
         is_keyed = is_keyed or (said is not None and said.is_key)
         if tag == _STUDY_DATE and isinstance(criterion, Ranges) and len(criterion.ranges) == 1:
             days = criterion.ranges[0]
+        elif tag == _MODALITIES:
+            lists_modalities += 1
         else:
             is_list = False
     for key in searchable_keys:
@@ -241,6 +244,7 @@ def _plan(
         is_list = False
     rows = with_levels_above(rows, hospital, query.level, conditions, in_turn=dialect == "sqlite" and not is_keyed)
     columns, is_descending = ORDER[query.level]
+    by_modality = () if is_keyed or query.level is not Level.STUDY else _modalities(hospital, asked)
     return Plan(
         hospital=hospital,
         level=query.level,
@@ -250,9 +254,10 @@ def _plan(
         limit=query.limit,
         offset=query.offset,
         grams=() if is_keyed else tuple(found_by),
-        modalities=() if is_keyed or query.level is not Level.STUDY else _modalities(hospital, asked),
+        modalities=by_modality,
         days=days if query.level is Level.STUDY else None,
-        is_list=is_list,
+        is_list=is_list and not lists_modalities,
+        is_list_of_modality=is_list and lists_modalities == len(by_modality) == 1,
         shown=tuple(shown),
         above=None if is_keyed else _plan_above(hospital, query.level, asked, dialect),
         # A study's row has what it says of its patient.

@@ -133,6 +133,8 @@ def take(connection: Connection, hospital: str, trash: str, rows: Sequence[Insta
             stale_values.note(connection, Level.STUDY, [row])
         else:
             _rehome(connection, studies, row, hospital, trash)
+            place = study_place(study.study_date, study.study_time, row)
+            study_modalities.change(connection, hospital, place, before=study.modalities_in_study)
             changes.patients[study.patient_row].studies += 1
             count_day(connection, hospital, study.study_date, -1)
     for row, change in sorted(changes.patients.items()):
@@ -218,10 +220,6 @@ def drop_childless(
             drop_values(connection, level, [row])
             if level in gram_tables.TABLES:
                 gram_tables.forget(connection, level, owner_of(found["hospital"]), row, found)
-            if level is Level.STUDY:
-                place = study_place(found["study_date"], found["study_time"], row)
-                before = found["modalities_in_study"]
-                study_modalities.change(connection, found["hospital"], place, before=before)
             connection.execute(delete(table).where(table.c.id == row))
 
 
