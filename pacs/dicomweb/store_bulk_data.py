@@ -34,6 +34,7 @@ _SAME_AS_EXPLICIT: Final = frozenset(
 _LONGEST_VALUE: Final = 0xFFFFFFFE
 _UTF_8: Final = frozenset({"", "utf-8", "utf8", "us-ascii"})
 _RLE: Final = "image/dicom-rle"
+GIF: Final = "image/gif"
 _LOOKS_BYTES: Final = (1 << 12, HEAD_BYTES, 4 << 20)
 """Of a frame's beginning: nearly all show in a page what they are, those with a large colour profile behind it."""
 
@@ -75,8 +76,9 @@ class BulkPart:
         return self.media_type.startswith(("image/", "video/"))
 
     @property
-    def is_video(self) -> bool:
-        return self.media_type.startswith("video/")
+    def holds_all_frames(self) -> bool:
+        """Whether frames of its media type come in one part."""
+        return self.media_type.startswith("video/") or self.media_type == GIF
 
 
 @dataclass(eq=False, slots=True)
@@ -135,7 +137,7 @@ def check_bulk_data(instance: PendingInstance, parts: Mapping[str, Sequence[Bulk
         if syntax != EXPLICIT_VR_LITTLE_ENDIAN:
             found.add(syntax)
         first = its_parts[0]
-        is_one = first.is_video or reference.is_nested or not (first.is_frame or first.frame_number)
+        is_one = first.holds_all_frames or reference.is_nested or not (first.is_frame or first.frame_number)
         expected = 1 if is_one else instance.measure.number_of_frames
         if len(its_parts) != expected:
             raise MalformedDataSet(f"{len(its_parts)} of {expected} frames came as parts of one BulkDataURI")

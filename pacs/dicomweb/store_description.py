@@ -17,12 +17,13 @@ from pacs.pixels.codestream import Codestream, JpegCodestream, read_jpeg, read_j
 
 _PIXEL_DATA: Final = "7FE00010"
 SAMPLES, PHOTOMETRIC_INTERPRETATION, PLANAR_CONFIGURATION = 0x00280002, 0x00280004, 0x00280006
-ROWS, COLUMNS = 0x00280010, 0x00280011
+NUMBER_OF_FRAMES, ROWS, COLUMNS = 0x00280008, 0x00280010, 0x00280011
 BITS_ALLOCATED, BITS_STORED, HIGH_BIT, PIXEL_REPRESENTATION = 0x00280100, 0x00280101, 0x00280102, 0x00280103
 _VR: Final = {
     SAMPLES: "US",
     PHOTOMETRIC_INTERPRETATION: "CS",
     PLANAR_CONFIGURATION: "US",
+    NUMBER_OF_FRAMES: "IS",
     ROWS: "US",
     COLUMNS: "US",
     BITS_ALLOCATED: "US",
@@ -40,7 +41,7 @@ _CODING_STYLE: Final = b"\xff\x52"
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a compressed frame says of its pixels."""
+    """What a compressed frame, or a picture, says of its pixels."""
 
     rows: int
     columns: int
@@ -48,6 +49,8 @@ class Description:
     bits: int
     photometric_interpretation: str
     is_signed: bool = False
+    frames: int = 0
+    """Of a picture that holds them all; 0 of one frame of them."""
 
     def check_agrees(self, said: Mapping[int, Any]) -> None:
         """See that nothing of `said` by metadata contradicts it.
@@ -55,7 +58,8 @@ class Description:
         Raises:
             MalformedDataSet: something does; nobody could decode what is stored so.
         """
-        for tag, found in ((ROWS, self.rows), (COLUMNS, self.columns), (SAMPLES, self.samples)):
+        told = ((ROWS, self.rows), (COLUMNS, self.columns), (SAMPLES, self.samples), (NUMBER_OF_FRAMES, self.frames))
+        for tag, found in told:
             if found and said.get(tag, found) != found:
                 raise MalformedDataSet(f"{tag_text(tag)} is {said[tag]} in the metadata, and {found} in a frame")
         allocated = said.get(BITS_ALLOCATED)
@@ -73,6 +77,7 @@ class Description:
             SAMPLES: self.samples,
             PHOTOMETRIC_INTERPRETATION: self.photometric_interpretation,
             PLANAR_CONFIGURATION: 0 if self.samples > 1 else None,
+            NUMBER_OF_FRAMES: self.frames if self.frames > 1 else None,
             ROWS: self.rows,
             COLUMNS: self.columns,
             BITS_ALLOCATED: next(bits for bits in (8, 16, _MOST_BITS) if self.bits <= bits),
@@ -94,8 +99,10 @@ def said_by(attributes: Any) -> dict[int, Any]:
     said: dict[int, Any] = {}
     for tag, vr in _VR.items():
         value = first_value(attributes, f"{tag:08X}")
+        if value is None:
+            continue
         with contextlib.suppress(TypeError, ValueError, OverflowError):
-            said[tag] = int(value) if vr == "US" else value
+            said[tag] = value if vr == "CS" else int(value)
     return said
 
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from pacs.decoding.workers import Decoding
 from pacs.dicomweb.accept import ContentType, parse_content_type
 from pacs.dicomweb.multipart import MAX_PARTS
 from pacs.dicomweb.store_bulk_data import (
@@ -24,6 +25,7 @@ from pacs.dicomweb.store_bulk_data import (
 from pacs.dicomweb.store_commits import Ready
 from pacs.dicomweb.store_encoding import check_encoding
 from pacs.dicomweb.store_pending import BulkLocation, encoded_pieces, pending_instance, uris_of
+from pacs.dicomweb.store_pictures import native_parts
 from pacs.dicomweb.store_response import Failed, Result, Warned
 from pacs.dicomweb.store_uris import content_id_uri, resolved, text_of
 from pacs.errors import (
@@ -68,9 +70,17 @@ Outcomes = Iterator[Failed | Ready]
 class MetadataParts:
     """Takes one request's parts. Not thread-safe."""
 
-    def __init__(self, ingest: Ingest, source: Source, study_instance_uid: str | None, base: str = "") -> None:
-        """`base` is the URL of the request, to which its BulkDataURIs are relative."""
+    def __init__(
+        self,
+        ingest: Ingest,
+        source: Source,
+        study_instance_uid: str | None,
+        base: str = "",
+        decoding: Decoding | None = None,
+    ) -> None:
+        """`base` is the URL of the request, to which its BulkDataURIs are relative; `decoding` transforms pictures."""
         self._ingest = ingest
+        self._decoding = decoding
         self._source = source
         self._base = self._document_base = base
         self._study_instance_uid = study_instance_uid
@@ -282,8 +292,10 @@ class MetadataParts:
     # -- instances
 
     def _finish(self, instance: PendingInstance) -> Failed | Ready:
-        parts = {uri: self._locations[uri].parts for uri in uris_of(instance)}
+        parts: dict[str, Sequence[BulkPart]] = {uri: self._locations[uri].parts for uri in uris_of(instance)}
         try:
+            if self._decoding is not None:
+                parts |= native_parts(instance, parts, self._bulk, self._decoding)
             syntax = check_bulk_data(instance, parts, self._bulk)
             reception = self._ingest.begin(self._source, syntax, study_instance_uid=self._study_instance_uid)
             try:

@@ -57,7 +57,7 @@ class BulkLocation:
 
     def _expected(self, part: BulkPart) -> int:
         is_frame = part.is_frame or part.frame_number
-        return self.frames if is_frame and not part.is_video else 1
+        return self.frames if is_frame and not part.holds_all_frames else 1
 
 
 def pending_instance(attributes: Any) -> PendingInstance:

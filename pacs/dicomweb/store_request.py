@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
+from pacs.decoding.workers import Decoding
 from pacs.dicomweb.accept import ContentType, parse_content_type
 from pacs.dicomweb.multipart import Event, PartBegins, PartData, PartEnds
 from pacs.dicomweb.store_commits import Commits, Ready
@@ -61,7 +62,7 @@ class StoreRequest:
     """Takes one request's body. Not thread-safe; after `close` or `fail`, `results` has one entry per instance.
 
     `media_type` says what the parts are: ``application/dicom``, or metadata (JSON or XML) followed by bulk data, whose
-    names are relative to `base`, the URL of the request.
+    names are relative to `base`, the URL of the request, and whose pictures `decoding` transforms.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class StoreRequest:
         study_instance_uid: str | None,
         media_type: str = DICOM,
         base: str = "",
+        decoding: Decoding | None = None,
     ) -> None:
         self._ingest = ingest
         self._source = source
@@ -79,7 +81,7 @@ class StoreRequest:
         self._study_instance_uid = study_instance_uid
         self._media_type = media_type
         self._metadata = (
-            MetadataParts(ingest, source, study_instance_uid, base) if media_type in METADATA_TYPES else None
+            MetadataParts(ingest, source, study_instance_uid, base, decoding) if media_type in METADATA_TYPES else None
         )
         self._part: _PartReceiver | MetadataPart | BulkDataPart | None = None
         self._commits = Commits()

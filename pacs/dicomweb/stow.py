@@ -122,7 +122,8 @@ class _Store:
         reader, media_type = _reader(request)
         source = Source(principal, "STOW-RS", request.client.host if request.client else "")
         base = f"{service_base(request.scope)}/studies{'' if study is None else '/' + study}"
-        return StoreRequest(self._services.ingest, source, reader, study, media_type, base)
+        decoding = self._services.retrieve.decoding
+        return StoreRequest(self._services.ingest, source, reader, study, media_type, base, decoding)
 
     async def _receive(self, body: Body, store_request: StoreRequest) -> None:
         """Feed the body as it comes. No thread waits for the client."""

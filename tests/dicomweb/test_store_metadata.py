@@ -238,7 +238,8 @@ def test_a_part_that_comes_twice_before_the_instance_is_whole_is_a_failure(door:
     ("bulk", "status", "reason"),
     [
         ([Bulk("u", RAW, "image/jls")], 400, "no image/jls"),
-        ([Bulk("u", RAW, "image/png")], 415, "image/png"),
+        ([Bulk("u", RAW, "image/png")], 400, "no image/png"),
+        ([Bulk("u", RAW, "image/webp")], 415, "image/webp"),
         ([Bulk("u", RAW, "text/plain")], 415, "text/plain"),
         ([Bulk("u", RAW, "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.2")], 415, "1.2.2"),
         ([Bulk("u", RAW, "image/jls; transfer-syntax=1.2.840.10008.1.2.4.50")], 415, "4.50"),
