@@ -16,7 +16,8 @@ from pacs.dicomweb.bulk_data import all_bulk_data_of, bulk_data_of, pixel_data_o
 from pacs.dicomweb.capabilities import CONFORMANCE_PATH, Capabilities
 from pacs.dicomweb.door import Door
 from pacs.dicomweb.frames import frames_of
-from pacs.dicomweb.hot import HotRoute, HotRoutes, Keeping
+from pacs.dicomweb.hot import HotRoute, Keeping
+from pacs.dicomweb.hot_routes import HotRoutes
 from pacs.dicomweb.kept_answers import KeptAnswers
 from pacs.dicomweb.metadata import metadata_of
 from pacs.dicomweb.openapi import DICOM_XML, MULTIPART, Described, binary, data_sets, describe

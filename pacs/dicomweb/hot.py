@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from pacs.dicomweb.byte_ranges import asked_range, cut
 from pacs.dicomweb.http_errors import body as error_body
@@ -60,26 +59,6 @@ class Answer:
         """Whether its bytes are the same each time, so that parts of two answers go together."""
         is_weak = self.headers.get("etag", "").startswith("W/")
         return self.status == 200 and "content-length" in self.headers and not is_weak
-
-
-class HotRoutes:
-    """Finds the hot route of a URL path. Only paths that no other route shares, whatever the method, belong here."""
-
-    def __init__(self, routes: Mapping[str, ASGIApp]) -> None:
-        """`routes` by path template, such as ``/studies/{study}``; ``{path}`` alone takes slashes."""
-        self._routes = [(re.compile(_pattern(template)), route) for template, route in routes.items()]
-
-    def find(self, path: str) -> tuple[ASGIApp, dict[str, str]] | None:
-        """The route and its path parameters; None when another route has to answer."""
-        for pattern, route in self._routes:
-            match = pattern.fullmatch(path)
-            if match is not None:
-                return route, match.groupdict()
-        return None
-
-
-def _pattern(template: str) -> str:
-    return re.sub(r"\{(\w+)\}", lambda name: f"(?P<{name[1]}>{'.+' if name[1] == 'path' else '[^/]+'})", template)
 
 
 @dataclass(frozen=True, slots=True)

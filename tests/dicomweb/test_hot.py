@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pacs.dicomweb.hot import Answer, HotRoute, HotRoutes
+from pacs.dicomweb.hot import Answer, HotRoute
 from pacs.dicomweb.requests import ASKED_BY_HEAD
 from pacs.errors import UndecodablePixels
 
@@ -50,20 +50,6 @@ def test_an_error_before_the_first_piece_is_raised_before_the_answer_begins() ->
 def test_other_methods_are_refused() -> None:
     messages = sent_by(HotRoute(lambda _: Answer({})), {**SCOPE, "method": "PUT"})
     assert messages[0]["status"] == 405
-
-
-def test_hot_routes_are_found_by_the_whole_path() -> None:
-    one, other = HotRoute(lambda _: Answer({})), HotRoute(lambda _: Answer({}))
-    routes = HotRoutes({"/studies/{study}/frames/{frames}": one, "/studies/{study}/bulkdata/{path}": other})
-    assert routes.find("/studies/1.2/frames/1,2") == (one, {"study": "1.2", "frames": "1,2"})
-    assert routes.find("/studies/1.2/bulkdata/a/1/b") == (other, {"study": "1.2", "path": "a/1/b"})
-    for path in (
-        "/studies/1.2/frames/1/rendered",
-        "/studies/1.2/frames",
-        "/x/studies/1.2/frames/1",
-        "/studies//frames/1",
-    ):
-        assert routes.find(path) is None
 
 
 def lazily(made: list[int], *, waits_for_decoder: bool = False, beginning: list[bytes] | None = None) -> HotRoute:
