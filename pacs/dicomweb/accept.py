@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from pacs.errors import InvalidRequest, NotAcceptable
 
@@ -99,6 +100,7 @@ class ContentType:
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
+@lru_cache(maxsize=128)
 def parse_accept(header: str | None) -> tuple[MediaRange, ...]:
     """The media ranges of an Accept header or ``accept`` query parameter; ``*/*`` when it is absent or empty.
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import mmap
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from starlette.types import Scope
@@ -39,9 +40,9 @@ def request_key(scope: Scope, principal: Hashable, root_path: str) -> Hashable:
     return principal, scope["path"], scope["query_string"], fields, scope.get("scheme"), root_path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Kept:
-    """One answer, in the form of the ordinary way and ready to be sent."""
+    """One answer, in the form of the ordinary way and, once it is asked for again, ready to be sent."""
 
     answer: Answer
     """200 with pieces that can be sent more than once; or 304, when only who had it already has asked for it."""
@@ -49,9 +50,19 @@ class Kept:
     kind: Kind
     """As which requests for it are counted."""
     copied: int
-    whole: ReadyAnswer | None
-    """None of a 304."""
-    not_modified: ReadyAnswer
+
+    @cached_property
+    def whole(self) -> ReadyAnswer | None:
+        """None of a 304."""
+        answer = self.answer
+        if answer.status != 200:
+            return None
+        fields = {**answer.headers, "accept-ranges": "bytes"} if answer.has_ranges else answer.headers
+        return ReadyAnswer(200, _lines(fields.items()), _sendable(answer.pieces))
+
+    @cached_property
+    def not_modified(self) -> ReadyAnswer:
+        return ReadyAnswer(304, _lines(fields_of_304(self.answer).items()))
 
 
 class KeptAnswers:
@@ -86,7 +97,7 @@ class KeptAnswers:
         copied = sum(len(piece) for piece in pieces if not _is_mapped(piece))
         if len(pieces) <= _MOST_PIECES and copied <= most_bytes:
             self._forget(key)
-            self._kept[key] = _kept(answer, mark, kind, copied, pieces)
+            self._kept[key] = Kept(answer, mark, kind, copied)
             self._copied += copied
             while len(self._kept) > _MOST or self._copied > _MOST_BYTES:
                 self._forget(next(iter(self._kept)))
@@ -107,17 +118,11 @@ def fields_of_304(answer: Answer) -> dict[str, str]:
     }
 
 
-def _kept(answer: Answer, mark: ChangeMark, kind: Kind, copied: int, pieces: Sequence[bytes | memoryview]) -> Kept:
-    fields = {**answer.headers, "accept-ranges": "bytes"} if answer.has_ranges else answer.headers
-    whole = ReadyAnswer(200, _lines(fields.items()), _sendable(pieces)) if answer.status == 200 else None
-    return Kept(answer, mark, kind, copied, whole, ReadyAnswer(304, _lines(fields_of_304(answer).items())))
-
-
 def _lines(fields: Iterable[tuple[str, str]]) -> bytes:
     return b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in fields)
 
 
-def _sendable(pieces: Sequence[bytes | memoryview]) -> tuple[bytes | memoryview | FilePiece, ...]:
+def _sendable(pieces: Iterable[bytes | memoryview]) -> tuple[bytes | memoryview | FilePiece, ...]:
     found: list[bytes | memoryview | FilePiece] = []
     for piece in pieces:
         large = isinstance(piece, memoryview) and len(piece) >= _LEAST_SENT_FROM_FILE

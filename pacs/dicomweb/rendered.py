@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from starlette.types import Scope
@@ -310,7 +311,7 @@ def _offers(subjects: Sequence[Subject]) -> tuple[Offer, ...]:
 
 def _chosen(accepted: Sequence[MediaRange], offers: Sequence[Offer], parameters: RenderingParameters) -> Offer:
     try:
-        offer = choose(accepted, offers)
+        offer = _choice(tuple(accepted), tuple(offers))
     except NotAcceptable as problem:
         if not can_make_mp4() and any(each.media_type == MP4_MEDIA_TYPE for each in accepted):
             why = "video/mp4 needs the package pacs[video], which is not installed here"
@@ -319,6 +320,10 @@ def _chosen(accepted: Sequence[MediaRange], offers: Sequence[Offer], parameters:
     if parameters.icc_profile not in {"", "no"} and offer.media_type not in WITH_PROFILE:
         raise InvalidRequest(f"iccprofile={parameters.icc_profile}: {offer.media_type} holds no colour profile")
     return offer
+
+
+_choice = lru_cache(maxsize=128)(choose)
+"""The same few clients ask for the same few things."""
 
 
 def _headers(content_type: str, tag: str, cache_control: str) -> dict[str, str]:

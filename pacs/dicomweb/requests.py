@@ -26,8 +26,10 @@ def accepted_by(scope: Scope) -> tuple[MediaRange, ...]:
     Raises:
         InvalidRequest: neither can be read.
     """
-    query_string = scope["query_string"]
-    parameter = _query_parameter(query_string, "accept") if query_string else None
+    query_string: bytes = scope["query_string"]
+    # Nothing else spells that name.
+    is_named = b"accept" in query_string or b"%" in query_string or query_string.count(b"&") >= _MOST_PARAMETERS
+    parameter = _query_parameter(query_string, "accept") if is_named else None
     return accept_of(header_of(scope, b"accept"), parameter)
 
 

@@ -18,6 +18,11 @@ def test_accept_from_header_and_query() -> None:
     assert accepted_by({"headers": [], "query_string": b"accept="}) == (MediaRange("*/*"),)
 
 
+def test_accept_may_be_spelled_with_escapes() -> None:
+    scope = {"headers": [(b"accept", b"image/png")], "query_string": b"x=1&%61cc%65pt=image/gif"}
+    assert [accepted.media_type for accepted in accepted_by(scope)] == ["image/gif"]
+
+
 def test_accept_of_a_search_stands_among_as_many_parameters_as_a_search_has() -> None:
     headers = [(b"accept", b"image/png"), (b"accept", b"image/jpeg")]
     scope = {"headers": headers, "query_string": b"&" * 3000 + b"&".join([b"includefield=1"] * 300)}
@@ -29,6 +34,10 @@ def test_accept_of_a_search_stands_among_as_many_parameters_as_a_search_has() ->
 def test_too_many_parameters() -> None:
     with pytest.raises(InvalidRequest):
         accepted_by({"headers": [], "query_string": b"a=1&" * 200})
+    as_many_as_may_be = b"&".join([b"a=1"] * 100)
+    assert accepted_by({"headers": [], "query_string": as_many_as_may_be}) == (MediaRange("*/*"),)
+    with pytest.raises(InvalidRequest):
+        accepted_by({"headers": [], "query_string": as_many_as_may_be + b"&a=1"})
 
 
 def test_if_none_match() -> None:
