@@ -39,6 +39,8 @@ class Part:
     content_type: str
     body: Iterable[bytes | memoryview]
     location: str | None = None
+    length: int | None = None
+    """Bytes of a body that can be gone through only once; a tuple or list has its own."""
 
     @property
     def size_bytes(self) -> int:
@@ -48,8 +50,13 @@ class Part:
 
 def part_head(boundary: str, part: Part, *, is_first: bool) -> bytes:
     """The delimiter and header fields that stand before a part's body."""
-    location = f"Content-Location: {part.location}\r\n" if part.location else ""
-    head = f"--{boundary}\r\nContent-Type: {part.content_type}\r\n{location}\r\n"
+    length = part.size_bytes if part.length is None and isinstance(part.body, tuple | list) else part.length
+    fields = f"Content-Type: {part.content_type}\r\n"
+    if length is not None:  # PS3.18 Table 8.6.1-1
+        fields += f"Content-Length: {length}\r\n"
+    if part.location:
+        fields += f"Content-Location: {part.location}\r\n"
+    head = f"--{boundary}\r\n{fields}\r\n"
     return (head if is_first else "\r\n" + head).encode("latin-1")
 
 

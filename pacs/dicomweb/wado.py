@@ -54,7 +54,11 @@ def instances_of(services: Services) -> Callable[[Scope], Answer]:
         headers["content-type"] = offer.content_type(boundary)
         if not offer.is_only_if_named:
             length = encoded_length(
-                boundary, (_part(instance, base, instance.transfer_syntax_uid) for instance in instances)
+                boundary,
+                (
+                    _part(instance, base, instance.transfer_syntax_uid, instance.location.length)
+                    for instance in instances
+                ),
             )
             headers["content-length"] = str(length + sum(instance.location.length for instance in instances))
         parts = encoded(boundary, _parts(services, instances, offer, base))
@@ -167,14 +171,18 @@ def _closing(file: MadeFile, stack: ExitStack) -> Iterator[bytes | memoryview]:
 def _parts(services: Services, instances: Sequence[StoredInstance], offer: Offer, base: str) -> Iterator[Part]:
     for instance in instances:
         with _file(services, instance, offer, is_one=len(instances) == 1) as file:
-            yield _part(instance, base, file.transfer_syntax_uid, file.pieces())
+            yield _part(instance, base, file.transfer_syntax_uid, file.length, file.pieces())
 
 
 def _part(
-    instance: StoredInstance, base: str, transfer_syntax_uid: str, pieces: Iterable[bytes | memoryview] = ()
+    instance: StoredInstance,
+    base: str,
+    transfer_syntax_uid: str,
+    length: int,
+    pieces: Iterable[bytes | memoryview] = (),
 ) -> Part:
     place = base + ResourceKey.of_instance(instance.key).path
-    return Part(f"{DICOM}; transfer-syntax={transfer_syntax_uid}", pieces, place)
+    return Part(f"{DICOM}; transfer-syntax={transfer_syntax_uid}", pieces, place, length)
 
 
 def _zipped(

@@ -220,6 +220,7 @@ def parts_of(answer: httpx.Response) -> list[tuple[dict[str, str], bytes]]:
             continue
         payload = part.get_payload(decode=True)
         assert isinstance(payload, bytes)
+        assert int(part.get("Content-Length", len(payload))) == len(payload)
         found.append(({name.lower(): value for name, value in part.items()}, payload))
     return found
 

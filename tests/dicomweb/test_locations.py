@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from pacs.dicomweb.resources import ResourceKey
-from tests.dicomweb.served import DoorInMemory, OneDoorInMemory, archive_under, image, multipart_body, written
+from tests.dicomweb.served import DoorInMemory, OneDoorInMemory, archive_under, image, multipart_body, parts_of, written
 
 RESOURCES = (
     *("", "/metadata", "/frames/1", "/frames/1,1", "/bulkdata/7FE00010", "/bulkdata", "/pixeldata"),
@@ -127,3 +127,29 @@ def test_a_search_reads_all_accept_fields(door: DoorInMemory, kept: ResourceKey)
         assert door.request("GET", f"/studies/{kept.study_instance_uid}/series", headers=fields).status_code == 200
     several = f"/studies/{kept.study_instance_uid}/series?accept=text/html&accept=application/dicom%2Bjson"
     assert door.get(several).status_code == 200
+
+
+def test_every_part_tells_its_length(door: DoorInMemory, kept: ResourceKey) -> None:
+    """PS3.18 Table 8.6.1-1."""
+    series = f"/studies/{kept.study_instance_uid}/series/{kept.series_instance_uid}"
+    study = f"/studies/{kept.study_instance_uid}"
+    for path, accept in (
+        *((path, "multipart/related; type=application/dicom") for path in (kept.path, series, study)),
+        (kept.path, 'multipart/related; type="application/dicom"; transfer-syntax=1.2.840.10008.1.2.4.80'),
+        *(
+            (kept.path + what, "multipart/related; type=application/octet-stream")
+            for what in ("/frames/1", "/pixeldata")
+        ),
+        (kept.path + "/frames/1,1", "multipart/related; type=image/jls"),
+        (study + "/bulkdata", "multipart/related; type=application/octet-stream"),
+        (series + "/rendered", "multipart/related; type=image/png"),
+        (kept.path + "/bulkdata/7FE00010", "multipart/related; type=application/octet-stream"),
+        ("/studies", "multipart/related; type=application/dicom+xml"),
+    ):
+        answer = door.get(path, accept=accept)
+        assert answer.status_code == 200, (path, answer.text)
+        parts = parts_of(answer)
+        assert parts
+        assert all(int(fields["content-length"]) == len(body) for fields, body in parts), path
+        if "content-length" in answer.headers:
+            assert int(answer.headers["content-length"]) == len(answer.content)

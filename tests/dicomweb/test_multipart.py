@@ -62,7 +62,9 @@ def test_what_is_written_is_read_at_every_cut(bodies: list[bytes], step: int) ->
     assert len(body) == encoded_length(boundary, parts)
     if not bodies:
         return
-    assert read(body, boundary, step=step) == [({"content-type": "application/dicom"}, data) for data in bodies]
+    assert read(body, boundary, step=step) == [
+        ({"content-type": "application/dicom", "content-length": str(len(data))}, data) for data in bodies
+    ]
 
 
 @given(st.binary(max_size=300), st.integers(1, 50))
@@ -103,6 +105,7 @@ def test_the_standard_library_reads_what_is_written() -> None:
     )
     first, second = message.get_payload()
     assert first["Content-Location"] == "http://h/1"
+    assert (first["Content-Length"], second["Content-Length"]) == ("5", "0")
     assert first.get_payload(decode=True) == b"ab\r\nc"
     assert second.get_payload(decode=True) == b""
 
@@ -152,3 +155,10 @@ def test_memory_stays_bounded_while_a_part_streams() -> None:
 def test_boundaries_are_stable_and_differ() -> None:
     assert derived_boundary("a", "b") == derived_boundary("a", "b") != derived_boundary("a", "c")
     assert multipart._BOUNDARY.match(derived_boundary("a"))
+
+
+def test_a_body_that_is_gone_through_once_has_the_length_that_is_said_of_it_or_none() -> None:
+    said = write("b", [Part("a/b", iter([b"abc"]), length=3)])
+    assert b"Content-Length: 3\r\n" in said
+    assert b"Content-Length" not in write("b", [Part("a/b", iter([b"abc"]))])
+    assert encoded_length("b", [Part("a/b", [b"abc"])]) == len(said)
