@@ -41,7 +41,7 @@ _MOST_TIES = 5_000
 _MOST_PLACES = 4_000
 _SKIPPED_AT_ONCE = 2_000
 _ABOVE_AT_ONCE = 100
-_TRIED = 100
+_TRIED = 20
 """Places that are compared where two ways lead to what is wanted."""
 _AFTER_ALL_TIMES = "\U0010ffff"
 _LAST_ROW = 1 << 62
