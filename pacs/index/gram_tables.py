@@ -10,11 +10,13 @@ and where that shows that two months or two years will do, only theirs are asked
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import Connection, inspect, text
 
+from pacs import log
 from pacs.index import grams
 from pacs.index.criteria import name_groups
 from pacs.index.driver import Driver
@@ -28,6 +30,7 @@ TABLES = {Level.STUDY: "study_grams", Level.PATIENT: "patient_grams"}
 MORE_TABLES = tuple(f"{table}_{part}" for table in TABLES.values() for part in ("data", "idx", "config"))
 """In which SQLite keeps them."""
 _REFERRING_PHYSICIAN = "00080090"
+_TOLD_EVERY_S = 5.0
 _NEWEST = 300
 """Rows that PostgreSQL looks through before it asks GIN: 0.6 ms, in which GIN finds and reads 300 that match."""
 _NONE = 0.5
@@ -98,13 +101,18 @@ def drop(connection: Connection) -> None:
 def fill(connection: Connection) -> None:
     """Write the grams of all rows into the empty tables."""
     for level, statement in _ROWS.items():
-        last = 0
+        told_at, last = time.monotonic(), 0
+        table = {Level.STUDY: "studies", Level.PATIENT: "patients"}[level]
+        of = connection.exec_driver_sql(f"SELECT max(id) FROM {table}").scalar()
         while rows := connection.execute(text(statement), {"last": last}).mappings().all():
             last = int(rows[-1]["id"])
             connection.execute(
                 _INSERT[connection.dialect.name, level],
                 [_values(connection.dialect.name, level, str(row["hospital"]), int(row["id"]), row) for row in rows],
             )
+            if time.monotonic() - told_at >= _TOLD_EVERY_S:
+                told_at = time.monotonic()
+                log.event("the tables for searches are being made, once", table=table, done=last, of=of)
 
 
 def write(driver: Driver, level: Level, hospital: str, rows: Iterable[tuple[int, Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterator
 from random import Random
 
@@ -127,8 +128,10 @@ def test_parts_of_a_number(asked_of: Index, monkeypatch: pytest.MonkeyPatch) -> 
                 assert found == _found(asked_of, value, tag=0x00100020, size=1000), value
 
 
-def test_grams_of_an_older_version_are_made_anew(url: str) -> None:
-    """An index with rows, written when there were no whole names among its grams."""
+def test_grams_of_an_older_version_are_made_anew(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An index with rows, written when there were no whole names among its grams; and it is told how far it is."""
     index = Index.open(url)
     index.migrate()
     index.add(_archive(30))
@@ -150,6 +153,10 @@ def test_grams_of_an_older_version_are_made_anew(url: str) -> None:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0009'")
     assert not _found(index, "kim^minsu"), "the control: nothing is found by grams that are not there"
     engine.dispose()
-    index.migrate()
+    monkeypatch.setattr(gram_tables, "_TOLD_EVERY_S", 0)
+    with caplog.at_level(logging.INFO, "pacs"):
+        index.migrate()
+    (told,) = [one.fields for one in caplog.records if getattr(one, "fields", {}).get("table") == "studies"]
+    assert told == {"table": "studies", "done": 30, "of": 30}
     assert _found(index, "kim^minsu", size=20) == expected
     index.close()
