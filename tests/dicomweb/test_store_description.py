@@ -60,7 +60,7 @@ FRAMES = [
 ]
 
 
-@pytest.mark.parametrize(("media_type", "frame", "expected", "pixels", "off"), FRAMES)
+@pytest.mark.parametrize(("media_type", "frame", "expected", "pixels", "off"), FRAMES, ids=map(str, range(len(FRAMES))))
 def test_what_metadata_leaves_out_is_told_by_the_frame(
     door: DoorInMemory, media_type: str, frame: bytes, expected: tuple[Any, ...], pixels: Any, off: int
 ) -> None:
@@ -119,6 +119,7 @@ def test_native_pixels_tell_nothing(door: DoorInMemory) -> None:
         ({"t00280010": us(12), "t00280011": us(20), "t00280002": us(1)}, jpeg(COLOUR), "1 in the metadata, and 3"),
         ({"t00280010": None, "t00280011": None}, jpeg(COLOUR)[:150], "no image/jpeg"),
     ],
+    ids=["rows", "columns", "colour", "grey", "torn"],
 )
 def test_a_contradiction_is_a_failure(
     door: DoorInMemory, attributes: dict[str, Any], frame: bytes, reason: str

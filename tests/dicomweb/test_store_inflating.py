@@ -69,6 +69,7 @@ def test_metadata_and_bulk_data(door: DoorInMemory) -> None:
         (zlib.compress(b"x"), "not gzip"),
         (b"", "holds no part"),
     ],
+    ids=["none", "cut", "head cut", "trailing", "zlib", "empty"],
 )
 def test_what_is_no_whole_gzip_is_said_so(door: DoorInMemory, body: bytes, reason: str) -> None:
     status, text = post(door, body, "application/dicom")

@@ -53,7 +53,11 @@ PICTURES = [
 ]
 
 
-@pytest.mark.parametrize(("media_type", "data", "colours", "bits", "pixels"), PICTURES)
+@pytest.mark.parametrize(
+    ("media_type", "data", "colours", "bits", "pixels"),
+    PICTURES,
+    ids=["grey", "deep", "single bits", "colour", "transparent", "palette", "gif", "film"],
+)
 def test_a_picture_is_stored_as_its_pixels(
     door: DoorInMemory, media_type: str, data: bytes, colours: str, bits: int, pixels: Any
 ) -> None:
