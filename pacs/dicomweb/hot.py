@@ -20,7 +20,6 @@ from pacs.dicomweb.kept_answers import KeptAnswers, fields_of_304, request_key
 from pacs.dicomweb.request_kinds import kind_of, refined
 from pacs.dicomweb.requests import ASKED_BY_HEAD, content_location
 from pacs.dicomweb.responses import (
-    Threads,
     header_of,
     in_decoding_thread,
     in_thread,
@@ -28,6 +27,7 @@ from pacs.dicomweb.responses import (
     problem,
     send_pieces,
 )
+from pacs.dicomweb.threads import Threads
 from pacs.errors import PacsError
 from pacs.measured import stages
 from pacs.measured.counts import Counts

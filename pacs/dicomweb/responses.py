@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from time import perf_counter
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from pacs.dicomweb.http_errors import body as error_body
 from pacs.dicomweb.http_errors import hint_for
-from pacs.measured import stages
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from pacs.dicomweb.threads import Threads
 
 IMMUTABLE = "private, max-age=86400, immutable"
 """For what is named by UIDs and never changes; private, so that no shared cache keeps an image."""
@@ -33,23 +26,6 @@ _GZIP_LEVEL = 5
 _GZIP_WINDOW = 31
 """zlib's word for a 32 KB window in a gzip wrapper."""
 
-_WORTH_TELLING_S = 0.001
-
-
-class Threads:
-    """Threads of their own for one kind of work: ``await threads(function, ...)`` calls a blocking function there."""
-
-    def __init__(self, count: int, name: str) -> None:
-        self._pool = ThreadPoolExecutor(count, name)
-
-    async def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        loop, account = asyncio.get_running_loop(), stages.current()
-        call = functools.partial(function, *args, **kwargs)
-        if account is None:
-            return await loop.run_in_executor(self._pool, call)
-        return await loop.run_in_executor(self._pool, _accounted, account, perf_counter(), call)
-
-
 in_thread = Threads(8, "dicomweb-read")
 """Look-ups and reads of the hot routes; apart from the pool in which store requests wait for the disk."""
 in_making_thread = Threads(4, "dicomweb-make")
@@ -58,18 +34,6 @@ in_drawing_thread = Threads(4, "dicomweb-draw")
 """Pictures that need no decoder, and look-ups for the others."""
 in_decoding_thread = Threads(8, "dicomweb-decode")
 """What waits for a decoder: who only looks up waits neither here nor behind it."""
-
-
-def _accounted(account: stages.Stages, asked_at: float, call: Callable[[], T]) -> T:
-    """`call` on the account of its request, with the time that it waited for a thread."""
-    waited_s = perf_counter() - asked_at
-    if waited_s > _WORTH_TELLING_S:
-        account.add(stages.WAIT, waited_s)
-    stages.begin(account)
-    try:
-        return call()
-    finally:
-        stages.begin(None)
 
 
 def entity_tag(*identity: str) -> str:
