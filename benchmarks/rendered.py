@@ -4,9 +4,9 @@
 
 Both programs run the whole time and are stopped when it is not their turn, in rounds that alternate (`hot_paths`). The
 archive has its defaults: two web workers with two decoders each. It keeps what it answered last, so it is asked in two
-ways: for more pictures than it keeps, of 40 windows, so that each is made; and for the same ones again. The hop is
-measured without HTTP: the same picture made in this process and by `pacs.decoding`, wall-clock time of one caller, and
-processor time of the caller alone.
+ways: for pictures of 40 windows, each run under URLs of its own, so that each is made; and for the same ones again. The
+hop is measured without HTTP: the same picture made in this process and by `pacs.decoding`, wall-clock time of one
+caller, and processor time of the caller alone.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import pydicom
 
 from benchmarks import dimse_load
 from benchmarks.hot_paths import Plan, measure, table
+from benchmarks.http_load import HttpFigures
 from benchmarks.measure import machine
 from benchmarks.peers import ORTHANC_DICOMWEB, Peer, orthanc, our_archive
 from benchmarks.synthetic_ct import Slice, make_series
@@ -40,6 +41,15 @@ _CALLS = 200
 _CENTERS = range(20, 100, 2)
 
 
+class Anew(Plan):
+    """Each run asks with a parameter of its own, which means nothing to anybody, so that nothing that was kept of an
+    earlier one is given again; within a run there are more pictures than are kept."""
+
+    def run(self, tags: Sequence[str], connections: int, seconds: float) -> HttpFigures:
+        paths = [f"{path}&run={time.monotonic_ns()}" for path in self.paths]
+        return Plan(self.what, self.who, self.origin, paths, self.accept).run(tags, connections, seconds)
+
+
 def plans_of(peer: Peer, images: Sequence[Slice]) -> list[Plan]:
     parts = urlsplit(peer.dicomweb)
     paths = [
@@ -50,7 +60,7 @@ def plans_of(peer: Peer, images: Sequence[Slice]) -> list[Plan]:
     windowed = [f"{path}?window={center},400,linear" for center in _CENTERS for path in paths]
     origin = f"{parts.scheme}://{parts.netloc}"
     return [
-        Plan("rendered 512 x 512 JPEG, each made", peer.name, origin, windowed, "image/jpeg"),
+        Anew("rendered 512 x 512 JPEG, each made", peer.name, origin, windowed, "image/jpeg"),
         Plan("rendered 512 x 512 JPEG, the same 100 again", peer.name, origin, paths, "image/jpeg"),
     ]
 
