@@ -21,6 +21,7 @@ Map, from stored frame to picture:
 - `thumbnail`: `thumbnail(header, fragments, *, frame_number=1) -> bytes`; `middle(count)` picks what stands for all.
 - `transcode`: `transcoded_frame(description, fragments, target_uid) -> EncodedFrame`, one frame in another encoding;
   `to_native(data_set, transfer_syntax_uid, target_uid) -> bytes`, a whole data set in an uncompressed one.
+- `consumer_picture`: `native_picture(data, media_type)`, PNG and GIF to native pixels.
 - `encode`: an array to a frame of any transfer syntax in `ENCODABLE`; `obstacle` says why not.
 - `recoded`: a whole data set around frames in another transfer syntax, as pieces to send.
 - `reencode`: data elements between implicit, explicit and big endian, values kept byte for byte.

@@ -127,6 +127,7 @@ class TestRetrieve:
         uid = client.created()
         answer = client.request("GET", f"/workitems/{uid}")
         assert answer.headers["content-type"] == JSON
+        assert answer.headers["content-location"].endswith(f"/dicomweb/workitems/{uid}")
         (kept,) = answer.json()
         assert kept["00080018"]["Value"] == [uid]
         alone = client.request("GET", f"/workitems/{uid}", accept=XML)
