@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from itertools import product
@@ -42,6 +43,8 @@ _BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW"})
 _WITH_MULTIPLE_VALUES = frozenset({"AE", "AS", "AT", "CS", "LO", "PN", "SH", "UC"})
 """PS3.4 C.2.2.2.8; of the others several values are a list of which one is enough."""
 _COMPONENTS = 5
+_APOSTROPHES = "'\u2019\u2018\u02bc"
+_APOSTROPHE = re.compile(f"[{_APOSTROPHES}`]")
 _MOST_FORMS = 1_000
 """Of all names of a key together, with those that `_MOST_OPEN` adds: each is looked for in three columns."""
 _MOST_OPEN = 2
@@ -261,8 +264,16 @@ def _group_patterns(group: str) -> tuple[str, ...]:
         chosen = places if len(places) <= _MOST_OPEN else ()
         for letters in product(("?", *WRITTEN_AS_ONE), repeat=len(chosen)):
             said = dict(zip(chosen, letters, strict=True))
-            found.append("".join(said.get(at, letter) for at, letter in enumerate(form)))
+            found += _with_any_apostrophe("".join(said.get(at, letter) for at, letter in enumerate(form)))
     return tuple(dict.fromkeys(found))
+
+
+def _with_any_apostrophe(form: str) -> Iterator[str]:
+    """`form`, and as it is with each of the signs that keyboards and tablets write for the one in ``O'Brien``."""
+    yield form
+    if _APOSTROPHE.search(form):
+        for apostrophe in _APOSTROPHES:
+            yield _APOSTROPHE.sub(apostrophe, form)
 
 
 def _fuzzy(values: list[str]) -> FuzzyNames | None:

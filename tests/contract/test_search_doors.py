@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -19,7 +20,7 @@ from pacs.storage.derived import DerivedStore
 from tests.contract.searchable_attributes import PRIVATE, send, work
 from tests.dicomweb.served import OneDoorInMemory
 from tests.dimse.scp.fake_exchange import EXPLICIT, FakeExchange, decoded
-from tests.ingest.small_archive import Place
+from tests.ingest.small_archive import Place, encoded
 
 STUDY_ROOT = "1.2.840.10008.5.1.4.1.2.2.1"
 CREATOR, ELEMENT = 0x00430010, 0x00431010
@@ -97,3 +98,17 @@ def test_of_two_creators_of_one_element_none_is_told(
     assert "00430010" not in answer
     (answer,) = door.get("/series?00430010=GEMS_PARM_01&00431010=A1").json()
     assert private_elements(answer) == {"00430010": ["GEMS_PARM_01"], "00431010": ["A1"]}
+
+
+@pytest.mark.parametrize(
+    "asked", ["O'Brien^*", "O’BRIEN^Seán", "oʼbrien*", "O‘Brien*", "o`br?en*", "*’brien*", "O?Brien*"]
+)
+def test_an_apostrophe_is_one_however_it_is_typed(place: Place, door: OneDoorInMemory, asked: str) -> None:
+    """Tablets make another of the one on the keyboard."""
+    for number, name in enumerate(("O'Brien^Sean", "O’Brien^Seán", "OʼBrien^Sean", "OBrien^Sean"), 1):
+        study = {"StudyInstanceUID": f"1.2.{number}", "SeriesInstanceUID": f"1.2.{number}.1"}
+        place.send(encoded(number, SpecificCharacterSet="ISO_IR 192", PatientName=name, **study))
+    answer = door.get(f"/studies?PatientName={quote(asked)}")
+    assert sorted(one["0020000D"]["Value"][0] for one in answer.json()) == ["1.2.1", "1.2.2", "1.2.3"]
+    keys = {0x00080005: element(0x00080005, "CS", b"ISO_IR 192"), 0x00100010: element(0x00100010, "PN", asked.encode())}
+    assert len(c_find(door, "STUDY", keys)) == 3
