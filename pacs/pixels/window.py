@@ -187,9 +187,11 @@ def _grey_table(grey: _Grey) -> NDArray[np.uint8]:
         is_signed=grey.is_signed,
     )
     display = DisplayAttributes(slope=grey.slope, intercept=grey.intercept, modality_lut=grey.modality_lut)
-    cells = np.arange(1 << grey.bits_allocated, dtype=f"u{grey.bits_allocated // 8}")
+    # Bits above the stored ones decide nothing: the table repeats.
+    bits = grey.bits_stored if grey.high_bit == grey.bits_stored - 1 else grey.bits_allocated
+    cells = np.arange(1 << bits, dtype=f"u{grey.bits_allocated // 8}")
     signed: Pixels = cells.view(f"i{grey.bits_allocated // 8}") if grey.is_signed else cells
-    table = _greys(stored_values(signed, description), display, grey)
+    table = np.tile(_greys(stored_values(signed, description), display, grey), 1 << grey.bits_allocated - bits)
     table.flags.writeable = False
     return table
 

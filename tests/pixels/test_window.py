@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from pacs.pixels.description import describe
 from pacs.pixels.display import DisplayAttributes, Window, display_attributes
 from pacs.pixels.lookup import LookUpTable
 from pacs.pixels.native import stored_values
-from pacs.pixels.window import found_window, rescaled, to_8_bits, windowed
+from pacs.pixels.window import found_window, rescaled, shown_with, to_8_bits, windowed
 from tests.part10.encoding import explicit
 from tests.pixels.images import description_of, gradient, in_order, module, scanned
 
@@ -153,3 +154,17 @@ def test_padding_of_float_pixels_is_black_and_does_not_count() -> None:
     assert shown[0].max() == 0
     assert shown[1:].max() > 250
     assert np.unique(shown[1:]).size > 40
+
+
+@pytest.mark.parametrize("is_signed", [False, True])
+@pytest.mark.parametrize(("bits", "high_bit"), [(1, 0), (9, 8), (12, 11), (12, 15), (12, 13), (16, 15)])
+def test_every_cell_has_the_grey_of_its_stored_value(bits: int, high_bit: int, is_signed: bool) -> None:
+    """Whatever stands in the other bits."""
+    cells = np.arange(1 << 16, dtype=np.uint16).view(np.int16 if is_signed else np.uint16).reshape(256, 256)
+    said = replace(description_of(cells), bits_stored=bits, high_bit=high_bit, is_signed=is_signed)
+    display = DisplayAttributes(slope=1.5, intercept=-20, padding=(3, 9))
+    values = stored_values(cells, said)
+    for voi in (Window(40, 400), Window(20.5, 33.3, "LINEAR_EXACT"), Window(100, 50, "SIGMOID")):
+        wanted = windowed(rescaled(values, display), voi)
+        wanted[(values >= 3) & (values <= 9)] = 0
+        assert np.array_equal(shown_with(cells, said, display, voi, is_inverse=False), wanted)
