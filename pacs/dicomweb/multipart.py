@@ -167,7 +167,10 @@ class MultipartReader:
     def close(self) -> Sequence[Event]:
         """Say that no more bytes come; no event waits for that."""
         if self._state is _State.PREAMBLE:
-            raise ProtocolViolation("The body holds no multipart delimiter; is the boundary in Content-Type right?")
+            raise ProtocolViolation(
+                "The body holds no multipart delimiter; is the boundary in Content-Type right, and do lines end with"
+                " CR LF (RFC 2046 §5.1.1)?"
+            )
         if self._state is not _State.EPILOGUE:
             raise ProtocolViolation("The multipart body ends without its closing delimiter; it was cut off on the way")
         return ()

@@ -141,6 +141,8 @@ class _Reader:
                 self._include(value)
             case "accept" | "charset":
                 pass
+            case _ if name.startswith("_"):
+                pass  # no attribute: what a page adds so that no cache answers (PS3.18 §8.3)
             case _:
                 key = _match(name, value)
                 if key.path == (_TIMEZONE_OFFSET_FROM_UTC,):

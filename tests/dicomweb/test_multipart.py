@@ -124,6 +124,7 @@ def test_a_longer_boundary_inside_a_part_is_data() -> None:
     [
         (b"", "no multipart delimiter"),
         (b"nothing here", "no multipart delimiter"),
+        (b"--x\nContent-Type: a/b\n\nDATA\n--x--\n", "lines end with CR LF"),
         (b"--x\r\nContent-Type: a/b\r\n\r\nDATA", "cut off"),
         (b"--x\r\nContent-Type: a/b\r\n", "cut off"),
         (b"--x\r\nno colon\r\n\r\nDATA\r\n--x--", "not name: value"),

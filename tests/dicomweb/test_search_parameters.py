@@ -26,6 +26,7 @@ def matches(query_string: bytes) -> tuple[Match, ...]:
         (b"PatientName=KIM%2C+SU", (Match((0x00100010,), ("KIM, SU",)),)),
         (b"PatientName=%EA%B9%80", (Match((0x00100010,), ("김",)),)),
         (b"PatientID=", (Match((0x00100020,)),)),
+        (b"_=1700000000000&PatientID=1&_t", (Match((0x00100020,), ("1",)),)),
         (b"StudyInstanceUID=1.2,1.3", (Match((0x0020000D,), ("1.2", "1.3")),)),
         (b"StudyInstanceUID=1.2%2C1.3", (Match((0x0020000D,), ("1.2", "1.3")),)),
         (b"StudyInstanceUID=1.2%5C1.3", (Match((0x0020000D,), ("1.2", "1.3")),)),
