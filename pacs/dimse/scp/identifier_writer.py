@@ -26,6 +26,7 @@ from pacs.part10.values import BINARY_NUMBERS
 
 UTF_8 = "ISO_IR 192"
 
+_ASCII = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})
 _PERSON_NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _MAX_SHORT_LENGTH = 0xFFFE
 
@@ -36,10 +37,12 @@ def encode_identifier(attributes: DicomJson, transfer_syntax_uid: str, character
     """`attributes` as a data set, elements in order.
 
     `character_set` is the request's (0008,0005). The answer uses it when every value can be written in it, otherwise
-    UTF-8 (``ISO_IR 192``); an answer of plain ASCII to a request without a character set names none. Values that do
-    not fit their VR are sent empty rather than wrong.
+    UTF-8 (``ISO_IR 192``); an answer of plain ASCII to a request without a character set, or with one that nobody
+    knows, names none. Values that do not fit their VR are sent empty rather than wrong.
     """
     syntax = transfer_syntax(transfer_syntax_uid)
+    if not _is_known(character_set):
+        character_set = ()
     try:
         encoded = _data_set(attributes, syntax, character_set, _encoder(character_set))
     except UnicodeError:
@@ -49,6 +52,11 @@ def encode_identifier(attributes: DicomJson, transfer_syntax_uid: str, character
     deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     deflated = deflater.compress(encoded) + deflater.flush()
     return deflated + b"\0" * (len(deflated) % 2)
+
+
+def _is_known(character_set: Sequence[str]) -> bool:
+    """Whether it is more than words that stand for nothing, which a reader could not make anything of either."""
+    return _ASCII.issuperset(character_set) or {*_encodings(character_set)} != {*_encodings(())}
 
 
 def _data_set(attributes: DicomJson, syntax: TransferSyntax, character_set: Sequence[str], encode: _Encoder) -> bytes:
@@ -116,4 +124,8 @@ def _encoder(character_set: Sequence[str]) -> _Encoder:
     """A function from text to bytes that raises UnicodeError for what `character_set` cannot write."""
     if not any(character_set):
         return lambda text: text.encode("ascii")
-    return character_sets.encoder(character_sets.encodings("\\".join(character_set).encode("ascii", "replace")))
+    return character_sets.encoder(_encodings(character_set))
+
+
+def _encodings(character_set: Sequence[str]) -> tuple[str, ...]:
+    return character_sets.encodings("\\".join(character_set).encode("ascii", "replace"))

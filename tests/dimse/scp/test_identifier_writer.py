@@ -62,6 +62,9 @@ def test_pydicom_reads_it(syntax: str) -> None:
         (("ISO_IR 13", "ISO 2022 IR 87"), {"Alphabetic": "ﾔﾏﾀﾞ", "Ideographic": "山田^太郎"}, None),
         (("GB18030",), {"Alphabetic": "Wang", "Ideographic": "王^小东"}, ("GB18030",)),
         (("ISO_IR 999",), {"Alphabetic": "Müller"}, ("ISO_IR 192",)),
+        (("ISO_IR 999",), {"Alphabetic": "Doe"}, ()),
+        (("", "NONSENSE"), {"Alphabetic": "Doe"}, ()),
+        (("ISO_IR 6",), {"Alphabetic": "Doe"}, ("ISO_IR 6",)),
     ],
 )
 def test_the_requested_character_set_when_it_can_write_the_answer(
