@@ -256,11 +256,11 @@ class Pages:
         shift = ROW_BITS if plan.level is Level.STUDY else 0
         above, below = _places_of(plan.days)
         if after:
-            place = study_place(*after) if plan.level is Level.STUDY else after[0]
+            place = study_place(after[0], after[1], 0) if plan.level is Level.STUDY else after[0]
             below = min(below, ((place >> shift) + 1) << shift)
         statement = self._going_on(statement, after).where(table.c.id.in_(bindparam("rows", expanding=True)))
         found: list[Any] = []
-        at_once = size + size // 4
+        at_once = min(size + size // 4, _MOST_PLACES)
         while len(found) < size:
             places = self._places(connection, above=above, below=below, size=at_once)
             are_all = len(places) < at_once

@@ -21,6 +21,7 @@ from pacs.index.keys import criteria
 from pacs.index.keys import criterion as criterion_of
 from pacs.index.matching_rows import Above, matching, rows_above
 from pacs.index.moments import DATE_OF, TIME_OF
+from pacs.index.normal_form import MAX_WORD
 from pacs.index.page_marks import Mark, PageMarks, question_of
 from pacs.index.pages import ORDER, Days, Key, Pages, Plan, SearchableKey
 from pacs.index.searchable import Searchable, SearchableAttribute
@@ -206,8 +207,7 @@ def _plan(
     below: list[tuple[int, Criterion]] = []
     found_by: list[grams.Alternatives] = []
     days: Days = (None, None)
-    is_keyed, is_list = False, query.level is Level.STUDY
-    lists_modalities = 0
+    is_keyed, is_list, lists_modalities = False, query.level is Level.STUDY, 0
     conditions: dict[Level, list[Condition]] = {}
     for tag, criterion in (*asked, *(_implied(asked) if query.level is Level.STUDY else ())):
         if tag == results.INSTANCE_AVAILABILITY:
@@ -228,9 +228,9 @@ def _plan(
         if said is None or not said.is_whole:
             residual.append((tag, criterion))
         is_keyed = is_keyed or (said is not None and said.is_key)
-        if tag == _STUDY_DATE and isinstance(criterion, Ranges) and len(criterion.ranges) == 1:
+        if days == (None, None) and tag == _STUDY_DATE and isinstance(criterion, Ranges) and len(criterion.ranges) == 1:
             days = criterion.ranges[0]
-        elif tag == _MODALITIES:
+        elif tag == _MODALITIES and isinstance(criterion, Words) and len(set(criterion.patterns)) == 1:
             lists_modalities += 1
         else:
             is_list = False
@@ -275,8 +275,8 @@ def _modalities(hospital: str, asked: Sequence[tuple[int, Criterion]]) -> tuple[
 
 
 def _is_open(pattern: str) -> bool:
-    """Whether it is more, or other, than one word of a list."""
-    return has_wildcard(pattern) or "\\" in pattern
+    """Whether it is more, or other, than one word of a list, which has the beginning of a longer one."""
+    return has_wildcard(pattern) or "\\" in pattern or len(pattern) > MAX_WORD
 
 
 def _plan_above(hospital: str, level: Level, asked: Sequence[tuple[int, Criterion]], dialect: str) -> Plan | None:
@@ -284,8 +284,7 @@ def _plan_above(hospital: str, level: Level, asked: Sequence[tuple[int, Criterio
     if level not in (Level.SERIES, Level.IMAGE):
         return None
     upper = LEVELS[LEVELS.index(level) - 1]
-    implied = _SOP_CLASSES if level is Level.IMAGE else _MODALITIES
-    in_study = [one for one in _implied(asked) if one[0] == implied]
+    in_study = [one for one in _implied(asked) if one[0] == (_SOP_CLASSES if level is Level.IMAGE else _MODALITIES)]
     keys = [
         (tag, criterion)
         for tag, criterion in asked

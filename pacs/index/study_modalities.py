@@ -2,7 +2,7 @@
 
 A row is a modality of a hospital, as a number (`pacs.index.grams`), and a study's place. It is written in the
 transaction that gives the study the modality, and deleted in the one that takes it away, or moves the study into the
-trash. Two modalities may share a number, so whatever is found is looked at again.
+trash.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ study_months = Table(
 study_modalities = Table(
     "study_modalities",
     metadata,
-    Column("modality", Integer, primary_key=True, autoincrement=False, nullable=False),
+    Column("modality", BigInteger, primary_key=True, autoincrement=False, nullable=False),
     Column("place", BigInteger, primary_key=True, autoincrement=False, nullable=False),
     sqlite_with_rowid=False,
 )

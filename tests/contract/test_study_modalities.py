@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 
 from pacs.index import Index, pages, study_modalities
 from pacs.index.engine import open_engine, writing
+from pacs.index.grams import of_modality
 from pacs.model import Level, Match, NewInstance, Query
 from tests.contract.deleted import Notes, deletion
 from tests.index.new_instances import attributes, name, new_instance
@@ -153,3 +154,65 @@ def test_those_of_an_older_version_are_made_from_the_rows(index: Index, url: str
 def _entries(index: Index) -> int:
     with index._engine.connect() as connection:
         return len(connection.execute(select(study_modalities.study_modalities)).all())
+
+
+def _is_the_walk_everywhere(index: Index, *keys: Match, **ways: bool) -> list[str]:
+    """Every offset by itself, from no mark, is that of the whole list."""
+    whole = [one["0020000D"]["Value"][0] for one in index.search("default", Query(Level.STUDY, keys, **ways))]
+    for offset in range(len(whole) + 2):
+        query = Query(Level.STUDY, keys, limit=2, offset=offset, **ways)
+        found = [one["0020000D"]["Value"][0] for one in index.search("default", query, reader=f"{offset}")]
+        assert found == whole[offset : offset + 2], (keys, offset)
+    return whole
+
+
+def test_a_far_page_of_several_keys_on_days_and_modalities(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What counts places or days may count no others than those that meet all keys."""
+    monkeypatch.setattr(pages, "_NEAR", 3)
+    monkeypatch.setattr(pages, "_FAR", 3)
+    archive = [_instance(study, 1, "CT", day=f"202401{1 + study % 28:02}") for study in range(60)]
+    archive += [_instance(study, 2, "SR", day=f"202401{1 + study % 28:02}") for study in range(0, 60, 3)]
+    index.add(archive)
+    early, late = Match((_DATE,), ("20240105-20240120",)), Match((_DATE,), ("20240112-",))
+    both = Match((_IN_STUDY,), ("CT", "SR"))
+    assert len(_is_the_walk_everywhere(index, both, needs_all_values=True)) == 20
+    assert len(_is_the_walk_everywhere(index, both)) == 60
+    one_of_each = Match((_IN_STUDY,), ("CT",)), Match((_IN_STUDY,), ("SR",))
+    assert len(_is_the_walk_everywhere(index, *one_of_each)) == 20
+    for days in ((early, late), (late, early)):
+        assert 10 < len(_is_the_walk_everywhere(index, *days)) < 30
+        assert 10 < len(_is_the_walk_everywhere(index, *days, Match((_IN_STUDY,), ("CT",)))) < 30
+
+
+def test_who_chooses_a_modality_moves_nobody_elses_pages(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """These two have the same CRC-32 after this hospital's name; anybody can find such a one for CT."""
+    monkeypatch.setattr(pages, "_NEAR", 3)
+    assert of_modality("default", "9CR2BMCW") != of_modality("default", "290MMBUN")
+    for modality, first in (("9CR2BMCW", 0), ("290MMBUN", 20)):
+        index.add(
+            [_instance(study, 1, modality, day=f"202401{1 + study % 7:02}") for study in range(first, first + 20)]
+        )
+    assert len(_is_the_walk_everywhere(index, Match((_IN_STUDY,), ("9CR2BMCW",)))) == 20
+
+
+def test_a_modality_that_is_longer_than_what_is_kept_of_it(index: Index) -> None:
+    """No CS is, but what a broken file says is to be found whole, also below the study."""
+    index.add([_instance(1, 1, "X" * 300), _instance(2, 1, "X" * 301), _instance(3, 1, "X" * 256)])
+    assert _found(index, Level.SERIES, (_OF_SERIES, "X" * 300)) == ["1.0001.1"]
+    assert _found(index, Level.SERIES, (_OF_SERIES, "X" * 256)) == ["1.0003.1"]
+
+
+def test_many_studies_of_a_modality_are_read_some_at_once(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL takes 65,535 values in a statement, SQLite 32,766 or 250,000."""
+    index.add([_instance(study, 1, "CT", day=f"202401{1 + study % 28:02}") for study in range(60)])
+    monkeypatch.setattr(pages, "_MOST_PLACES", 10)
+    longest = []
+
+    def noting(_connection: object, _cursor: object, statement: str, values: Sequence[object], *_: object) -> None:
+        if statement.startswith("SELECT studies.study_date"):
+            longest.append(len(values))
+
+    event.listen(index._engine, "before_cursor_execute", noting)
+    days = (_DATE, "20240101-20240201")
+    assert len(_found(index, Level.SERIES, (_IN_STUDY, "CT"), days, size=100)) == 60
+    assert len(longest) > 3 and max(longest) < 25
