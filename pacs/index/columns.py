@@ -167,7 +167,7 @@ def _on_column(table: Table, name: str, criterion: Criterion, dialect: str) -> S
         case Numbers(values):
             numbers = [integer(value) for value in values if value == value.to_integral_value()]
             small = [number for number in numbers if number is not None]
-            return Said(column.in_(small) if small else false())
+            return Said(column.in_(small))
         case Names() | FuzzyNames():
             return _on_name(table, criterion, dialect)
     return None

@@ -240,6 +240,7 @@ PATIENT_CASES: list[tuple[list[Match], list[str]]] = [
     ([_key("PatientID", "M%_1")], ["M%_1"]),
     ([_key("NumberOfPatientRelatedStudies", "2")], ["K1"]),
     ([_key("StudyDate", "20240201"), _key("Modality", "CR")], ["K1"]),
+    ([_key("SeriesNumber", "1"), _key("InstanceNumber", "1.5")], []),  # no whole number
     # one study must satisfy both
     ([_key("StudyDate", "20240201"), _key("Modality", "CT")], []),
 ]
