@@ -51,6 +51,7 @@ _MAX_TRIED = 3
 """Instances tried when the middle one cannot be decoded; more would make one request expensive."""
 _MAKES_NO_SENSE = (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 """What a file says of its pixels may be anything; whoever wrote it, the archive has no error."""
+_SHORT_QUERY_BYTES = 256
 _LIGHT_IMAGE_BYTES, _LIGHT_IMAGES = 1 << 10, 4096
 """Of one that is remembered, and how many are."""
 
@@ -79,7 +80,7 @@ class Pictures:
     def rendered(self, scope: Scope) -> Answer:
         """What Accept asks for of the resource: one picture, a film, pictures in parts, or a document."""
         principal = self._services.identify(scope)
-        parameters = rendering_parameters(query_parameters(scope))
+        parameters = _parameters(scope)
         accepted = accepted_by(scope)
         path_parameters = scope["path_params"]
         key = ResourceKey.of(path_parameters)
@@ -277,6 +278,17 @@ class Pictures:
         """The first of its frames."""
         (fragments,) = self._services.retrieve.frames(subject.instance, subject.frames[:1])
         return subject.frames[0], fragments
+
+
+def _parameters(scope: Scope) -> RenderingParameters:
+    query_string: bytes = scope["query_string"]
+    return _read(query_string) if len(query_string) <= _SHORT_QUERY_BYTES else _read.__wrapped__(query_string)
+
+
+@lru_cache(maxsize=256)
+def _read(query_string: bytes) -> RenderingParameters:
+    """The same for all images of a series that is looked through."""
+    return rendering_parameters(query_parameters({"query_string": query_string}))
 
 
 def _rendering(subject: Subject, media_type: str, parameters: RenderingParameters) -> Rendering:

@@ -111,6 +111,16 @@ def test_values_that_make_no_sense_are_no_fault_of_the_archive(
     assert "C long" not in answer.text
 
 
+def test_a_query_that_is_not_remembered_says_the_same(door: DoorInMemory, slices: list[ResourceKey]) -> None:
+    url = f"{slices[0].path}/rendered"
+    shown = door.get(f"{url}?window=100,50").content
+    assert door.get(f"{url}?window=100,50&x={'y' * 400}").content == shown
+    assert door.get(f"{url}?window=120,50").content != shown
+    for _ in range(2):
+        assert door.get(f"{url}?window=100,50").content == shown
+        assert door.get(f"{url}?window=wide").status_code == 400
+
+
 def test_an_image_is_asked_once_how_it_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not before its bytes were found to be those that were stored: what damaged ones say is not remembered."""
     asked: list[LightImage | None] = []
