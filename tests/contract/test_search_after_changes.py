@@ -10,6 +10,8 @@ from random import Random
 from typing import Any
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import Connection, select, text
 
 from pacs.errors import NotFound, Retained
@@ -216,3 +218,23 @@ def _make_text(index: Index) -> None:
         for row in connection.execute(select(studies.c.id, studies.c.attributes)).all():
             values = {"row": row.id, "text": json.dumps(unpacked_above(row.attributes), separators=(",", ":"))}
             connection.execute(text("UPDATE studies SET attributes = :text WHERE id = :row"), values)
+
+
+@pytest.mark.parametrize("revision", ["0014", "0012"])
+def test_they_are_the_same_after_a_way_back_and_forth(index: Index, revision: str) -> None:
+    """Also with rows in the trash, and studies there that came anew."""
+    archive = _Archive(index, Random(11))
+    for _ in range(_STEPS):
+        archive.step()
+    config = Config()
+    config.set_main_option("script_location", "pacs.index:migrations")
+    with writing(index._engine, "look") as connection:
+        before = _tables(connection)
+        assert connection.execute(select(studies.c.id).where(studies.c.hospital.startswith("!"))).first()
+    with writing(index._engine, "go back") as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+    index.migrate()
+    with writing(index._engine, "look") as connection:
+        assert _tables(connection) == before
+    _check_tables(index)
