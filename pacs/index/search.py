@@ -128,7 +128,7 @@ def _searchable_keys(engine: Engine, hospital: str, query: Query, searchable: Se
             asked = criterion_of(query, match, vr_of(attribute.path, attribute.vr))
             if asked is None or (is_kept and isinstance(asked, Empty)):
                 break  # any row, or one that has no value
-            if is_kept and grams.asked(hospital, match.path[0], asked):
+            if is_kept and query.level in gram_tables.TABLES and grams.asked(hospital, match.path[0], asked):
                 break  # it is found in the order of the list
             found.append(condition_on(engine, hospital, attribute, asked, query.level, with_unlooked=is_kept))
         else:

@@ -6,14 +6,18 @@ import itertools
 import logging
 from collections.abc import Iterator
 from random import Random
+from typing import Any
 
 import pytest
 
-from pacs.index import Index, gram_tables, pages
+from pacs.attributes import Attributes
+from pacs.index import Index, gram_tables, matching_rows, pages
 from pacs.index.engine import open_engine, writing
 from pacs.index.tables import POSTGRESQL_KEYS
 from pacs.model import Level, Match, NewInstance, Query
+from tests.contract.searchable_attributes import find, send, work
 from tests.index.new_instances import attributes, name, new_instance
+from tests.ingest.small_archive import Place
 
 _PHYSICIAN = 0x00080090
 _DAYS = ("", "18500607", "19000101", "19000102", "19991231", "20231231", "20240101", "20240131", "20240201", "99991231")
@@ -160,3 +164,27 @@ def test_grams_of_an_older_version_are_made_anew(
     assert told == {"table": "studies", "done": 30, "of": 30}
     assert _found(index, "kim^minsu", size=20) == expected
     index.close()
+
+
+def test_series_of_a_physician_who_was_made_searchable(
+    place: Place, attributes: Attributes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By his studies in the order of series, not by walking all: grams lead to studies in the order of studies."""
+    for number in range(20):
+        send(place, number, ReferringPhysicianName="Lee^B" if number >= 12 else "Kim^A")
+    assert attributes.add("ReferringPhysicianName")
+    work(attributes)
+    monkeypatch.setattr(matching_rows, "_FEW_LOOKED_AT", 3)
+    read: list[int] = []
+    reading = pages.Pages.read
+
+    def noting(self: pages.Pages, after: Any, size: int) -> list[Any]:
+        found = reading(self, after, size)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(pages.Pages, "read", noting)
+    for level in (Level.SERIES, Level.IMAGE, Level.STUDY):
+        read.clear()
+        assert len(find(place, level, (0x00080090, "*lee*"))) == 8
+        assert sum(read) == 8, level
