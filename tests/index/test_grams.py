@@ -32,6 +32,15 @@ def _stored(
     return grams.of_values("h", patient_columns(patient) | study, physicians)
 
 
+def test_what_is_remembered_takes_little_memory() -> None:
+    """Whoever sends values that no VR allows, each another one, has them counted anew: 48 KB would be kept of each."""
+    grams._numbers.cache_clear()
+    for number in range(20):
+        assert len(_stored(description=chr(0xAC00 + number) * 256)) > 2
+    assert grams._numbers.cache_info().currsize == 0
+    assert _stored(description="Chest PA") and grams._numbers.cache_info().currsize == 2
+
+
 def _has(stored: frozenset[int], asked: tuple[grams.Alternatives, ...]) -> bool:
     return all(any(one <= stored for one in several.sets) for several in asked)
 
