@@ -17,7 +17,7 @@ from tests.ingest.small_archive import Place, open_place
 FOREVER = "tests.crash.commit_forever"
 SOAK = bool(os.environ.get("PACS_SOAK"))
 ROUNDS = int(os.environ.get("PACS_KILL_ROUNDS", "1000" if SOAK else "5"))
-AT_ANY_TIME = int(os.environ.get("PACS_KILL_ROUNDS", "1000" if SOAK else "15"))
+AT_ANY_TIME = int(os.environ.get("PACS_KILL_ROUNDS", "1000" if SOAK else "10"))
 """For one thread, and again for eight."""
 LONGEST_S = 0.6
 """The store is killed at any time from its first call to the disk on: some of them see no acknowledgement."""
