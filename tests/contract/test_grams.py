@@ -19,7 +19,7 @@ from tests.contract.searchable_attributes import find, send, work
 from tests.index.new_instances import attributes, name, new_instance
 from tests.ingest.small_archive import Place
 
-_PHYSICIAN = 0x00080090
+_PATIENT_NAME, _PHYSICIAN = 0x00100010, 0x00080090
 _DAYS = ("", "18500607", "19000101", "19000102", "19991231", "20231231", "20240101", "20240131", "20240201", "99991231")
 _NAMES = (
     ("Kim^Minsu", "金^敏洙", "김^민수"),
@@ -71,7 +71,7 @@ def asked_of(new_url: object) -> Iterator[Index]:
     index.close()
 
 
-def _found(index: Index, value: str, *, tag: int = 0x00100010, days: str = "", size: int = 25) -> list[str]:
+def _found(index: Index, value: str, *, tag: int = _PATIENT_NAME, days: str = "", size: int = 25) -> list[str]:
     """All pages, each with no more than `size`."""
     keys = [Match((tag,), (value,)), *([Match((0x00080020,), (days,))] if days else [])]
     found: list[str] = []
@@ -85,32 +85,19 @@ def _found(index: Index, value: str, *, tag: int = 0x00100010, days: str = "", s
 
 
 @pytest.mark.parametrize("newest", [300, 40, 1])
+@pytest.mark.parametrize(("tag", "least"), [(_PATIENT_NAME, 50), (_PHYSICIAN, 25)], ids=["patient", "physician"])
 def test_pages_of_a_part_are_those_of_the_whole_list(
-    asked_of: Index, monkeypatch: pytest.MonkeyPatch, newest: int
+    asked_of: Index, monkeypatch: pytest.MonkeyPatch, newest: int, tag: int, least: int
 ) -> None:
     """However few are looked through before GIN is asked, for a month, for years and for all."""
     monkeypatch.setattr(gram_tables, "_NEWEST", newest)
     monkeypatch.setattr(gram_tables, "_ENOUGH", 0.1)
     for value, days in itertools.product(_QUESTIONS, ("", "19000101-20240115")):
-        found = _found(asked_of, value, days=days)
+        found = _found(asked_of, value, tag=tag, days=days)
         with monkeypatch.context() as without:
             without.setattr(pages.Pages, "_found_by_places", lambda *_: None)  # the list is walked
-            assert found == _found(asked_of, value, days=days, size=1000), (value, days)
-    assert len(_found(asked_of, "kim^minsu")) > 50
-
-
-@pytest.mark.parametrize("newest", [300, 40, 1])
-def test_referring_physicians_are_found_as_patients_are(
-    asked_of: Index, monkeypatch: pytest.MonkeyPatch, newest: int
-) -> None:
-    monkeypatch.setattr(gram_tables, "_NEWEST", newest)
-    monkeypatch.setattr(gram_tables, "_ENOUGH", 0.1)
-    for value, days in itertools.product(_QUESTIONS, ("", "19000101-20240115")):
-        found = _found(asked_of, value, tag=_PHYSICIAN, days=days)
-        with monkeypatch.context() as without:
-            without.setattr(pages.Pages, "_found_by_places", lambda *_: None)  # the list is walked
-            assert found == _found(asked_of, value, tag=_PHYSICIAN, days=days, size=1000), (value, days)
-    assert len(_found(asked_of, "kim^minsu", tag=_PHYSICIAN)) > 25
+            assert found == _found(asked_of, value, tag=tag, days=days, size=1000), (value, days)
+    assert len(_found(asked_of, "kim^minsu", tag=tag)) > least
 
 
 @pytest.mark.parametrize("value", ["7", "17", "1?", "*7", "3*", "99", "*"])
