@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import Engine, select, update
 
 from pacs.errors import IndexUnavailable
-from pacs.index import read, search, versions
+from pacs.index import read, search, study_locks, versions
 from pacs.index.add import AddResult, Existing
 from pacs.index.add import existing as existing_rows
 from pacs.index.allowance import Allowance
@@ -114,6 +114,7 @@ class Index:
     def _add_once(self, batch: Sequence[NewInstance]) -> list[AddResult]:
         if self._write_lock is None:
             with self._writers.writing("store instances") as driver:
+                study_locks.share(driver, (new.key for new in batch))
                 return versions.add(driver, batch)
         # Threads of this process queue here, which is fairer and quicker than polling the file's lock.
         with self._write_lock, self._writers.writing("store instances") as driver:

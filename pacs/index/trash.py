@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, exists, func, insert, select, text, tuple_, update
 
 from pacs.errors import IndexUnavailable, NotFound, Retained
-from pacs.index import read, trash_rows
+from pacs.index import read, study_locks, trash_rows
 from pacs.index.engine import reading, writing
 from pacs.index.row_values import moment
 from pacs.index.tables import deletions, instances, segments, series, studies
@@ -199,6 +199,7 @@ class Trash:
         """Drop its rows: its bytes are gone. Told to the notes before."""
 
         def work(connection: Connection) -> None:
+            study_locks.hold(connection, deletion.hospital, deletion.study_instance_uid)
             row = _row_of(connection, deletion.hospital, deletion.name, hold=True)
             if row is not None:
                 trash_rows.drop(connection, trash_of(deletion.name, deletion.hospital))
@@ -290,6 +291,8 @@ class Trash:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 with self._changing(concerned), self._transaction(doing) as connection:
+                    for hospital, study in concerned:
+                        study_locks.hold(connection, hospital, study)
                     return work(connection)
             except IndexUnavailable as error:
                 cause = getattr(error.__cause__, "orig", None) or error.__cause__

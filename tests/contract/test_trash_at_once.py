@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import random
 import threading
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 
-from pacs.errors import NotFound, Retained
+from pacs.errors import IndexUnavailable, NotFound, Retained
 from pacs.index import Index
 from pacs.index.tables import study_days
-from pacs.model import DeletionState, Level, Query
+from pacs.model import DeletionState, Level, NewInstance, Query
 from tests.contract.conftest import NewUrl
 from tests.contract.deleted import Notes, deletion, rows_of, seen, study
 from tests.index.new_instances import attributes, new_instance
@@ -89,8 +91,11 @@ def test_two_who_delete_the_same(index: Index, notes: Notes) -> None:
     assert index.holdings("default").instances == 6
 
 
-def test_arrivals_while_it_is_deleted_restored_and_erased(index: Index, notes: Notes) -> None:
-    """Every instance that was added and not deleted since is found, and all counters are those of the rows."""
+def test_arrivals_while_it_is_deleted_restored_and_erased(
+    index: Index, notes: Notes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every instance that was added and not deleted since is found, all counters are those of the rows, and none waits
+    for another in a circle, which the database ends after a second by refusing one."""
     stopped = threading.Event()
     problems: list[BaseException] = []
     added: list[str] = []
@@ -139,6 +144,7 @@ def test_arrivals_while_it_is_deleted_restored_and_erased(index: Index, notes: N
     for thread in changing:
         thread.join()
     assert problems == []
+    assert [record.getMessage() for record in caplog.records if "refused" in record.getMessage()] == []
     for one in index.trash.all("default", states=[DeletionState.IN_TRASH]):
         index.trash.restore("default", one.name, notes)
     rows = index.instances("default", study_instance_uid="1.1")
@@ -151,3 +157,66 @@ def test_arrivals_while_it_is_deleted_restored_and_erased(index: Index, notes: N
     assert rows_of(index)["studies"] == rows_of(index)["patients"] == 1 and rows_of(index)["series"] == 3
     with index._engine.connect() as connection:
         assert [row.studies for row in connection.execute(select(study_days))] == [1]
+
+
+def test_several_studies_of_a_patient_at_once(index: Index, caplog: pytest.LogCaptureFixture) -> None:
+    """Batches with images of several studies, while these are deleted, restored and erased: nobody is refused."""
+    stopped = threading.Event()
+    problems: list[BaseException] = []
+
+    def images(chance: random.Random, thread: int, number: int) -> Iterator[NewInstance]:
+        for at in range(chance.randrange(1, 6)):
+            study, series = chance.randrange(4), chance.randrange(3)
+            yield new_instance(
+                f"1.{study}",
+                f"1.{study}.{series}",
+                f"2.{thread}.{number}.{at}",
+                segment=f"s{thread}",
+                offset=1000 * (10 * number + at),
+                in_patient=attributes(PatientID=f"P{study % 2}"),
+                in_study=attributes(StudyDate=f"2024010{study % 2 + 1}"),
+                in_series=attributes(Modality=chance.choice(("CT", "MR"))),
+            )
+
+    def arrive(thread: int) -> None:
+        chance = random.Random(thread)
+        try:
+            for number in range(EACH):
+                assert all(result.added for result in index.add(list(images(chance, thread, number))))
+        except BaseException as problem:  # noqa: BLE001 -- told by the test
+            problems.append(problem)
+
+    def change(thread: int) -> None:
+        chance, notes = random.Random(thread), Notes()
+        while not stopped.is_set():
+            with suppress(NotFound, Retained):
+                try:
+                    there = index.trash.all("default", states=[DeletionState.IN_TRASH])
+                    what = chance.random()
+                    if there and what < 0.4:
+                        index.trash.restore("default", chance.choice(there).name, notes)
+                    elif there and what < 0.5:
+                        begun = index.trash.begin_erasing(chance.choice(there), notes)
+                        if begun is not None:
+                            index.trash.erased(begun)
+                    else:
+                        study, series = chance.randrange(4), chance.randrange(3)
+                        wanted = f"1.{study}.{series}" if chance.random() < 0.5 else None
+                        index.trash.put(deletion(f"1.{study}", wanted), notes)
+                except IndexUnavailable as problem:
+                    problems.append(problem)
+
+    arriving = [threading.Thread(target=arrive, args=(number,)) for number in range(3)]
+    changing = [threading.Thread(target=change, args=(number,)) for number in range(3)]
+    for thread in (*arriving, *changing):
+        thread.start()
+    for thread in arriving:
+        thread.join()
+    stopped.set()
+    for thread in changing:
+        thread.join()
+    assert problems == []
+    assert [record.getMessage() for record in caplog.records if "refused" in record.getMessage()] == []
+    for number in range(4):
+        rows = index.instances("default", study_instance_uid=f"1.{number}")
+        assert sum(row.instances for row in index.contents.series("default", f"1.{number}")) == len(rows)
