@@ -239,6 +239,11 @@ class Connection:
                 self.flush()
         self._wire.close()
 
+    def discard(self) -> None:
+        """Close without a word what nothing was said on. Under TLS the accepted socket was taken over: closing that one
+        would close nothing."""
+        self._wire.close()
+
     def interrupt(self) -> None:
         """Make the thread that reads see the end of the stream. The one method for another thread to call."""
         self._wire.interrupt()

@@ -150,6 +150,10 @@ class Conversation:
         self._is_stopping = True
         self._connection.cut()
 
+    def discard(self) -> None:
+        """Close the connection instead of `run`."""
+        self._connection.discard()
+
     def run(self) -> None:
         """Answer until the association is over; raises nothing."""
         is_released = False

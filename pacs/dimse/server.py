@@ -168,13 +168,13 @@ class DimseServer:
                 self._begin(accepted, str(address[0]))
             except (OSError, RuntimeError) as problem:  # the peer is gone already, or no thread can be made
                 log.failure("cannot serve a connection", problem, peer=str(address[0]))
-                accepted.close()
+                accepted.close()  # where there is a conversation it is the conversation's, and closed with it
 
     def _begin(self, accepted: socket.socket, address: str) -> None:
         conversation = Conversation(self._door, accepted, address, next(self._numbers))
         with self._lock:
             if self._is_stopping:
-                accepted.close()
+                conversation.discard()
                 return
             self._unassociated[conversation] = None
             oldest = next(iter(self._unassociated)) if len(self._unassociated) > MAX_UNASSOCIATED else None
@@ -188,6 +188,7 @@ class DimseServer:
             threading.Thread(target=self._run, args=(conversation,), name="association", daemon=True).start()
         except RuntimeError:
             self._ended(conversation)
+            conversation.discard()
             raise
 
     def _run(self, conversation: Conversation) -> None:

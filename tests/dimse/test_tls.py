@@ -9,10 +9,13 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from pacs.dimse import server as server_module
+from pacs.dimse.conversation import Conversation
 from pacs.dimse.messages.command_builders import c_echo_rq, c_store_rq
 from pacs.dimse.server import DimseServer
 from pacs.dimse.tls import client_context, server_context
@@ -233,3 +236,28 @@ def test_the_echo_goes_on_after_many(server: DimseServer, hospital: Authority) -
         for number in range(1, 50):
             assert peer.ask(ECHO_CONTEXT, c_echo_rq(number)).status == 0
         assert peer.release() is not None
+
+
+@pytest.mark.parametrize("why", ["no thread can be made", "the archive is being stopped"])
+def test_a_connection_that_nobody_will_serve_is_closed(
+    server: DimseServer, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """Not merely forgotten: the socket that was accepted is not the one that TLS is spoken over."""
+    held: list[Conversation] = []
+
+    class Held(Conversation):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            held.append(self)
+
+    def no_more_threads(**_: object) -> threading.Thread:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(server_module, "Conversation", Held)
+    if why == "no thread can be made":
+        monkeypatch.setattr(server_module, "threading", SimpleNamespace(Thread=no_more_threads))
+    else:
+        monkeypatch.setattr(server, "_is_stopping", True)
+    with RawPeer(server) as peer:
+        assert peer.is_closed_by_server()
+    assert len(held) == 1
