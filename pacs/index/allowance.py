@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from pacs.errors import TooBroad
-from pacs.index.engine import reading
+from pacs.index.engine import driver_errors, reading
 
 _INSTRUCTIONS = 10_000
 """Of SQLite's machine between two looks at the clock: less than a millisecond."""
@@ -45,11 +45,12 @@ class Allowance:
                 yield connection
                 return
             begun = time.monotonic()
+            errors: tuple[type[BaseException], ...] = (DBAPIError, *driver_errors())
             try:
                 with _until(connection, begun + self._left_s):
                     yield connection
-            except DBAPIError as error:
-                if _is_interrupted(error.orig):
+            except errors as error:
+                if _is_interrupted(getattr(error, "orig", error)):
                     raise self._too_broad() from error
                 raise
             finally:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from pydicom.datadict import keyword_for_tag
-from sqlalchemy import BigInteger, Column, ColumnElement, Table, and_, false, func, or_, select
+from sqlalchemy import BigInteger, Column, ColumnElement, Select, Table, and_, false, func, or_, select
 
 from pacs.errors import InvalidRequest
 from pacs.index import fuzzy, wildcard
@@ -28,6 +28,18 @@ TABLES: dict[Level, Table] = {
 ROW_ABOVE = {Level.STUDY: "patient_row", Level.SERIES: "study_row", Level.IMAGE: "series_row"}
 """The column that points to the row of the level above."""
 Condition = ColumnElement[bool]
+_UNREAD = {"frame_table", "digest"}
+"""The look-up columns of an instance are not read for a search."""
+ROWS: dict[Level, Select[Any]] = {
+    level: select(*(column for column in table.c if column.name not in _UNREAD)) for level, table in TABLES.items()
+}
+# Newest study first, for a list without end; below, by number. Each order is an index from its hospital on.
+ORDER: dict[Level, tuple[tuple[ColumnElement[Any], ...], bool]] = {
+    Level.PATIENT: ((patients.c.id,), True),
+    Level.STUDY: ((studies.c.study_date, studies.c.study_time, studies.c.id), True),
+    Level.SERIES: ((series.c.study_row, series.c.series_number, series.c.id), False),
+    Level.IMAGE: ((instances.c.series_row, instances.c.instance_number, instances.c.id), False),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +113,20 @@ def condition(tag: int, criterion: Criterion, at: Level, dialect: str) -> Said |
     level = level_of(tag)
     if level is None or LEVELS.index(level) > LEVELS.index(at):
         return None
+    column = column_of(tag, level, at)
+    return _on_column(column.table, column.name, criterion, dialect)
+
+
+def column_of(tag: int, level: Level, at: Level) -> Column[Any]:
+    """Where a search at level `at` finds an attribute of `level`, which is that level or one above it."""
     # Below the patient, the patient's attributes are those that the study names.
     table = studies if level is Level.PATIENT and at is not Level.PATIENT else TABLES[level]
-    return _on_column(table, COLUMNS[level][tag], criterion, dialect)
+    return table.c[COLUMNS[level][tag]]
+
+
+def is_key(column: Column[Any]) -> bool:
+    """Whether an index leads from one of its values to few rows."""
+    return column.name in _KEYS
 
 
 def condition_below(hospital: str, criteria: list[tuple[int, Criterion]], at: Level, dialect: str) -> Said:
@@ -153,15 +176,15 @@ def _on_column(table: Table, name: str, criterion: Criterion, dialect: str) -> S
         case Uids(values) if name in _LISTS:
             return Said(any_of([_in_list(column, value) for value in values]))
         case Uids(values):
-            return Said(column.in_(values), is_key=name in _KEYS)
+            return Said(column.in_(values), is_key=is_key(column))
         case Words(patterns):
             if criterion.needs_all:
                 return None  # of an attribute with several values a column holds the first
-            is_key = name in _KEYS and all(map(_is_key, patterns))
+            leads_to_few = is_key(column) and all(map(_is_selective, patterns))
             # What is longer than a column keeps is looked at whole.
             is_whole = all(wildcard.has_wildcard(pattern) or len(pattern) < MAX_WORD for pattern in patterns)
             cut = tuple(map(as_kept, patterns))
-            return Said(_any_pattern(column, cut, dialect), is_whole=is_whole, is_key=is_key)
+            return Said(_any_pattern(column, cut, dialect), is_whole=is_whole, is_key=leads_to_few)
         case Ranges(_, ranges):
             return Said(or_(*(in_range(column, first, last) for first, last in ranges)))
         case Numbers(values):
@@ -173,7 +196,7 @@ def _on_column(table: Table, name: str, criterion: Criterion, dialect: str) -> S
     return None
 
 
-def _is_key(pattern: str) -> bool:
+def _is_selective(pattern: str) -> bool:
     return not wildcard.has_wildcard(pattern) or len(wildcard.literal_prefix(pattern)) >= _KEY_PREFIX
 
 

@@ -1,4 +1,4 @@
-"""Core statements on the driver's own connection, for the few that every stored instance needs.
+"""Core statements on the driver's own connection, for the few that every stored instance and most searches need.
 
 SQLAlchemy takes 29 us or more to execute what SQLite answers in 3, and the threads that receive wait for it.
 So these statements are written with Core and compiled by it as all others, but once, and run without it.
@@ -6,12 +6,15 @@ So these statements are written with Core and compiled by it as all others, but 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Dialect, Executable, Insert
+from sqlalchemy import Connection, Dialect, Executable, Insert
 from sqlalchemy.engine.interfaces import DBAPIConnection
+
+from pacs.index.engine import driver_errors
 
 
 class _Compiled(NamedTuple):
@@ -60,6 +63,18 @@ class Driver:
             lists = [name for name, value in values.items() if type(value) is list]
             found = _compiled[key] = _compile(statement, self._dialect, values, lists)
         return found
+
+
+@contextmanager
+def driver_of(connection: Connection) -> Iterator[Driver]:
+    """The same connection, for statements that only read; outside of a transaction, each is one of its own."""
+    try:
+        driver = Driver(connection.dialect, cast(DBAPIConnection, connection.connection.dbapi_connection))
+        yield driver
+        driver.close()
+    except driver_errors("OperationalError"):
+        connection.invalidate()  # the error may be the connection's own, see `pacs.index.engine`
+        raise
 
 
 def _compile(statement: Any, dialect: Dialect, values: Mapping[str, Any], lists: list[str]) -> _Compiled:

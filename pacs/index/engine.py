@@ -134,6 +134,11 @@ def server_errors(name: str = "Error") -> tuple[type[BaseException], ...]:
     return () if psycopg is None else (getattr(psycopg, name),)
 
 
+def driver_errors(name: str = "Error") -> tuple[type[BaseException], ...]:
+    """The error of this name of the drivers that are used, where SQLAlchemy is not between."""
+    return (getattr(sqlite3, name), *server_errors(name))
+
+
 def _described(cause: BaseException) -> str:
     """What went wrong. A server's message may quote a row, so of those only the code is told."""
     kind = type(cause).__name__

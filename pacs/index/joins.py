@@ -6,14 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, pairwise
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import BindParameter, Select, select
 
 from pacs.index.columns import LEVELS, ROW_ABOVE, TABLES, Condition
 from pacs.model import Level
 
 
 def with_levels_above(
-    rows: Select[Any], hospital: str, level: Level, conditions: Mapping[Level, Sequence[Condition]], *, in_turn: bool
+    rows: Select[Any],
+    hospital: str | BindParameter[str],
+    level: Level,
+    conditions: Mapping[Level, Sequence[Condition]],
+    *,
+    in_turn: bool,
 ) -> Select[Any]:
     """`rows` of `level` with conditions on it and on the levels above; `in_turn`: see `_asked_in_turn`."""
     higher: dict[Level, list[Condition]] = {}
@@ -30,7 +35,7 @@ def with_levels_above(
 
 
 def _joined(
-    rows: Select[Any], hospital: str, level: Level, conditions: Mapping[Level, Sequence[Condition]]
+    rows: Select[Any], hospital: str | BindParameter[str], level: Level, conditions: Mapping[Level, Sequence[Condition]]
 ) -> Select[Any]:
     """`rows` with the tables above up to the one that a condition names; no more, for a join that chooses nothing
     costs SQLite a scan of what is joined."""
@@ -41,7 +46,7 @@ def _joined(
 
 
 def _asked_in_turn(
-    rows: Select[Any], hospital: str, level: Level, conditions: Mapping[Level, Sequence[Condition]]
+    rows: Select[Any], hospital: str | BindParameter[str], level: Level, conditions: Mapping[Level, Sequence[Condition]]
 ) -> Select[Any]:
     """As `_joined`, the rows above each row in its turn: before a join SQLite reads all that could be joined, into a
     Bloom filter, however few rows are wanted."""

@@ -6,17 +6,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Engine, bindparam, select
+from sqlalchemy import Engine
 
 from pacs.index import results
 from pacs.index.allowance import Allowance
 from pacs.index.criteria import satisfies
+from pacs.index.driver import driver_of
+from pacs.index.keyed import rows_by_number
 from pacs.index.pages import Key, Pages, Plan
-from pacs.index.tables import series, studies
 from pacs.model import DicomJson, Level
-
-_STUDIES_BY_ROW = select(studies).where(studies.c.id.in_(bindparam("rows", expanding=True)))
-_SERIES_BY_ROW = select(series).where(series.c.id.in_(bindparam("rows", expanding=True)))
 
 _FEW = 1_000
 """Rows above that are looked up first; of what more have, the next answer is never far in the order of the list."""
@@ -100,16 +98,16 @@ class Above:
 
     def _read_series(self, rows: set[int]) -> None:
         self._series = {row: known for row, known in self._series.items() if row in rows}
-        missing = sorted(rows - self._series.keys())
-        if missing:
-            with self._allowance.reading(self._engine) as connection:
-                for row in connection.execute(_SERIES_BY_ROW, {"rows": missing}).all():
-                    self._series[row.id] = (row.study_row, results.series_result(row))
+        for row in self._read(Level.SERIES, sorted(rows - self._series.keys())):
+            self._series[row.id] = (row.study_row, results.series_result(row))
 
     def _read_studies(self, rows: set[int]) -> None:
         self._studies = {row: known for row, known in self._studies.items() if row in rows}
-        missing = sorted(rows - self._studies.keys())
-        if missing:
-            with self._allowance.reading(self._engine) as connection:
-                for row in connection.execute(_STUDIES_BY_ROW, {"rows": missing}).all():
-                    self._studies[row.id] = results.study_result(row)
+        for row in self._read(Level.STUDY, sorted(rows - self._studies.keys())):
+            self._studies[row.id] = results.study_result(row)
+
+    def _read(self, level: Level, missing: list[int]) -> list[Any]:
+        if not missing:
+            return []
+        with self._allowance.reading(self._engine) as connection, driver_of(connection) as driver:
+            return rows_by_number(driver, level, missing)

@@ -16,21 +16,15 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, bindparam, tex
 
 from pacs.index import gram_tables, study_modalities
 from pacs.index.allowance import Allowance
-from pacs.index.columns import ROW_ABOVE, TABLES
+from pacs.index.columns import ORDER, ROW_ABOVE, TABLES
 from pacs.index.criteria import Criterion
+from pacs.index.driver import driver_of
 from pacs.index.grams import ROW_BITS, Alternatives, row_of, second_of, study_place
+from pacs.index.keyed import Keyed
 from pacs.index.page_marks import Mark
 from pacs.index.searchable import SearchableAttribute
-from pacs.index.tables import instances, patients, series, studies
 from pacs.model import Level
 
-# Newest study first, for a list without end; below, by number. Each order is an index from its hospital on.
-ORDER: dict[Level, tuple[tuple[ColumnElement[Any], ...], bool]] = {
-    Level.PATIENT: ((patients.c.id,), True),
-    Level.STUDY: ((studies.c.study_date, studies.c.study_time, studies.c.id), True),
-    Level.SERIES: ((series.c.study_row, series.c.series_number, series.c.id), False),
-    Level.IMAGE: ((instances.c.series_row, instances.c.instance_number, instances.c.id), False),
-}
 Key = tuple[Any, ...]
 """What a row is ordered by."""
 Days = tuple[str | None, str | None]
@@ -88,6 +82,8 @@ class Plan:
     """Something is asked of its own level."""
     is_implied: bool = False
     """All that is asked of it follows from what is asked of the level below."""
+    keyed: Keyed | None = None
+    """All of it, as keys of one value each; where there is no offset, `rows` is then without the values."""
 
 
 class Pages:
@@ -116,7 +112,10 @@ class Pages:
     def read(self, after: Key | None, size: int) -> list[Any]:
         """The next rows; fewer than `size` when there are no more."""
         with self._allowance.reading(self._engine) as connection:
-            return self._read(connection, self._plan.rows, after, size)
+            if self._plan.keyed is None:
+                return self._read(connection, self._plan.rows, after, size)
+            with driver_of(connection) as driver:
+                return self._plan.keyed.read(driver, after, size)
 
     def read_numbers(self, most: int) -> list[int]:
         """The numbers of its rows, as many as `most` in the order of the list."""

@@ -9,21 +9,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Engine, Select, false, or_, select
+from sqlalchemy import Engine, Select, false, or_
 
 from pacs.index import gram_tables, grams, results
 from pacs.index.allowance import Allowance
-from pacs.index.columns import LEVELS, ROW_ABOVE, TABLES, Condition, condition, condition_below, level_of
+from pacs.index.columns import LEVELS, ORDER, ROW_ABOVE, ROWS, TABLES, Condition, condition, condition_below, level_of
 from pacs.index.criteria import Criterion, Empty, FuzzyNames, Ranges, Uids, Words, satisfies
 from pacs.index.grams import of_modality
 from pacs.index.joins import with_levels_above
+from pacs.index.keyed import keyed
 from pacs.index.keys import criteria
 from pacs.index.keys import criterion as criterion_of
 from pacs.index.matching_rows import Above, matching, rows_above
 from pacs.index.moments import DATE_OF, TIME_OF
 from pacs.index.normal_form import MAX_WORD
 from pacs.index.page_marks import Mark, PageMarks, question_of
-from pacs.index.pages import ORDER, Days, Key, Pages, Plan, SearchableKey
+from pacs.index.pages import Days, Key, Pages, Plan, SearchableKey
 from pacs.index.searchable import Searchable, SearchableAttribute
 from pacs.index.searchable_conditions import condition as condition_on
 from pacs.index.searchable_values import vr_of
@@ -191,7 +192,21 @@ def plan(
     """`query` in SQL. Raises: InvalidRequest, a key cannot be understood."""
     # Others are as if they had no value (PS3.4 C.4.1.2.2.1, PS3.18 §8.3.4.1); `unsupported_keys` tells.
     asked = [(tag, criterion) for tag, criterion in criteria(query) if _is_supported(tag, query.level)]
-    return _plan(hospital, query, asked, dialect, searchable_keys, shown)
+    found = keyed(hospital, query.level, asked) if not searchable_keys else None
+    if found is None or query.offset:
+        made = _plan(hospital, query, asked, dialect, searchable_keys, shown)
+        return replace(made, keyed=found) if found else made
+    return Plan(
+        hospital=hospital,
+        level=query.level,
+        rows=found.statement(),
+        residual=(),
+        tags=_tags(query),
+        limit=query.limit,
+        offset=0,
+        shown=tuple(shown),
+        keyed=found,
+    )
 
 
 def _plan(
@@ -250,7 +265,7 @@ def _plan(
         level=query.level,
         rows=rows.order_by(*(column.desc() if is_descending else column for column in columns)),
         residual=tuple(residual),
-        tags=results.chosen_tags(query.include, frozenset(match.path[0] for match in query.matches)),
+        tags=_tags(query),
         limit=query.limit,
         offset=query.offset,
         grams=() if is_keyed else tuple(found_by),
@@ -263,6 +278,10 @@ def _plan(
         # A study's row has what it says of its patient.
         asks_itself=query.level is Level.STUDY or any(_level_that_keeps(tag) is query.level for tag, _ in asked),
     )
+
+
+def _tags(query: Query) -> frozenset[str] | None:
+    return results.chosen_tags(query.include, frozenset(match.path[0] for match in query.matches))
 
 
 def _modalities(hospital: str, asked: Sequence[tuple[int, Criterion]]) -> tuple[int, ...]:
@@ -312,15 +331,8 @@ def _level_that_keeps(tag: int) -> Level:
     return level_of(tag) or next(level for level in LEVELS if tag in results.ANSWERED[level])
 
 
-_UNREAD = {"frame_table", "digest"}
-"""The look-up columns of an instance are not read for a search."""
-_ROWS = {
-    level: select(*(column for column in table.c if column.name not in _UNREAD)) for level, table in TABLES.items()
-}
-
-
 def _rows_of(hospital: str, level: Level) -> Select[Any]:
-    return _ROWS[level].where(TABLES[level].c.hospital == hospital)
+    return ROWS[level].where(TABLES[level].c.hospital == hospital)
 
 
 def _answers(

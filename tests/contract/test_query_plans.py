@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from itertools import permutations
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine
 
 from pacs.index import Index
-from pacs.index.driver import Driver
 from pacs.index.engine import open_engine
 from pacs.index.search import plan
 from pacs.model import Level, Match, Query
+from tests.contract.statements import noted
 from tests.index.new_instances import new_instance
 
 _KIM = """
@@ -81,7 +81,8 @@ LISTS = {
 
 def _explained(engine: Engine, level: Level, match: Match | None) -> list[str]:
     query = Query(level, (match,) if match else ())
-    rows = plan("default", query, engine.dialect.name).rows.limit(100)
+    planned = plan("default", query, engine.dialect.name)
+    rows = planned.rows.limit(100).params(planned.keyed.values if planned.keyed else {})
     compiled = rows.compile(engine, compile_kwargs={"render_postcompile": True})
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
@@ -132,35 +133,36 @@ def test_without_its_index_a_key_would_be_seen_to_scan(engine: Engine) -> None:
     assert any(step.endswith("(hospital=?)") or "Seq Scan" in step or "Filter" in step for step in explained)
 
 
-def test_few_statements_store_a_batch(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_statements_store_a_batch(index: Index) -> None:
     index.add([new_instance(sop=f"1.{n}") for n in range(8)])
-    statements: list[object] = []
-    for name in ("rows", "run"):
-        real = getattr(Driver, name)
-
-        def note(driver: Driver, statement: object, values: object, real: Any = real) -> Any:
-            statements.append(statement)
-            return real(driver, statement, values)
-
-        monkeypatch.setattr(Driver, name, note)
-    index.add([new_instance(sop=f"2.{n}") for n in range(8)])
-    assert 4 < len(statements) <= 8
+    with noted() as statements:
+        index.add([new_instance(sop=f"2.{n}") for n in range(8)])
+    locks = [statement for statement in statements if "pg_advisory_xact_lock_shared" in statement]
+    assert len(locks) <= 1
+    assert 4 < len(statements) - len(locks) <= 8
 
 
 def test_no_search_counts(index: Index) -> None:
     index.add([new_instance(sop=f"1.{n}") for n in range(8)])
-    statements: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
-        statements.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
+    with noted() as statements:
         for level in Level:
             assert list(index.search("default", Query(level, limit=5)))
             list(index.search("default", Query(level, limit=5, offset=2)))
             list(index.search("default", Query(level, (_key(0x00100010, "*kim*"),), limit=5, offset=2)))
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
-    assert statements
+    assert len(statements) > 3 * len(Level)
     assert not [statement for statement in statements if "count(" in statement.lower()]
+
+
+def test_keys_alone_have_their_statements_made_once(index: Index) -> None:
+    """As many as there are combinations of keys, whatever is asked for and in whatever order."""
+    index.add([new_instance(sop=f"1.{n}") for n in range(8)])
+    keys = (_key(0x0020000D, "1.1"), _key(0x00100020, "P1"), _key(0x00080050, "A1"))
+    for level in (Level.STUDY, Level.SERIES, Level.IMAGE):
+        made = [plan("default", Query(level, several), "sqlite") for several in permutations(keys)]
+        assert len({id(one.rows) for one in made}) == 1
+    assert plan("default", Query(Level.STUDY, (_key(0x00080050, "A*"),)), "sqlite").keyed is None
+    assert plan("default", Query(Level.STUDY, (_key(0x0020000D, "1.1", "1.2"),)), "sqlite").keyed is None
+    index.searchable.known()
+    with noted() as statements:
+        assert len(list(index.search("default", Query(Level.IMAGE, keys[:1])))) == 8
+    assert len(statements) == 3, "its rows, their series and their study"

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import Engine, event
 
 from pacs.errors import InvalidRequest
 from pacs.index import Index, matching_rows
 from pacs.model import Level, Match, Query
+from tests.contract.statements import noted
 from tests.index.new_instances import CT, MR, attributes, name, new_instance
 
 _NAMES = ("Kim^Minsu", "Park^Jiwoo", "Lee^Minsu", "Kim^Areum")
@@ -110,17 +110,9 @@ def test_few_rows_above_or_many_is_the_same_answer(
 
 def test_instances_are_read_of_few_studies_only(filled: Index) -> None:
     """Where nobody has the name, no instance and no series is looked at."""
-    statements: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
-        statements.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
+    with noted() as statements:
         for question in ("nobody", "no such institution"):
             assert not _found(filled, Query(Level.IMAGE, QUESTIONS[question]))
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
     assert statements
     assert not [one for one in statements if "FROM instances" in one or "FROM series" in one]
 
