@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.patience import let_httpx_wait
 from tests.real_postgresql import postgresql
 
 __all__ = ["corpus", "postgresql"]
@@ -20,6 +21,8 @@ _HOWEVER_BUSY = {"deadline": None, "suppress_health_check": [HealthCheck.too_slo
 settings.register_profile("test", derandomize=True, **_HOWEVER_BUSY)
 settings.register_profile("soak", max_examples=20_000, **_HOWEVER_BUSY)
 settings.load_profile("soak" if os.environ.get("PACS_SOAK") else "test")
+
+let_httpx_wait()
 
 # pynetdicom installs commands named as dcmtk's: in an activated environment they would be run in their place.
 _OURS = Path(sys.executable).parent

@@ -88,8 +88,9 @@ class RunningArchive:
         return int(started[-1]["pid"])
 
     def events(self, what: str | None = None) -> list[dict[str, Any]]:
-        """The log's events, oldest first."""
-        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        """The log's events, oldest first; a line that is just being written is not one yet."""
+        whole, _, _ = self.log.read_bytes().rpartition(b"\n")
+        lines = [json.loads(line) for line in whole.decode().splitlines() if line.startswith("{")]
         return [line for line in lines if what is None or line["event"] == what]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -121,7 +122,12 @@ class RunningArchive:
         )
 
     def __enter__(self) -> RunningArchive:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            if self.process is not None:
+                self.kill()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None

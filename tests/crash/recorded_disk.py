@@ -140,7 +140,7 @@ def make_ext4(image: Path, size_mb: int) -> None:
     subprocess.run(["mkfs.ext4", "-q", "-F", "-E", options, image], check=True)
 
 
-def unmount(point: Path, limit_s: float = 20) -> None:
+def unmount(point: Path, limit_s: float = 60) -> None:
     """Unmount, as soon as the last process that was killed has let go."""
     deadline = time.monotonic() + limit_s
     while (done := subprocess.run(["umount", point], capture_output=True, text=True)).returncode:

@@ -20,6 +20,7 @@ from pynetdicom import AE
 
 from tests.crash.conftest import Tell
 from tests.crash.senders import wait_until_each_has
+from tests.patience import PATIENCE_S
 from tests.raw_store import store_bytes
 from tests.running_archive import RunningArchive
 from tests.waiting import wait_until
@@ -50,8 +51,7 @@ class Sender(threading.Thread):
 
     def run(self) -> None:
         ae = AE("KILLTEST")
-        ae.dimse_timeout = 10
-        ae.network_timeout = 10
+        ae.dimse_timeout = ae.network_timeout = PATIENCE_S  # a killed archive is seen at once, by the connection
         ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
         association = ae.associate("127.0.0.1", self._port, ae_title=self._aet)
         while association.is_established:
@@ -95,7 +95,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path, tell: Tell, victim: str) -
             for sender in senders:
                 sender.start()
             moment = random.Random(number).uniform(0.2, 1.0)
-            wait_until_each_has(3, senders)
+            wait_until_each_has(4, senders)
             threading.Event().wait(moment)
             if victim == "serve":
                 archive.kill()

@@ -20,6 +20,7 @@ from pacs.dimse.upper_layer.events import DataReceived, Event
 from pacs.dimse.upper_layer.items import ProposedContext, RoleSelection, UserInformation
 from pacs.model import InstanceKey, Outcome, Stored
 from pacs.settings import DicomSettings
+from tests.patience import SHORT_OF_ANY_TIMEOUT_S
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
@@ -92,10 +93,10 @@ def serving(ingest: Any, services: Mapping[str, Service] | None = None, **settin
 
 
 class RawPeer:
-    """A requestor made of the pure core and one socket; waits at most ten seconds for anything."""
+    """A requestor made of the pure core and one socket; waits long for anything, and not for a time-out nobody set."""
 
     def __init__(self, server: DimseServer) -> None:
-        self.socket = socket.create_connection(server.address, timeout=10)
+        self.socket = socket.create_connection(server.address, timeout=SHORT_OF_ANY_TIMEOUT_S)
         self.association = Association(max_pdu_length=16384, is_requestor=True)
         self._reader = MessageReader()
 

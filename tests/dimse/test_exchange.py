@@ -129,7 +129,7 @@ def test_a_refused_data_set_is_read_over_only_so_far(
             peer.send(FIND_CONTEXT, c_find_rq(1, FIND), bytes(rest))
         if is_aborted:
             assert isinstance(peer.event(), Aborted)
-            wait_until(is_told, 10)
+            wait_until(is_told)
         else:
             assert peer.receive()[0].status == 0xA700
             assert not is_told()

@@ -16,6 +16,7 @@ from pacs.dimse.upper_layer.events import Aborted, AssociationAccepted, Associat
 from pacs.dimse.upper_layer.outgoing_data import data_pdus
 from pacs.model import Stored
 from tests.dimse.served import CT, CT_CONTEXT, ECHO_CONTEXT, MemoryIngest, MemoryReception, RawPeer, serving
+from tests.patience import PATIENCE_S
 from tests.waiting import wait_until
 
 CT_STORE_BEGUN = b"".join(
@@ -37,7 +38,7 @@ class SlowIngest(MemoryIngest):
         class Slow(MemoryReception):
             def commit(self) -> Stored:
                 ingest.is_committing.set()
-                assert ingest.may_commit.wait(20)
+                assert ingest.may_commit.wait(PATIENCE_S)
                 return super().commit()
 
         return Slow(self, sop_instance_uid)
@@ -150,7 +151,8 @@ def test_peers_that_do_not_close_at_the_end_do_not_add_up(
     ingest: MemoryIngest, monkeypatch: pytest.MonkeyPatch, said: bytes
 ) -> None:
     monkeypatch.setattr(server_module, "MAX_UNASSOCIATED", 3)
-    with serving(ingest) as server:
+    monkeypatch.setattr(conversation_module, "_ABORT_LINGER_S", 600.0)  # it is not the time that ends them
+    with serving(ingest, acse_timeout_s=600) as server:
         peers = []
         for _ in range(12):
             peers.append(RawPeer(server))
@@ -160,7 +162,7 @@ def test_peers_that_do_not_close_at_the_end_do_not_add_up(
             else:
                 assert isinstance(peers[-1].associate(), AssociationAccepted)
                 assert isinstance(peers[-1].release(), ReleaseConfirmed)
-        wait_until(lambda: _association_threads() <= 4, 3, why="too many threads are left")
+        wait_until(lambda: _association_threads() <= 4, why="too many threads are left")
         for peer in peers:
             peer.socket.close()
 
@@ -176,7 +178,7 @@ def test_each_connection_too_many_closes_another_one(ingest: MemoryIngest, monke
     monkeypatch.setattr(server_module.Conversation, "cut", lambda conversation, _why: closed.append(conversation))
     with serving(ingest) as server:
         silent = [RawPeer(server) for _ in range(8)]
-        wait_until(lambda: len(closed) >= 5, 5)
+        wait_until(lambda: len(closed) >= 5)
         assert len(closed) == len(set(closed)) == 5
         for peer in silent:
             peer.socket.close()
@@ -188,15 +190,15 @@ def test_stopping_finishes_the_store_in_hand() -> None:
         peer.associate()
         idle.associate()
         peer.send(CT_CONTEXT, c_store_rq(1, CT, "1.2.3"), bytes(300_000))
-        assert ingest.is_committing.wait(10)
-        stopping = threading.Thread(target=server.stop, args=(20,))
+        assert ingest.is_committing.wait(PATIENCE_S)
+        stopping = threading.Thread(target=server.stop, args=(PATIENCE_S,))
         stopping.start()
         assert isinstance(idle.event(), Aborted)
         assert silent.is_closed_by_server()
         ingest.may_commit.set()
         assert peer.receive()[0].status == 0
         assert isinstance(peer.event(), Aborted)
-        stopping.join(20)
+        stopping.join(PATIENCE_S)
         assert not stopping.is_alive()
     assert len(ingest.kept["1.2.3"]) == 300_000
 
@@ -207,8 +209,7 @@ def test_stopping_does_not_wait_longer_than_its_grace() -> None:
         peer.associate()
         peer.send(CT_CONTEXT, c_store_rq(1, CT, "1.2.3"))
         peer.socket.sendall(b"\x04\0\0\0\x10\0")
-        while not ingest.begun:
-            pass
+        wait_until(lambda: ingest.begun)
         server.stop(0.1)
         assert peer.is_closed_by_server()
         assert ingest.aborted == 1

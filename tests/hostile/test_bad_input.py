@@ -20,6 +20,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE
 
 from benchmarks.dimse_load import _associate_rq
+from tests.patience import SHORT_OF_ANY_TIMEOUT_S
 from tests.raw_store import store_bytes
 from tests.running_archive import RunningArchive
 from tests.waiting import wait_until
@@ -184,7 +185,9 @@ def test_a_connection_that_ends_inside_a_message_leaves_nothing(archive: Running
         with _associated(archive) as connection:
             connection.sendall(message[:end])
     wait_until(
-        lambda: len(archive.events("association lost")) >= lost_before + 4, 10, why="each cut is told in the log"
+        lambda: len(archive.events("association lost")) >= lost_before + 4,
+        SHORT_OF_ANY_TIMEOUT_S,
+        why="each cut is told in the log",
     )
     assert len(archive.events("association lost")) == lost_before + 4
     assert _instances(archive) == before

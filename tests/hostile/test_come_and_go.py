@@ -17,6 +17,7 @@ import pytest
 from pacs.dimse.upper_layer import pdu
 from pacs.dimse.upper_layer.items import UserInformation
 from tests.dimse.served import CONTEXTS
+from tests.patience import SHORT_OF_ANY_TIMEOUT_S
 from tests.running_archive import RunningArchive
 
 SOAK = bool(os.environ.get("PACS_SOAK"))
@@ -89,8 +90,8 @@ def _come_and_go(port: int, number: int) -> None:
 
 
 def _settled(pid: int, before: Held) -> Held:
-    """What is held once the last ones have ended, at the latest after ten seconds."""
-    deadline, waiting = time.monotonic() + 10, threading.Event()
+    """What is held once the last ones have ended, and not by a time-out."""
+    deadline, waiting = time.monotonic() + SHORT_OF_ANY_TIMEOUT_S, threading.Event()
     while True:
         now = Held.by(pid)
         if (now.threads <= before.threads and now.files <= before.files) or time.monotonic() > deadline:
