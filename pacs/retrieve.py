@@ -25,6 +25,7 @@ from pacs.storage.derived import DerivedStore
 from pacs.storage.segments import SegmentStore
 from pacs.storage.soundness import Soundness
 from pacs.thumbnails import Thumbnails
+from pacs.video_frames import Shown, frame_to_show
 
 __all__ = ["ChangeMark", "Retrieve", "Version"]
 
@@ -260,6 +261,21 @@ class Retrieve:
             self._require_sound(instance, stored)
         data_set = self.header(instance).buffer if is_deflated else stored
         return frame_bytes(table, data_set, numbers)
+
+    def frame_to_show(self, instance: StoredInstance, number: int, *, is_near: bool = False) -> tuple[Header, Shown]:
+        """What functions of `pacs.pixels` make a picture of frame `number` of: its stored bytes, as `frames` gives
+        them, but of a video the decoded frame, or with `is_near` one near it where it would take long.
+
+        Raises:
+            NotFound, StorageError: as `frames`.
+            UndecodablePixels, Busy: of a video.
+        """
+        header = self.header(instance)
+
+        def stored(one: int) -> tuple[memoryview, ...]:
+            return self.frames(instance, (one,))[0]
+
+        return header, frame_to_show(self.decoding, header, stored, number, is_near=is_near)
 
     def thumbnail(self, instance: StoredInstance, frame_number: int) -> bytes:
         """A small JPEG of one frame, kept for the next who asks; raises as `Thumbnails.of_frame`."""

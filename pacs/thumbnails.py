@@ -30,12 +30,13 @@ from pacs.part10.frame_bytes import frame_bytes
 from pacs.part10.frame_table import FrameTable
 from pacs.part10.header import scan
 from pacs.part10.transfer_syntax import transfer_syntax
-from pacs.pixels.form import form_of_pictures
+from pacs.pixels.form import form_of_pictures, form_of_videos
 from pacs.pixels.thumbnail import TELLS_NOTHING, order_of_trying, sketch
 from pacs.recent import Recent
 from pacs.storage.derived import DerivedStore, chosen_thumbnail_name, thumbnail_name
 from pacs.storage.segments import SegmentStore
 from pacs.storage.soundness import Soundness
+from pacs.video_frames import frame_to_show, number_of_pictures
 
 _MOST_FAILED: Final = 3
 """Images of a series that are given up on; each may cost the time of a decoder."""
@@ -81,7 +82,8 @@ class Chosen:
 
     def encoded(self, revision: str) -> bytes:
         """As it is kept: a line of JSON, then the JPEG."""
-        head = {**asdict(self), "form": form_of_pictures(), "revision": revision, "kept_at": int(time.time())}
+        form = _form_of_chosen(self.problem)
+        head = {**asdict(self), "form": form, "revision": revision, "kept_at": int(time.time())}
         del head["picture"]
         return json.dumps(head, separators=(",", ":")).encode("ascii") + b"\n" + self.picture
 
@@ -92,7 +94,7 @@ class Chosen:
         line = (content or b"")[:_MAX_HEAD_BYTES].partition(b"\n")[0]
         try:
             head = json.loads(line)
-            if (head.pop("form"), head.pop("revision")) != (form_of_pictures(), revision):
+            if (head.pop("form"), head.pop("revision")) != (_form_of_chosen(head["problem"]), revision):
                 return None
             kept_at = head.pop("kept_at")
             if head["problem"] and not 0 <= time.time() - kept_at < _TRIED_AGAIN_AFTER_S:
@@ -145,14 +147,15 @@ class Thumbnails:
 
     def of_instance(self, instance: StoredInstance, *, make: bool = True) -> Chosen:
         """The frame that stands for an instance; raises `UndecodablePixels` when there is none."""
-        if instance.number_of_frames <= 1:
+        frames = number_of_pictures(instance)
+        if frames <= 1:
             return _chosen(instance, 1, self.of_frame(instance, 1, make=make))
         key = instance.key
         name = chosen_thumbnail_name(key.study_instance_uid, key.series_instance_uid, key.sop_instance_uid)
         kept = Chosen.decoded(self._derived.get(key.hospital, name), instance.digest)
         if kept is None:
             _require(make)
-            kept = self._best((instance, number) for number in order_of_trying(instance.number_of_frames))
+            kept = self._best((instance, number) for number in order_of_trying(frames))
             self._try_to_keep(key.hospital, name, kept.encoded(instance.digest))
         return _shown(kept)
 
@@ -223,9 +226,9 @@ class Thumbnails:
         images = [instance for instance in found if instance.number_of_frames > 0]
         if len(images) == 1:
             only = images[0]
-            return self._best((only, number) for number in order_of_trying(only.number_of_frames))
+            return self._best((only, number) for number in order_of_trying(number_of_pictures(only)))
         tried = [images[number - 1] for number in order_of_trying(len(images))]
-        return self._best((each, order_of_trying(each.number_of_frames)[0]) for each in tried)
+        return self._best((each, order_of_trying(number_of_pictures(each))[0]) for each in tried)
 
     def _best(self, frames: Iterable[tuple[StoredInstance, int]]) -> Chosen:
         """The first on which something is to be seen, else the one on which most is."""
@@ -256,7 +259,11 @@ class Thumbnails:
         else:
             header = self._headers.header(instance.digest, data_set, instance.transfer_syntax_uid)
         where = header.buffer
-        (fragments,) = frame_bytes(FrameTable.decode(instance.frame_table), where, (number,))
+
+        def stored(one: int) -> Sequence[memoryview]:
+            return frame_bytes(FrameTable.decode(instance.frame_table), where, (one,))[0]
+
+        fragments = frame_to_show(self._decoding, header, stored, number, is_near=True)
         picture, seen = self._decoding.run(sketch, header, fragments, frame_number=number)
         self._try_to_keep(instance.key.hospital, thumbnail_name(instance.digest, number), _form() + b"\n" + picture)
         return picture, seen
@@ -271,6 +278,11 @@ class Thumbnails:
 def _require(make: bool) -> None:
     if not make:
         raise NotMade
+
+
+def _form_of_chosen(problem: str) -> str:
+    """A video that could not be shown can be as soon as what decodes it is there."""
+    return form_of_videos() if problem else form_of_pictures()
 
 
 def _form() -> bytes:

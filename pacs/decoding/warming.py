@@ -23,11 +23,14 @@ from pacs.pixels.display import Window
 from pacs.pixels.picture_formats import STILL_MEDIA_TYPES
 from pacs.pixels.rendering import Rendering, rendered_as
 from pacs.pixels.thumbnail import sketch, thumbnail
+from pacs.pixels.video import measured, video_frame
+from pacs.pixels.video_stream import Excerpt
 
 _CODECS = ("htj2k", "jpeg2k", "jpeg8", "jpegls", "jpegxl", "packbits")
 """Of imagecodecs, which loads each one when it is first named; a test compares them with what `pacs.pixels` names."""
 _OPTIONAL = ("av",)
 """For films; most archives do without."""
+_H264 = "1.2.840.10008.1.2.4.102"
 _LAZY = ("numpy.ma", "numpy.random", "encodings.latin_1", "encodings.ascii", "encodings.utf_8", "encodings.idna")
 """What libraries load when they first need it."""
 
@@ -52,7 +55,11 @@ def warm(modules: Sequence[str]) -> None:
         getattr(imagecodecs, f"{name}_decode")(encoded)
     films = [media_type for media_type in MOVING_MEDIA_TYPES if media_type != MP4_MEDIA_TYPE or can_make_mp4()]
     for media_type in films:
-        film([np.zeros((16, 16), np.uint8)] * 2, [40.0, 40.0], media_type, 50)
+        made = film([np.zeros((16, 16), np.uint8)] * 2, [40.0, 40.0], media_type, 50)
+        if media_type == MP4_MEDIA_TYPE:
+            video = Excerpt(len(made), ((0, made),))
+            measured(video, _H264)
+            video_frame(video, _H264, 2, 16, 16)
     for header, frame in _images():
         thumbnail(header, frame, box=(4, 4))
         sketch(header, frame)

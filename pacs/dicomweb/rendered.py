@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -15,23 +16,23 @@ from pacs.dicomweb.documents import document, is_document
 from pacs.dicomweb.hot import Answer
 from pacs.dicomweb.multipart import Part, derived_boundary
 from pacs.dicomweb.partial_answers import encoded_if_any, refusal
+from pacs.dicomweb.rendered_offers import PARTS, STILLS, chosen_offer, offers_of
 from pacs.dicomweb.rendered_subjects import Subject, subjects_of
 from pacs.dicomweb.rendering_parameters import PARAMETERS, RenderingParameters, rendering_parameters
 from pacs.dicomweb.requests import accepted_by, is_not_modified, query_parameters
 from pacs.dicomweb.resources import ResourceKey, frame_numbers, service_base
 from pacs.dicomweb.responses import REVALIDATE, entity_tag
 from pacs.dicomweb.services import Services
-from pacs.dicomweb.stored_video import is_video, stored_video
+from pacs.dicomweb.stored_video import is_video, stored_video, video_offers
 from pacs.dicomweb.text_fonts import font_for
 from pacs.dicomweb.wado import find
-from pacs.errors import InvalidRequest, NotAcceptable, NotFound, PacsError, UndecodablePixels
+from pacs.errors import NotAcceptable, NotFound, PacsError, UndecodablePixels
 from pacs.measured.stages import DECODE
 from pacs.model import Principal, StoredInstance
 from pacs.part10.header import Header
-from pacs.pixels.animation import MOVING_MEDIA_TYPES, MP4_MEDIA_TYPE, can_make_mp4, durations_ms
+from pacs.pixels.animation import MOVING_MEDIA_TYPES, MP4_MEDIA_TYPE, durations_ms
 from pacs.pixels.annotation import patient_lines, technique_lines
 from pacs.pixels.light import LightImage, light_image
-from pacs.pixels.picture_formats import GIF_MEDIA_TYPE, STILL_MEDIA_TYPES, WITH_PROFILE
 from pacs.pixels.rendering import (
     Frame,
     Rendering,
@@ -42,11 +43,11 @@ from pacs.pixels.rendering import (
     window_of_film,
 )
 from pacs.pixels.thumbnail import middle
+from pacs.pixels.video import can_decode_videos
+from pacs.pixels.video_stream import NOT_INSTALLED
 from pacs.recent import Recent
+from pacs.video_frames import number_of_pictures
 
-_STILLS = tuple(Offer(media_type) for media_type in STILL_MEDIA_TYPES)
-_PARTS = tuple(Offer(media_type, is_multipart=True) for media_type in STILL_MEDIA_TYPES)
-_FILMS = (Offer(MP4_MEDIA_TYPE),)
 _MAX_TRIED = 3
 """Instances tried when the middle one cannot be decoded; more would make one request expensive."""
 _MAKES_NO_SENSE = (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
@@ -90,17 +91,16 @@ class Pictures:
             return self._of_many(scope, principal, instances, accepted, parameters)
         if is_document(instances[0].sop_class_uid) and not frames:
             return document(self._services, scope, instances[0], accepted)
-        if is_video(instances[0]):
-            if frames:
-                raise NotAcceptable(
-                    "No pictures are made of a video; at /rendered of its instance it is as it is stored"
-                )
-            return stored_video(self._services, scope, instances[0], accepted, parameters)
+        if is_video(instances[0]) and not frames:
+            return self._of_video(
+                scope, principal, instances[0], accepted, parameters, self._services.caching_of_instances
+            )
         subjects = subjects_of(self._services, principal, instances[0], frames, parameters)
-        if frames and max(frames) > instances[0].number_of_frames:
-            raise NotFound(f"frame {max(frames)} is asked for; the instance has {instances[0].number_of_frames}")
-        offers = _offers(subjects)
-        offer = _chosen(accepted, offers, parameters)
+        count = number_of_pictures(instances[0])
+        if frames and max(frames) > count:
+            raise NotFound(f"frame {max(frames)} is asked for; the instance has {count}")
+        offers = offers_of(subjects)
+        offer = chosen_offer(accepted, offers, parameters)
         if offer.is_multipart:
             return self._in_parts(scope, subjects, offer, parameters)
         return self._one(scope, subjects[:1], offer, parameters, self._services.caching_of_instances)
@@ -120,17 +120,16 @@ class Pictures:
             shown = images or documents
             one = shown[middle(len(shown)) - 1]
             if images:
-                answer = stored_video(self._services, scope, one, accepted, parameters)
-            else:
-                answer = document(self._services, scope, one, accepted)
+                return self._of_video(scope, principal, one, accepted, parameters, REVALIDATE)
+            answer = document(self._services, scope, one, accepted)
             return replace(answer, headers={**answer.headers, "cache-control": REVALIDATE})
         candidates = _candidates(instances)
-        offer = _chosen(accepted, (*_STILLS, *_PARTS), parameters)
+        offer = chosen_offer(accepted, (*STILLS, *PARTS), parameters)
         if offer.is_multipart:
             subjects = [
                 subject
                 for instance in images
-                for subject in subjects_of(self._services, principal, instance, (), parameters)
+                for subject in subjects_of(self._services, principal, instance, _still_of(instance), parameters)
             ]
             return self._in_parts(scope, subjects, offer, parameters, len(instances) - len(images))
         tried = [
@@ -139,6 +138,48 @@ class Pictures:
             for subject in subjects_of(self._services, principal, candidate, (), parameters)[:1]
         ]
         return self._one(scope, tried, offer, parameters, REVALIDATE)
+
+    def _of_video(
+        self,
+        scope: Scope,
+        principal: Principal,
+        instance: StoredInstance,
+        accepted: Sequence[MediaRange],
+        parameters: RenderingParameters,
+        cache_control: str,
+    ) -> Answer:
+        """The video as it is stored, or its middle frame."""
+        videos, why_not = video_offers(self._services, instance)
+        stills = (*STILLS, *PARTS) if can_decode_videos() else ()
+        try:
+            offer = chosen_offer(accepted, (*videos, *stills), parameters)
+        except NotAcceptable as problem:
+            why = why_not or ("" if stills else NOT_INSTALLED)
+            raise NotAcceptable(f"{why}. {problem}" if why else str(problem)) from None
+
+        def played(video: Offer) -> Answer:
+            answer = stored_video(self._services, scope, instance, video, parameters)
+            return replace(answer, headers={**answer.headers, "cache-control": cache_control})
+
+        if offer in videos:
+            return played(offer)
+        subjects = subjects_of(self._services, principal, instance, _still_of(instance), parameters)
+        if offer.is_multipart:
+            return self._in_parts(scope, subjects, offer, parameters)
+        answer = self._one(scope, subjects[:1], offer, parameters, cache_control)
+        if (make := answer.make) is None:
+            return answer
+
+        def made() -> Answer:
+            try:
+                return make()
+            except UndecodablePixels as problem:
+                if parameters == RenderingParameters():
+                    with suppress(NotAcceptable):
+                        return played(choose(accepted, videos))
+                raise UndecodablePixels(f"{why_not or f'It can be had as {videos[0]}'}. {problem}") from problem
+
+        return Answer({}, make=made)
 
     def _one(
         self,
@@ -156,7 +197,7 @@ class Pictures:
         # Encoders of films write other bytes in another process: a weak tag, so that nobody joins parts of two of them.
         weak = "W/" if offer.media_type == MP4_MEDIA_TYPE else ""
         tags = [weak + entity_tag(*subject.identity, *kind) for subject in subjects]
-        is_there = max(subjects[0].frames) <= subjects[0].instance.number_of_frames
+        is_there = max(subjects[0].frames) <= number_of_pictures(subjects[0].instance)
         if is_there and is_not_modified(scope, tags[0]):
             return _not_modified(tags[0], cache_control)
 
@@ -276,8 +317,8 @@ class Pictures:
 
     def _frame(self, subject: Subject) -> Frame:
         """The first of its frames."""
-        (fragments,) = self._services.retrieve.frames(subject.instance, subject.frames[:1])
-        return subject.frames[0], fragments
+        number = subject.frames[0]
+        return number, self._services.retrieve.frame_to_show(subject.instance, number)[1]
 
 
 def _parameters(scope: Scope) -> RenderingParameters:
@@ -311,33 +352,6 @@ def _without_sense(fault: Exception, rendering: Rendering) -> UndecodablePixels:
     return UndecodablePixels(why)
 
 
-def _offers(subjects: Sequence[Subject]) -> tuple[Offer, ...]:
-    """One frame as a picture, or in a part; several as a film too. A list of frames is a list of parts first."""
-    if sum(len(subject.frames) for subject in subjects) == 1:
-        return (*_STILLS, *_PARTS)
-    films = _FILMS if can_make_mp4() else ()
-    if subjects[0].is_list:
-        return (*_PARTS, Offer(GIF_MEDIA_TYPE), *films)
-    return (*_STILLS, *films, *_PARTS)
-
-
-def _chosen(accepted: Sequence[MediaRange], offers: Sequence[Offer], parameters: RenderingParameters) -> Offer:
-    try:
-        offer = _choice(tuple(accepted), tuple(offers))
-    except NotAcceptable as problem:
-        if not can_make_mp4() and any(each.media_type == MP4_MEDIA_TYPE for each in accepted):
-            why = "video/mp4 needs the package pacs[video], which is not installed here"
-            raise NotAcceptable(f"{problem}; {why}") from None
-        raise
-    if parameters.icc_profile not in {"", "no"} and offer.media_type not in WITH_PROFILE:
-        raise InvalidRequest(f"iccprofile={parameters.icc_profile}: {offer.media_type} holds no colour profile")
-    return offer
-
-
-_choice = lru_cache(maxsize=128)(choose)
-"""The same few clients ask for the same few things."""
-
-
 def _headers(content_type: str, tag: str, cache_control: str) -> dict[str, str]:
     caching = {"etag": tag, "cache-control": cache_control, "vary": "Accept"}
     return {"content-type": content_type, **caching, "x-content-type-options": "nosniff"}
@@ -364,6 +378,11 @@ def _texts(header: Header, subject: Subject, parameters: RenderingParameters) ->
     for layer in subject.state.layers if subject.state is not None else ():
         for text in layer.texts:
             yield from text.lines
+
+
+def _still_of(instance: StoredInstance) -> tuple[int, ...]:
+    """Of a video the middle frame, of which a picture tells more than of the first; of others nothing is said."""
+    return (middle(number_of_pictures(instance)),) if is_video(instance) else ()
 
 
 def _candidates(instances: Sequence[StoredInstance]) -> list[StoredInstance]:

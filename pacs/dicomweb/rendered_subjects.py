@@ -11,7 +11,7 @@ from pacs.dicomweb.services import Services
 from pacs.dicomweb.text_fonts import identity_of_font
 from pacs.errors import InvalidRequest, NotAcceptable, NotFound
 from pacs.model import Principal, StoredInstance
-from pacs.pixels.form import form_of_pictures
+from pacs.pixels.form import form_of_pictures, form_of_videos
 from pacs.pixels.presentation_state import (
     OTHER_PRESENTATION_STATE_CLASSES,
     PRESENTATION_STATE_CLASSES,
@@ -19,6 +19,7 @@ from pacs.pixels.presentation_state import (
     Reference,
     presentation_state,
 )
+from pacs.pixels.video import is_video
 
 _MAX_SHOWN = 1000
 """Images of one presentation state."""
@@ -72,18 +73,21 @@ def subjects_of(
         raise NotAcceptable("There is no image in it, so no picture can be made; retrieve it as application/dicom")
     numbers = tuple(frames) or tuple(range(1, instance.number_of_frames + 1))
     if parameters.presentation_instance is None:
-        form = _form(services, may_write=bool(parameters.annotations))
+        form = _form(services, instance, may_write=bool(parameters.annotations))
         return [Subject(instance, numbers, is_list=len(frames) > 1, form=form)]
     stored = _state_instance(services, principal, instance, parameters)
     state = presentation_state(services.retrieve.header(stored), stored.sop_class_uid)
     uid = instance.key.sop_instance_uid
     if not any(reference.is_of(uid, number) for reference in state.references for number in numbers):
         raise InvalidRequest(f"presentationinstance {stored.key.sop_instance_uid} is not for this image")
-    return [Subject(instance, numbers, state, stored.digest, len(frames) > 1, _form(services, may_write=True))]
+    return [
+        Subject(instance, numbers, state, stored.digest, len(frames) > 1, _form(services, instance, may_write=True))
+    ]
 
 
-def _form(services: Services, *, may_write: bool) -> str:
-    return f"{form_of_pictures()} {identity_of_font(services.http.annotation_font) if may_write else ''}"
+def _form(services: Services, image: StoredInstance, *, may_write: bool) -> str:
+    form = form_of_videos() if is_video(image.transfer_syntax_uid) else form_of_pictures()
+    return f"{form} {identity_of_font(services.http.annotation_font) if may_write else ''}"
 
 
 def _state_instance(
@@ -105,7 +109,7 @@ def _referenced(services: Services, principal: Principal, stored: StoredInstance
         image = _image(services, principal, stored, reference)
         if image is not None:
             numbers = reference.frames or tuple(range(1, image.number_of_frames + 1))
-            subjects.append(Subject(image, numbers, state, stored.digest, form=_form(services, may_write=True)))
+            subjects.append(Subject(image, numbers, state, stored.digest, form=_form(services, image, may_write=True)))
     if not subjects:
         raise NotAcceptable("none of the images that the presentation state is for is kept here")
     return subjects

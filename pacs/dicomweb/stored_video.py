@@ -1,7 +1,8 @@
 """Videos at ``/rendered`` of an instance (PS3.18 §8.7.4): the stream as it is stored, where players take it as it is.
 
-Nothing of it is decoded. A transfer syntax says how pictures are coded, not in what they are wrapped: which of the
-media types the stream is, if any, is seen at its beginning.
+Nothing of it is decoded here; `pacs.dicomweb.rendered` makes pictures of single frames. A transfer syntax says how
+pictures are coded, not in what they are wrapped: which of the media types the stream is, if any, is seen at its
+beginning.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from typing import Final
 
 from starlette.types import Scope
 
-from pacs.dicomweb.accept import MediaRange, Offer, choose
+from pacs.dicomweb.accept import Offer
 from pacs.dicomweb.hot import Answer
 from pacs.dicomweb.rendering_parameters import RenderingParameters
 from pacs.dicomweb.requests import is_not_modified
 from pacs.dicomweb.responses import entity_tag
 from pacs.dicomweb.services import Services
-from pacs.errors import InvalidRequest, NotAcceptable
+from pacs.errors import InvalidRequest
 from pacs.model import StoredInstance
 from pacs.part10.transfer_syntax import transfer_syntax
 
@@ -37,37 +38,37 @@ def is_video(instance: StoredInstance) -> bool:
     return transfer_syntax(instance.transfer_syntax_uid).media_type in VIDEO_MEDIA_TYPES
 
 
-def stored_video(
-    services: Services,
-    scope: Scope,
-    instance: StoredInstance,
-    accepted: Sequence[MediaRange],
-    parameters: RenderingParameters,
-) -> Answer:
-    """The stream of `instance`, which is a video, byte for byte.
+def video_offers(services: Services, instance: StoredInstance) -> tuple[tuple[Offer, ...], str]:
+    """The video `instance` as it is stored, where players take it so, and why they do not.
 
     Raises:
-        NotAcceptable: what it is is not accepted, or it is nothing that a player takes.
-        InvalidRequest: a parameter of pictures; nothing of a video is changed.
         NotFound: it has no pixel data.
+    """
+    (fragments,) = services.retrieve.frames(instance, (1,))
+    found, what = media_type_of(_beginning(fragments), transfer_syntax(instance.transfer_syntax_uid).media_type)
+    if found is not None:
+        return (Offer(found),), ""
+    return (), f"The video is stored as {what}, which no player takes as it is; with /frames/1 it can be had as stored"
+
+
+def stored_video(
+    services: Services, scope: Scope, instance: StoredInstance, offer: Offer, parameters: RenderingParameters
+) -> Answer:
+    """The stream of `instance`, which is a video, byte for byte; `offer` is that of `video_offers`.
+
+    Raises:
+        InvalidRequest: a parameter of pictures; nothing of a video is changed.
     """
     if parameters != RenderingParameters():
         raise InvalidRequest(
             "A video is given as it is stored: leave away window, viewport, quality, annotation, iccprofile and"
-            " presentation states"
+            " presentation states, or ask for a picture of it, such as image/jpeg"
         )
-    (fragments,) = services.retrieve.frames(instance, (1,))
-    found, what = media_type_of(_beginning(fragments), transfer_syntax(instance.transfer_syntax_uid).media_type)
-    if found is None:
-        raise NotAcceptable(
-            f"The video is stored as {what}, which no player takes as it is; retrieve it as stored with /frames/1, or"
-            " as application/dicom"
-        )
-    offer = choose(accepted, (Offer(found),))
     tag = entity_tag(instance.digest, "stored video", offer.media_type)
     caching = {"etag": tag, "cache-control": services.caching_of_instances, "vary": "Accept"}
     if is_not_modified(scope, tag):
         return Answer(caching, status=304)
+    (fragments,) = services.retrieve.frames(instance, (1,))
     headers = {
         "content-type": offer.content_type(),
         "content-length": str(sum(map(len, fragments))),

@@ -14,11 +14,12 @@ from pacs.dicomweb.requests import accepted_by, is_not_modified, query_parameter
 from pacs.dicomweb.resources import ResourceKey, frame_numbers
 from pacs.dicomweb.responses import REVALIDATE, entity_tag
 from pacs.dicomweb.services import Services
-from pacs.errors import InvalidRequest, NotAcceptable
+from pacs.errors import InvalidRequest, NotAcceptable, NotFound
 from pacs.model import Principal, StoredInstance
 from pacs.pixels.form import form_of_pictures
 from pacs.pixels.thumbnail import THUMBNAIL_SIDE, Box, thumbnail
 from pacs.thumbnails import Chosen, NotMade
+from pacs.video_frames import number_of_pictures
 
 THUMBNAIL_MEDIA_TYPES = ("image/jpeg", "image/png")
 THUMBNAIL_PARAMETERS: list[dict[str, Any]] = [
@@ -97,6 +98,8 @@ def _chosen(services: Services, principal: Principal, key: ResourceKey, frame: i
 
 
 def _of_frame(services: Services, instance: StoredInstance, frame: int, *, make: bool) -> Chosen:
+    if frame > (count := number_of_pictures(instance)):
+        raise NotFound(f"frame {frame} is not there: the instance has {count}, counted from 1")
     picture = services.retrieve.thumbnails.of_frame(instance, frame, make=make)
     key = instance.key
     return Chosen(key.series_instance_uid, key.sop_instance_uid, instance.digest, frame, 0, picture=picture)
@@ -106,8 +109,7 @@ def _drawn(services: Services, principal: Principal, study: str, chosen: Chosen,
     """In another size or type than the kept one."""
     retrieve = services.retrieve
     instance = retrieve.instance(principal, study, chosen.series_instance_uid, chosen.sop_instance_uid)
-    (fragments,) = retrieve.frames(instance, (chosen.frame,))
-    header = retrieve.header(instance)
+    header, fragments = retrieve.frame_to_show(instance, chosen.frame, is_near=True)
     return retrieve.decoding.run(
         thumbnail, header, fragments, frame_number=chosen.frame, box=box, media_type=media_type
     )

@@ -17,6 +17,8 @@ Map, from stored frame to picture:
   `overlay`, `presentation_state` and `presentation`, `annotation` and `lettering`, `colour_profile`, `picture_formats`
   (GIF, JPEG 2000), `animation` (films).
 - `light`: `light_image(header) -> LightImage | None`, what is asked once of an image whose pictures need no decoder.
+- `video`: `video_frame(excerpt, ...) -> bytes | Missing`, a frame of a stored video as a fragment that `decode` takes,
+  or what it lacks of the stream (`video_stream`).
 - `form`: which edition of pictures and frames is made, for entity tags and what is kept.
 - `thumbnail`: `thumbnail(header, fragments, *, frame_number=1) -> bytes`; `middle(count)` picks what stands for all.
 - `transcode`: `transcoded_frame(description, fragments, target_uid) -> EncodedFrame`, one frame in another encoding;

@@ -14,6 +14,7 @@ from pacs.pixels.codestream import Codestream, JpegCodestream, is_jpeg_2000, rea
 from pacs.pixels.description import MAX_FRAME_BYTES, PixelDescription, check
 from pacs.pixels.native import Pixels, cell_type, unpack
 from pacs.pixels.rle import decode_rle
+from pacs.pixels.video import is_video, rgb_of_ppm
 
 Fragment = bytes | bytearray | memoryview
 
@@ -28,10 +29,12 @@ NATIVE = {f"1.2.840.10008.1.2{suffix}" for suffix in ("", ".1", ".1.98", ".1.99"
 _MARKED = JPEG | JPEG_LS | JPEG_2000 | HTJ2K
 LOSSY = {f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 53, 55, 81, 91, 93, 111, 112, 203)}
 DECODABLE = NATIVE | JPEG | JPEG_LS | JPEG_2000 | HTJ2K | JPEG_XL | {RLE, DEFLATED_FRAME}
-"""Transfer syntaxes that `decode` takes. Video (100 to 108) is passed through, never decoded."""
+"""Transfer syntaxes that `decode` takes. Of a video it takes a frame that `pacs.pixels.video` decoded."""
 
 _JPEG_LS_FRAME = 0xF7
 _END_OF_IMAGE = b"\xff\xd9"
+_LUMINANCE = (0.299, 0.587, 0.114)
+"""ITU-R BT.601."""
 _END_BYTES = 64
 """Where it stands; some writers pad frames."""
 
@@ -55,7 +58,7 @@ def decode(
     """Decode one frame, given as its stored fragments.
 
     1-bit native frames must start at a byte, as `pacs.retrieve` hands them out. Lossy frames are clamped to
-    Bits Stored.
+    Bits Stored. The frame of a video is what `pacs.pixels.video.video_frame` made of it.
 
     Raises:
         UndecodablePixels: a transfer syntax without a decoder, a damaged frame, dimensions in the frame other than
@@ -64,6 +67,8 @@ def decode(
     check(description, max_frame_bytes)
     frame = bytes(fragments[0]) if len(fragments) == 1 else b"".join(fragments)
     uid = description.transfer_syntax_uid
+    if is_video(uid):
+        return _of_video(description, frame)
     try:
         if not description.is_encapsulated or uid in NATIVE:
             pixels = unpack(description, frame)
@@ -83,6 +88,18 @@ def decode(
         # Codecs tell what is wrong with their input through these and subclasses of them.
         raise UndecodablePixels(f"the frame can't be decoded as {uid}: {error}") from error
     return DecodedFrame(pixels, _expanded(description.photometric_interpretation))
+
+
+def _of_video(description: PixelDescription, picture: bytes) -> DecodedFrame:
+    pixels: Pixels = rgb_of_ppm(picture)
+    if pixels.shape[:2] != (description.rows, description.columns):
+        rows, columns, samples = pixels.shape
+        raise _disagreement(description, rows, columns, samples)
+    if description.samples_per_pixel == 1:
+        pixels = np.rint(pixels @ np.array(_LUMINANCE)).astype(np.uint8)
+    if description.bits_stored > 8:  # shown with 8 again
+        pixels = pixels.astype(cell_type(description)) << description.bits_stored - 8
+    return DecodedFrame(pixels, "RGB" if pixels.ndim == 3 else "MONOCHROME2")
 
 
 def _expanded(photometric_interpretation: str) -> str:

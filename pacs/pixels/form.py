@@ -7,7 +7,7 @@ be told 304 for a picture that nobody makes any more, or join parts of two (RFC 
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 _PICTURES: Final = 2
@@ -17,6 +17,8 @@ _FRAMES: Final = 3
 _LIBRARIES: Final = ("imagecodecs", "numpy", "pillow")
 """What decodes, scales, draws and encodes. Their packages bring libjpeg-turbo, OpenJPEG, OpenJPH and the like with
 them, so that their versions tell those too, without loading them: services look pictures up that never make one."""
+_VIDEOS: Final = "av"
+"""Optional."""
 
 
 @cache
@@ -29,6 +31,15 @@ def form_of_pictures() -> str:
 def form_of_frames() -> str:
     """Differs when the bytes of a transcoded frame could."""
     return f"{_FRAMES} {_libraries()}"
+
+
+@cache
+def form_of_videos() -> str:
+    """As `form_of_pictures`, of frames of videos; also differs when what could not be shown before now might be."""
+    try:
+        return f"{form_of_pictures()} {_VIDEOS}/{version(_VIDEOS)}"
+    except PackageNotFoundError:
+        return f"{form_of_pictures()} {_VIDEOS}/none"
 
 
 def _libraries() -> str:

@@ -83,7 +83,7 @@ def test_parts_of_a_picture_and_of_no_film(door: DoorInMemory, film: ResourceKey
 def test_without_the_package_a_film_says_what_is_missing(
     door: DoorInMemory, film: ResourceKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pacs.dicomweb.rendered.can_make_mp4", lambda: False)
+    monkeypatch.setattr("pacs.dicomweb.rendered_offers.can_make_mp4", lambda: False)
     answer = door.get(f"{film.path}/rendered", accept="video/mp4")
     assert answer.status_code == 406
     assert "pacs[video]" in answer.json()["error"]

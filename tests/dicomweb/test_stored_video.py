@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import sys
+from typing import Any
+
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID
 
 from pacs.dicomweb.stored_video import VIDEO_MEDIA_TYPES, media_type_of
 from tests.dicomweb.served import DoorInMemory, image, parts_of
+from tests.pixels.numbered_videos import COLUMNS, FRAMES, KINDS, ROWS, number_on, numbered_video
 
 _FAMILY = "1.2.840.10008.1.2.4."
 MPEG2, H264, HEVC = _FAMILY + "100", _FAMILY + "102", _FAMILY + "107"
@@ -85,17 +92,143 @@ def test_what_no_player_takes_is_refused_with_a_reason(
 
 def test_another_media_type_is_refused_with_the_one_that_there_is(door: DoorInMemory) -> None:
     path = door.keep(video(MP4, H264)).path + "/rendered"
-    for accept in ("video/mpeg", "image/jpeg", "image/gif", 'multipart/related; type="image/jpeg"'):
+    for accept in ("video/mpeg", "image/jpeg", "image/gif", "text/html"):
         answer = door.get(path, accept=accept)
         assert answer.status_code == 406
         assert "video/mp4" in answer.json()["error"]
+    assert door.get(path, accept='multipart/related; type="image/jpeg"').status_code == 406
 
 
-def test_no_pictures_of_it_are_made_and_the_answer_says_where_it_is(door: DoorInMemory) -> None:
+def test_of_noise_no_pictures_are_made(door: DoorInMemory) -> None:
     path = door.keep(video(MP4, H264)).path
     for frames, accept in (("1", "image/jpeg"), ("1", "*/*"), ("7", "video/mp4"), ("1,2", "image/gif")):
         answer = door.get(f"{path}/frames/{frames}/rendered", accept=accept)
-        assert answer.status_code == 406 and "/rendered of its instance" in answer.json()["error"]
+        assert answer.status_code == 406, answer.text
+    assert door.get(f"{path}/thumbnail").status_code == 406
+    assert door.get(f"{path}/frames/51/rendered").status_code == 404, "it says 50"
+    assert door.get(f"{path}/frames/51/thumbnail").status_code == 404
+
+
+def real(kind: str, *, fragments: int = 1, dark: int = 0, **attributes: Any) -> FileDataset:
+    """A video of `tests.pixels.numbered_videos`."""
+    stream = numbered_video(kind, dark=dark)
+    made = video(
+        stream, KINDS[kind][3] + (".1" if fragments > 1 and KINDS[kind][3] != HEVC else ""), fragments=fragments
+    )
+    values = {"Rows": ROWS, "Columns": COLUMNS, "NumberOfFrames": FRAMES, "BitsAllocated": 8, "BitsStored": 8}
+    for name, value in (values | {"HighBit": 7, "WindowCenter": None, "WindowWidth": None} | attributes).items():
+        setattr(made, name, value)
+    return made
+
+
+def shown(answer: httpx.Response) -> int:
+    """The number on a picture."""
+    assert answer.status_code == 200, answer.text
+    with Image.open(io.BytesIO(answer.content)) as picture:
+        return number_on(picture.convert("RGB"))
+
+
+@pytest.mark.parametrize("fragments", [1, 7])
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_frame_is_had_as_a_picture(door: DoorInMemory, kind: str, fragments: int) -> None:
+    path = door.keep(real(kind, fragments=fragments)).path
+    for number in (1, 2, 23, FRAMES):
+        assert shown(door.get(f"{path}/frames/{number}/rendered", accept="image/jpeg")) == number - 1
+    assert shown(door.get(f"{path}/frames/9/rendered", accept="image/png")) == 8
+    assert shown(door.get(f"{path}/frames/9/rendered?viewport=64,48", accept="*/*")) == 8
+    assert shown(door.get(f"{path}/frames/12/thumbnail", accept="image/jpeg")) == 11
+    assert shown(door.get(f"{path}/rendered", accept="image/png")) == FRAMES // 2, "the middle one"
+    assert door.get(f"{path}/frames/{FRAMES + 1}/rendered", accept="*/*").status_code == 404
+    assert door.get(f"{path}/frames/{FRAMES + 1}/thumbnail", accept="*/*").status_code == 404
+
+
+def test_quality_values_decide_between_video_and_picture(door: DoorInMemory) -> None:
+    path = door.keep(real("H.264 in MP4")).path
+    for accept, media_type in (
+        ("*/*", "video/mp4"),
+        ("video/mp4, image/jpeg", "video/mp4"),
+        ("video/mp4;q=0.5, image/jpeg", "image/jpeg"),
+        ("video/mpeg, image/png;q=0.1", "image/png"),
+        ("image/*", "image/jpeg"),
+    ):
+        answer = door.get(f"{path}/rendered", accept=accept)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, media_type), answer.text
+    tag = answer.headers["etag"]
+    assert door.get(f"{path}/rendered", accept="image/*", if_none_match=tag).status_code == 304
+    part = door.get(f"{path}/rendered", accept="image/*", range="bytes=0-3")
+    assert (part.status_code, part.content) == (206, answer.content[:4])
+
+
+def test_what_no_player_takes_is_at_least_seen(door: DoorInMemory) -> None:
+    path = door.keep(real("H.264 in a transport stream")).path
+    assert shown(door.get(f"{path}/rendered", accept="*/*")) == FRAMES // 2
+    refused = door.get(f"{path}/rendered", accept="video/mp4")
+    assert refused.status_code == 406
+    assert "transport stream" in refused.json()["error"] and "image/jpeg" in refused.json()["error"]
+
+
+def test_some_of_its_frames_are_parts_or_a_film(door: DoorInMemory) -> None:
+    path = door.keep(real("H.264 in MP4")).path
+    parts = parts_of(door.get(f"{path}/frames/3,30/rendered", accept='multipart/related; type="image/png"'))
+    pictures = [Image.open(io.BytesIO(content)).convert("RGB") for _, content in parts]
+    assert [number_on(picture) for picture in pictures] == [2, 29]
+    film = door.get(f"{path}/frames/3,30,7/rendered", accept="image/gif")
+    assert film.status_code == 200, film.text
+    with Image.open(io.BytesIO(film.content)) as moving:
+        assert getattr(moving, "n_frames", 1) == 3
+    (part,) = parts_of(door.get(f"{path}/rendered", accept='multipart/related; type="image/jpeg"'))
+    assert part[0]["content-location"].endswith(f"/frames/{FRAMES // 2 + 1}/rendered")
+
+
+def test_of_a_study_a_video_is_one_part(door: DoorInMemory) -> None:
+    made = real("H.264 in MP4")
+    door.keep(made)
+    door.keep(image(StudyInstanceUID=made.StudyInstanceUID, NumberOfFrames=None))
+    answer = door.get(f"/studies/{made.StudyInstanceUID}/rendered", accept='multipart/related; type="image/jpeg"')
+    assert len(parts_of(answer)) == 2
+
+
+@pytest.mark.parametrize("level", ["", "/series/{series}", "/series/{series}/instances/{instance}"])
+def test_a_thumbnail_of_it_shows_something(door: DoorInMemory, level: str) -> None:
+    """The middle frame, when that is not a black one."""
+    for dark, expected in ((0, FRAMES // 2), (FRAMES // 2 + 5, 26)):
+        made = real("MPEG-2 in a program stream", dark=dark)
+        door.keep(made)
+        place = level.format(series=made.SeriesInstanceUID, instance=made.SOPInstanceUID)
+        path = f"/studies/{made.StudyInstanceUID}{place}/thumbnail"
+        assert shown(door.get(path, accept="*/*")) == expected
+        assert shown(door.get(path + "?viewport=64,64", accept="image/png")) == expected
+
+
+def test_wado_uri_shows_a_frame_of_it(door: DoorInMemory) -> None:
+    made = real("bare HEVC")
+    key = door.keep(made)
+    query = f"requestType=WADO&studyUID={key.study_instance_uid}&seriesUID={key.series_instance_uid}"
+    answer = door.get(f"/wado?{query}&objectUID={key.sop_instance_uid}&contentType=image/jpeg&frameNumber=18")
+    assert shown(answer) == 17
+
+
+def test_of_another_size_than_the_data_set_says_no_picture_is_made(door: DoorInMemory) -> None:
+    path = door.keep(real("H.264 in MP4", Rows=ROWS + 2)).path
+    answer = door.get(f"{path}/frames/1/rendered", accept="image/jpeg")
+    assert answer.status_code == 406 and "96 x 128" in answer.json()["error"]
+    assert door.get(f"{path}/rendered", accept="*/*").headers["content-type"] == "video/mp4"
+
+
+@pytest.mark.parametrize(("samples", "bits"), [(1, 8), (3, 16), (1, 16)])
+def test_grey_and_wider_ones_are_shown_too(door: DoorInMemory, samples: int, bits: int) -> None:
+    values = {"SamplesPerPixel": samples, "BitsAllocated": bits, "BitsStored": bits - 6 * (bits > 8), "HighBit": 7}
+    interpretation = "MONOCHROME2" if samples == 1 else "YBR_PARTIAL_420"
+    path = door.keep(real("HEVC in MP4", **values, PhotometricInterpretation=interpretation)).path
+    assert shown(door.get(f"{path}/frames/30/rendered", accept="image/jpeg")) == 29
+
+
+def test_without_the_package_it_is_given_as_stored(door: DoorInMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    path = door.keep(real("H.264 in MP4")).path
+    assert door.get(f"{path}/rendered", accept="*/*").headers["content-type"] == "video/mp4"
+    answer = door.get(f"{path}/rendered", accept="image/jpeg")
+    assert answer.status_code == 406 and "pacs[video]" in answer.json()["error"]
 
 
 @pytest.mark.parametrize("parameter", ["viewport=100,100", "window=1,2,linear", "quality=7", "annotation=patient"])
