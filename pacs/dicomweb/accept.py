@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from pacs.errors import InvalidRequest, NotAcceptable
@@ -57,6 +58,8 @@ class MediaRange:
     transfer_syntax: str | None = None
     """A UID, ``*``, or None when the parameter is absent."""
     quality: float = 1.0
+    is_second: bool = False
+    """Of the header beside an ``accept`` query parameter: it counts when nothing that this names can be had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,34 +159,55 @@ def choose(
 ) -> Offer:
     """The offer the client likes best; among equals the first one, so `offers` stand in the archive's preference.
 
-    For each offer the most specific range that matches decides its quality (RFC 9110 §12.5.1). `obstacle` tells why an
-    offer cannot be made of this very resource, or nothing; it is asked only of those that the client would take.
+    For each offer the most specific range that matches decides its quality (RFC 9110 §12.5.1). Ranges of the query
+    parameter are asked first, by themselves (PS3.18 §8.7.8.1). `obstacle` tells why an offer cannot be made of this
+    very resource, or nothing; it is asked only of those that the client would take.
 
     Raises:
         NotAcceptable: no offer matches; the message says what can be had, and why what was asked for cannot.
     """
-    qualities = [(_quality(offer, ranges), offer) for offer in offers]
     reasons: dict[str, None] = {}
-    for quality, offer in sorted(qualities, key=lambda each: -each[0]):
-        if quality <= 0:
-            break
-        reason = obstacle(offer)
-        if not reason:
-            return offer
-        reasons[reason] = None
+    for is_second in (False, True):
+        asked = [each for each in ranges if each.is_second is is_second]
+        qualities = [(_quality(offer, asked), offer) for offer in offers]
+        for quality, offer in sorted(qualities, key=lambda each: -each[0]):
+            if quality <= 0:
+                break
+            reason = obstacle(offer)
+            if not reason:
+                return offer
+            reasons[reason] = None
     possible = ", ".join(dict.fromkeys(str(offer) for offer in offers if not obstacle(offer))) or "nothing"
     why = f" ({'; '.join(reasons)})" if reasons else ""
     raise NotAcceptable(f"Nothing that Accept names can be made of this resource{why}; it can be had as: {possible}")
 
 
 def accept_of(header: str | None, query_parameter: str | None) -> tuple[MediaRange, ...]:
-    """The ranges of a request: the ``accept`` query parameter when it is there, otherwise the header (PS3.18 §8.7.5).
+    """The ranges of a request: those of the ``accept`` query parameter, and behind them those of the header, which
+    count when none of the first can be had (PS3.18 §8.7.8.1) or read.
 
     A plus sign that came unescaped in a URL has been decoded to a space; media types hold no space, so it is put back.
+
+    Raises:
+        InvalidRequest: neither can be read.
     """
-    if query_parameter:
-        return parse_accept(re.sub(r"(?<=[a-z0-9]) (?=[a-z0-9])", "+", query_parameter, flags=re.IGNORECASE))
-    return parse_accept(header)
+    if not query_parameter or not query_parameter.strip():
+        return parse_accept(header)
+    asked = re.sub(r"(?<=[a-z0-9]) (?=[a-z0-9])", "+", query_parameter, flags=re.IGNORECASE)
+    if header is None or not header.strip():
+        return parse_accept(asked)
+    first: tuple[MediaRange, ...] = ()
+    second: tuple[MediaRange, ...] = ()
+    problem: InvalidRequest | None = None
+    try:
+        first = parse_accept(asked)
+    except InvalidRequest as found:
+        problem = found
+    with suppress(InvalidRequest):
+        second = tuple(replace(each, is_second=True) for each in parse_accept(header))
+    if problem is not None and not second:
+        raise problem
+    return first + second
 
 
 def _media_type(header: str, position: int, name: str) -> tuple[str, dict[str, str], int]:

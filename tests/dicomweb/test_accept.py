@@ -187,3 +187,51 @@ def test_content_type_of_a_request() -> None:
     for nonsense in (None, "", "dicom", "a/b, c/d", "a/b; x"):
         with pytest.raises(InvalidRequest):
             parse_content_type(nonsense)
+
+
+PNG, JPEG = Offer("image/png"), Offer("image/jpeg")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "header", "expected"),
+    [
+        ("image/png", "image/jpeg", PNG),
+        ("image/png;q=0.1", "image/jpeg", PNG),
+        ("text/html", "image/png", PNG),
+        ("text/html", "*/*", JPEG),
+        ("text/html", "text/html, image/*;q=0.1", JPEG),
+        ("image/png;q=0", "image/*", JPEG),
+        ("no media type", "image/png", PNG),
+        (";;;", "image/png", PNG),
+        ("image/png", ";;;", PNG),
+        ("image/png", None, PNG),
+        ("  ", "image/png", PNG),
+        ("", None, JPEG),
+    ],
+)
+def test_the_header_counts_when_the_parameter_names_nothing_that_can_be_had(
+    parameter: str, header: str | None, expected: Offer
+) -> None:
+    """PS3.18 §8.7.8.1, where each is prioritized by itself; what is not valid is ignored (§8.7.7)."""
+    assert choose(accept_of(header, parameter), (JPEG, PNG)) == expected
+
+
+@pytest.mark.parametrize(("parameter", "header"), [("text/html", None), ("text/html", "text/plain"), ("x/y", ";;;")])
+def test_neither_can_be_had(parameter: str, header: str | None) -> None:
+    with pytest.raises(NotAcceptable, match="it can be had as: image/jpeg, image/png"):
+        choose(accept_of(header, parameter), (JPEG, PNG))
+
+
+@pytest.mark.parametrize(("parameter", "header"), [(";;;", None), (";;;", ";;;"), ("x" * 9000, None)])
+def test_neither_can_be_read(parameter: str, header: str | None) -> None:
+    with pytest.raises(InvalidRequest):
+        accept_of(header, parameter)
+
+
+def test_what_the_parameter_names_and_cannot_be_made_gives_way_and_is_told() -> None:
+    def obstacle(offer: Offer) -> str:
+        return "it is black" if offer == PNG else ""
+
+    assert choose(accept_of("image/jpeg", "image/png"), (JPEG, PNG), obstacle) == JPEG
+    with pytest.raises(NotAcceptable, match="it is black"):
+        choose(accept_of("text/html", "image/png"), (JPEG, PNG), obstacle)

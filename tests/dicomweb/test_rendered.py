@@ -169,6 +169,12 @@ def test_accept(door: DoorInMemory, slices: list[ResourceKey]) -> None:
     url = f"{slices[0].path}/rendered"
     assert picture(door.get(url, accept="image/png").content).format == "PNG"
     assert picture(door.get(f"{url}?accept=image/png").content).format == "PNG"
+    for asked in ("video/x-none", "no%20type", "image/x-none,image/png;q=0"):
+        beside = door.get(f"{url}?accept={asked}", accept="image/png")
+        assert picture(beside.content).format == "PNG", "the header counts then (PS3.18 §8.7.8.1)"
+    assert door.get(f"{url}?accept=video/x-none").status_code == 406
+    assert door.get(f"{url}?accept=;;").status_code == 400
+    assert door.get(f"{url}?accept=video/x-none", accept="text/html").status_code == 406
     assert picture(door.get(url, accept="image/avif,image/webp,image/*,*/*;q=0.8").content).format == "JPEG"
     assert picture(door.get(url, accept="image/gif;q=0.9,image/png;q=0.8").content).format == "GIF"
     assert picture(door.get(url, accept="image/jp2").content).format == "JPEG2000"
