@@ -130,9 +130,18 @@ class Transcoding:
         kept = self._find(instance, _name(instance, number, transfer_syntax_uid))
         return kept or self._made(instance, fragments, transfer_syntax_uid)
 
-    def pixel_data(self, instance: StoredInstance) -> Iterator[bytes]:
+    def pixel_data_length(self, instance: StoredInstance) -> int | None:
+        """Bytes of what `pixel_data` gives; None when only making it tells. Raises as `obstacle`."""
+        description = self._described(instance)
+        if isinstance(description, str) or description.bits_allocated == 1:
+            return None
+        length = _native_bytes(description) * instance.number_of_frames
+        return length + length % 2
+
+    def pixel_data(self, instance: StoredInstance, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """The value of Pixel Data in Explicit VR Little Endian: frames behind each other, each decoded when
-        the one before is taken, of even length.
+        the one before is taken, of even length; or its bytes from `start` to before `end`, for which no other frames
+        are decoded. These bounds are for values of which `pixel_data_length` is known.
 
         Raises:
             UndecodablePixels: a frame cannot be decoded; those before it were given already.
@@ -146,12 +155,17 @@ class Transcoding:
             native = self._decoding.run(to_native, data_set, instance.transfer_syntax_uid, EXPLICIT_VR_LITTLE_ENDIAN)
             yield bytes(scan(native, EXPLICIT_VR_LITTLE_ENDIAN).value(_PIXEL_DATA) or b"")
             return
-        length = 0
-        for number in range(1, instance.number_of_frames + 1):
-            frame = self.frame_of_many(instance, number, EXPLICIT_VR_LITTLE_ENDIAN).data
-            length += len(frame)
-            yield frame
-        if length % 2:
+        if isinstance(description, str):
+            raise UndecodablePixels(description)
+        each, count = _native_bytes(description), instance.number_of_frames
+        end = each * count + each * count % 2 if end is None else end
+        for number in range(start // each, min(count, -(-end // each))):
+            frame = self.frame_of_many(instance, number + 1, EXPLICIT_VR_LITTLE_ENDIAN).data
+            if len(frame) != each:
+                raise UndecodablePixels(f"frame {number + 1} has {len(frame)} bytes when it is decoded, not {each}")
+            begin, stop = max(0, start - number * each), min(each, end - number * each)
+            yield frame if stop - begin == each else frame[begin:stop]
+        if start <= each * count < end:
             yield b"\0"
 
     def file(self, instance: StoredInstance, transfer_syntax_uid: str) -> MadeFile:
@@ -288,6 +302,11 @@ class Transcoding:
             while self._memory_bytes > self._max_memory_bytes:
                 _, oldest = self._memory.popitem(last=False)
                 self._memory_bytes -= len(oldest.data)
+
+
+def _native_bytes(description: PixelDescription) -> int:
+    """Of one frame that was decoded: nothing is subsampled any more."""
+    return description.samples_per_frame * description.bits_allocated // 8
 
 
 def _name(instance: StoredInstance, number: int, transfer_syntax_uid: str) -> str:

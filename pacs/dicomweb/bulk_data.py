@@ -97,8 +97,7 @@ def _one(
     if is_not_modified(scope, tag):
         return Answer(headers, status=304)
     if is_decoded:
-        headers["content-type"] = offer.content_type()
-        return Answer(headers, services.transcoding.pixel_data(instance), is_lazy=True, waits_for_decoder=True)
+        return _decoded(services, instance, {**headers, "content-type": offer.content_type()})
     if not offer.is_multipart:
         headers |= {"content-type": offer.content_type(), "content-length": str(len(value))}
         return Answer(headers, (value,))
@@ -107,6 +106,21 @@ def _one(
     headers["content-type"] = offer.content_type(boundary)
     headers["content-length"] = str(encoded_length(boundary, parts))
     return Answer(headers, encoded(boundary, parts))
+
+
+def _decoded(services: Services, instance: StoredInstance, headers: dict[str, str]) -> Answer:
+    """Several compressed frames as one native value. Of a range only its frames are decoded."""
+    transcoding = services.transcoding
+    length = transcoding.pixel_data_length(instance)
+    if length is None:
+        return Answer(headers, transcoding.pixel_data(instance), is_lazy=True, waits_for_decoder=True)
+    return Answer(
+        {**headers, "content-length": str(length)},
+        transcoding.pixel_data(instance),
+        is_lazy=True,
+        waits_for_decoder=True,
+        cut=lambda start, end: transcoding.pixel_data(instance, start, end),
+    )
 
 
 def _many(

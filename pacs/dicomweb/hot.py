@@ -51,6 +51,9 @@ class Answer:
     """Taking the next piece may wait for storage or decode pixels, so it is done in a thread."""
     waits_for_decoder: bool = field(default=False)
     """Taking the next piece waits for a decoder, so it is done where no look-up waits."""
+    cut: Callable[[int, int], Iterable[bytes | memoryview]] | None = field(default=None)
+    """Gives the bytes from one place to before another without taking those before; else all pieces are gone through,
+    which is too much for lazy ones."""
     make: Callable[[], Answer] | None = field(default=None)
     """Gives the answer itself, after waiting for a decoder; everything else here is empty then."""
 
@@ -117,10 +120,11 @@ class HotRoute:
             await refusal(scope, receive, send)
             return
         answer = await self._answer(scope)
+        if answer.cut is not None or not answer.is_lazy:
+            answer = _ranged(answer, scope)
         if answer.is_lazy:
             await self._send_lazily(scope, receive, send, answer)
         else:
-            answer = _ranged(answer, scope)
             await send_pieces(send, answer.headers, answer.pieces, status=answer.status)
 
     async def _answer(self, scope: Scope) -> Answer:
@@ -213,7 +217,8 @@ def _not_as_expected() -> Answer:
 
 
 def _ranged(answer: Answer, scope: Scope) -> Answer:
-    """The part of `answer` that the request asks for (RFC 9110 §14); bytes that lie in memory or in a mapping only."""
+    """The part of `answer` that the request asks for (RFC 9110 §14); of bytes that lie in memory or in a mapping, or
+    that `answer` can cut."""
     if not answer.has_ranges:
         return answer
     length = answer.headers["content-length"]
@@ -229,6 +234,8 @@ def _ranged(answer: Answer, scope: Scope) -> Answer:
         return Answer({**headers, "content-type": "application/json"}, (why,), status=416)
     headers["content-range"] = f"bytes {part.start}-{part.end - 1}/{length}"
     headers["content-length"] = str(part.end - part.start)
+    if answer.cut is not None:
+        return replace(answer, headers=headers, pieces=answer.cut(part.start, part.end), status=206, cut=None)
     return Answer(headers, cut(answer.pieces, part), status=206)
 
 

@@ -16,6 +16,8 @@ from pydicom.uid import UID, ExplicitVRBigEndian, generate_uid
 
 from pacs.dicomweb.app import dicomweb_app
 from pacs.dicomweb.resources import ResourceKey
+from pacs.model import StoredInstance
+from pacs.pixels.encode import EncodedFrame
 from pacs.settings import TranscodingSettings
 from pacs.transcoding import Transcoding
 from tests.dicomweb.served import DoorInMemory, image, parts_of
@@ -55,6 +57,11 @@ def kept(request: pytest.FixtureRequest, door: DoorInMemory) -> ResourceKey:
     return door.keep(request.param())
 
 
+@pytest.fixture(scope="module")
+def in_fragments(door: DoorInMemory) -> ResourceKey:
+    return door.keep(compressed())
+
+
 @pytest.mark.parametrize("resource", ["bulkdata/7FE00010", "pixeldata"])
 @pytest.mark.parametrize("media_type", DECODE)
 def test_pixel_data_in_frames_however_it_is_stored(
@@ -91,6 +98,37 @@ def test_pixel_data_in_one_part_is_the_native_value(
     assert door.get(f"{kept.path}/{resource}", accept=f"{OCTETS}; transfer-syntax=1.2.3").status_code == 406
 
 
+RANGES = [(0, 1), (0, len(VALUE)), (5, 6), (len(VALUE) // 3 - 1, len(VALUE) // 3 + 1), (len(VALUE) // 3, len(VALUE)),
+          (10, 2 * len(VALUE) // 3 + 4), (len(VALUE) - 1, len(VALUE)), (len(VALUE) - 2, len(VALUE))]  # fmt: skip
+
+
+@pytest.mark.parametrize(("start", "end"), RANGES)
+def test_a_range_of_the_native_value_decodes_its_frames_only(
+    door: DoorInMemory, in_fragments: ResourceKey, monkeypatch: pytest.MonkeyPatch, start: int, end: int
+) -> None:
+    decoded: list[int] = []
+    one = Transcoding.frame_of_many
+
+    def counted(self: Transcoding, instance: StoredInstance, number: int, uid: str) -> EncodedFrame:
+        decoded.append(number)
+        return one(self, instance, number, uid)
+
+    monkeypatch.setattr(Transcoding, "frame_of_many", counted)
+    url = f"{in_fragments.path}/bulkdata/7FE00010"
+    whole = door.get(url, accept=OCTETS)
+    assert whole.headers["content-length"] == str(len(VALUE)) and whole.headers["accept-ranges"] == "bytes"
+    assert decoded == [1, 2, 3]
+    decoded.clear()
+    part = door.get(url, accept=OCTETS, range=f"bytes={start}-{end - 1}")
+    assert (part.status_code, part.content) == (206, VALUE[start:end]), part.text
+    assert part.headers["content-range"] == f"bytes {start}-{end - 1}/{len(VALUE)}"
+    assert part.headers["etag"] == whole.headers["etag"]
+    assert decoded == [number for number in (1, 2, 3) if start < 375 * number and end > 375 * (number - 1)]
+    stale = door.get(url, accept=OCTETS, range=f"bytes={start}-{end - 1}", if_range='"another"')
+    assert (stale.status_code, stale.content) == (200, VALUE)
+    assert door.get(url, accept=OCTETS, range=f"bytes={len(VALUE)}-").status_code == 416
+
+
 def test_bits_that_follow_each_other_in_one_part(door: DoorInMemory) -> None:
     bits = np.random.default_rng(6).integers(0, 2, (3, 3, 5)).astype("u1")
     packed = np.packbits(bits.ravel(), bitorder="little").tobytes()
@@ -102,6 +140,8 @@ def test_bits_that_follow_each_other_in_one_part(door: DoorInMemory) -> None:
     answer = door.get(f"{door.keep(stored).path}/pixeldata", accept=OCTETS)
     assert answer.status_code == 200, answer.text
     assert answer.content == packed
+    part = door.get(answer.url.path.removeprefix("/dicomweb"), accept=OCTETS, range="bytes=1-2")
+    assert (part.status_code, part.content) == (200, packed), "only making it tells its length"
 
 
 def test_big_endian_pixel_data_comes_as_little_endian(door: DoorInMemory) -> None:
