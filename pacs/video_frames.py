@@ -75,7 +75,7 @@ def frame_to_show(
     if is_near and size > _MOST_BYTES and not has_index(b"".join(read(0, 8))):
         # No frame can be counted in it; about there is near enough.
         place = size * min(number, description.number_of_frames) // (description.number_of_frames + 1)
-        window = (*read(0, _FIRST_BYTES), *read(place, min(_WINDOW_BYTES, size - place)))
+        window = (*read(0, _FIRST_BYTES), *read(min(place, size - _WINDOW_BYTES), _WINDOW_BYTES))
         fragments, number = tuple(map(memoryview, window)), _LAST
         size, read = sum(map(len, fragments)), reading(fragments)
     picture = asked(

@@ -39,6 +39,7 @@ _OPTIONS: Final = {
     "codec_whitelist": "none",
     "protocol_whitelist": "none",
     "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,mpegts,mpeg,mpegvideo,h264,hevc",
+    "skip_estimate_duration_from_pts": "1",  # would look at the end
     "ignore_editlist": "1",  # frames are those that are stored, shown or not
     "probesize": "1000000",
     "analyzeduration": "1000000",
