@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, settings
 
 from tests.patience import let_httpx_wait
 from tests.real_postgresql import postgresql
+from tests.standing_still import pytest_configure, pytest_runtest_protocol
 
-__all__ = ["corpus", "postgresql"]
+__all__ = ["corpus", "postgresql", "pytest_configure", "pytest_runtest_protocol"]
 
 # `make test` tries the same examples each time, so that red means a change and not luck; `make soak` tries new ones,
 # and fuzz tests that do not say otherwise run two hundred times as long.

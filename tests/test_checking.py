@@ -12,7 +12,7 @@ from tests.dicomweb.served import DoorInMemory, archive_under, image, written
 
 def check(data: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pacs", "check", "--data", str(data), *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
 
 
 def test_a_lost_index_is_made_anew(tmp_path: Path) -> None:

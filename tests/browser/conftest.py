@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE
 
 from pacs.portal.built_files import BUILT
+from tests.patience import PATIENCE_S
 from tests.running_archive import RunningArchive
 
 _CHROMIUM_ARGUMENTS = [
@@ -31,6 +32,8 @@ _CHROMIUM_ARGUMENTS = [
     "--enable-unsafe-swiftshader",
 ]
 SLICES = 5
+
+expect.set_options(timeout=1000 * PATIENCE_S)
 
 
 @pytest.fixture(scope="session")
@@ -131,7 +134,7 @@ def complaints() -> Complaints:
 def page(chromium: Browser, archive: RunningArchive, complaints: Complaints) -> Iterator[Page]:
     """A fresh profile at the archive's address; what it complains about is in `complaints`."""
     context = chromium.new_context(base_url=archive.origin, viewport={"width": 1280, "height": 800}, locale="en-US")
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(1000 * PATIENCE_S)
     opened = context.new_page()
     complaints.listen(opened)
     yield opened

@@ -23,6 +23,7 @@ from tests.browser.conftest import Complaints
 from tests.browser.ohif import WithOhif, published_build
 from tests.browser.screen import Grey, expected, looks_like
 from tests.dicomweb.served import serving, written
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
@@ -102,7 +103,7 @@ def screen(page: Page) -> Grey:
     return np.asarray(Image.open(io.BytesIO(canvas.screenshot())).convert("L"), dtype=np.float64)
 
 
-def soon(page: Page, image: Dataset, limit_s: float = 30) -> bool:
+def soon(page: Page, image: Dataset, limit_s: float = PATIENCE_S) -> bool:
     """Whether the screen shows `image` within the limit."""
     deadline = time.monotonic() + limit_s
     while True:

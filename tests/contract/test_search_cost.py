@@ -45,6 +45,7 @@ def slow_for_a(index: Index, released: threading.Event, monkeypatch: pytest.Monk
     return index
 
 
+@pytest.mark.real_time(1.0)
 def test_a_search_ends_at_its_deadline(url: str) -> None:
     engine = open_engine(url)
     for _ in range(2):
@@ -78,6 +79,7 @@ def test_the_deadline_is_of_all_pages_together(url: str, monkeypatch: pytest.Mon
     engine.dispose()
 
 
+@pytest.mark.real_time(0.1)
 def test_a_slow_search_of_one_hospital_leaves_the_others_theirs(slow_for_a: Index, released: threading.Event) -> None:
     """16 threads, as a web worker has: hospital a sends more slow searches than that, hospital b asks as ever."""
     search = Search(slow_for_a, SearchSettings(deadline_s=0.8, at_once_per_hospital=2, waiting_per_hospital=4))

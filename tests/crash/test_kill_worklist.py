@@ -30,7 +30,7 @@ def url(tmp_path: Path) -> str:
 def state_and_events(url: str, *how: str) -> tuple[str, list[str]]:
     """After a process has claimed the workitem and was killed at once."""
     program = Path(__file__).with_name("claim_and_die.py")
-    ended = subprocess.run([sys.executable, str(program), url, UID, *how], timeout=60, check=False)
+    ended = subprocess.run([sys.executable, str(program), url, UID, *how], timeout=200, check=False)
     assert ended.returncode == -signal.SIGKILL
     index = Index.open(url)
     kept = index.workitems.get("default", UID)

@@ -130,6 +130,7 @@ def test_who_harms_costs_one_process_and_nobody_notices(
     assert len(decoders_of(nursery_of(workers))) <= 2
 
 
+@pytest.mark.real_time(0.1)
 def test_who_waits_for_ever_is_ended_by_the_clock() -> None:
     workers = pool(workers=1, deadline_s=0.5)
     try:
@@ -159,6 +160,7 @@ class TestMemory:
 
 
 class TestManyAtOnce:
+    @pytest.mark.real_time(0.2)
     def test_who_comes_when_enough_wait_is_told_to_come_again(self) -> None:
         workers = pool(workers=1, waiting=1, wait_s=15, processor_s=30)
         try:
@@ -174,6 +176,7 @@ class TestManyAtOnce:
         finally:
             workers.close()
 
+    @pytest.mark.real_time(0.2)
     def test_nobody_waits_longer_than_the_setting(self) -> None:
         workers = pool(workers=1, wait_s=0.1, processor_s=30)
         try:

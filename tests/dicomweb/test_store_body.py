@@ -15,6 +15,8 @@ from pacs.dicomweb.store_body import Body, OpenBodies
 from pacs.errors import Busy, InvalidRequest
 from pacs.http_settings import HttpSettings
 
+pytestmark = pytest.mark.real_time(0.03)
+
 
 class Sender:
     """Stands for a request: sends `chunk` every `pause_s`, `count` times, then ends or is silent."""

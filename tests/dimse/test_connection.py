@@ -30,6 +30,7 @@ def test_events_come_in_order_and_can_be_put_back(pair: tuple[Connection, socket
     assert isinstance(connection.next_event(5), ReleaseRequested)
 
 
+@pytest.mark.real_time(1.0)
 def test_silence_ends_the_wait(pair: tuple[Connection, socket.socket]) -> None:
     connection, peer = pair
     with pytest.raises(Silence):

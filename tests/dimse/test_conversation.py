@@ -163,6 +163,7 @@ def test_a_cancel_reaches_the_service_while_it_answers(ingest: MemoryIngest) -> 
         assert peer.ask(ECHO_CONTEXT, c_echo_rq(1)).status == 0
 
 
+@pytest.mark.real_time(0.05)
 def test_who_cancels_too_late_may_be_quiet_as_long_as_before(ingest: MemoryIngest) -> None:
     def find(exchange: Exchange) -> None:
         exchange.read_data_set(1000)
@@ -179,6 +180,7 @@ def test_who_cancels_too_late_may_be_quiet_as_long_as_before(ingest: MemoryInges
         assert peer.ask(ECHO_CONTEXT, c_echo_rq(1)).status == 0
 
 
+@pytest.mark.real_time(1.0)
 def test_a_stop_ends_who_cancelled_too_late_at_once(ingest: MemoryIngest) -> None:
     def never_asked(exchange: Exchange) -> None:
         raise AssertionError(exchange)
@@ -279,6 +281,7 @@ def test_a_request_that_comes_drop_by_drop_has_a_deadline(ingest: MemoryIngest) 
         assert closed
 
 
+@pytest.mark.real_time(0.05)
 def test_silence_in_the_middle_of_a_message_is_aborted_and_leaves_nothing(
     ingest: MemoryIngest, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -356,6 +359,7 @@ def test_a_drip_ends_as_silence_does(ingest: MemoryIngest) -> None:
     assert ingest.kept == {}
 
 
+@pytest.mark.real_time(0.05)
 def test_a_slow_line_is_no_drip(ingest: MemoryIngest) -> None:
     """The control: the same pauses, more bytes, for three times the limit."""
     with serving(ingest, data_timeout_s=0.4, least_bytes_per_s=1000.0) as server, RawPeer(server) as peer:

@@ -15,6 +15,7 @@ from pacs.dimse.server import DimseServer
 from pacs.dimse.upper_layer.events import Aborted, ReleaseConfirmed
 from pacs.errors import IndexUnavailable, PacsError
 from tests.dimse.served import CT, CT_CONTEXT, ECHO_CONTEXT, FIND, FIND_CONTEXT, MemoryIngest, RawPeer, serving
+from tests.patience import SHORT_OF_ANY_TIMEOUT_S
 
 SAID = b"\x08\x00\x95\x11\x04\x00\x00\x001.2\0"
 
@@ -144,7 +145,7 @@ def test_release_before_there_is_anything_to_say(server: DimseServer, asked: Ask
         peer.associate()
         later = ask(peer, asked)
         assert isinstance(peer.release(), ReleaseConfirmed)
-    assert later.is_closed.wait(10)
+    assert later.is_closed.wait(SHORT_OF_ANY_TIMEOUT_S)
 
 
 def test_release_instead_of_an_answer(server: DimseServer, asked: Asked) -> None:
@@ -154,7 +155,7 @@ def test_release_instead_of_an_answer(server: DimseServer, asked: Asked) -> None
         later.is_known.set()
         peer.receive()
         assert isinstance(peer.release(), ReleaseConfirmed)
-    assert later.is_closed.wait(10)
+    assert later.is_closed.wait(SHORT_OF_ANY_TIMEOUT_S)
     assert later.status is None
 
 
@@ -164,7 +165,7 @@ def test_an_answer_to_what_was_not_said_ends_the_association(server: DimseServer
         later = ask(peer, asked)
         answer(peer, n_event_report_rq(1, FIND, "1.2", 1))
         assert peer.is_closed_by_server()
-    assert later.is_closed.wait(10)
+    assert later.is_closed.wait(SHORT_OF_ANY_TIMEOUT_S)
 
 
 def test_a_failure_of_the_index_ends_nothing(server: DimseServer, asked: Asked) -> None:
@@ -184,9 +185,9 @@ def test_stop_does_not_wait_for_what_is_still_to_be_said(server: DimseServer, as
     with RawPeer(server) as peer:
         peer.associate()
         later = ask(peer, asked)
-        stopping = threading.Thread(target=server.stop, args=(10,))
+        stopping = threading.Thread(target=server.stop, args=(60,))
         stopping.start()
         assert peer.is_closed_by_server()
-        stopping.join(5)
+        stopping.join(SHORT_OF_ANY_TIMEOUT_S)
         assert not stopping.is_alive()
     assert later.is_closed.is_set()

@@ -45,6 +45,7 @@ def test_lower_ones_wait_and_a_little_longer(sending: Priority, others: Priority
     assert priorities.busy_s(others) == 0
 
 
+@pytest.mark.real_time(0.1)
 def test_a_pause_is_bounded_however_long_others_send() -> None:
     priorities = Priorities()
     ended = threading.Event()

@@ -98,6 +98,7 @@ def _associated_within(server: DimseServer, calling: str, seconds: float) -> flo
     return None
 
 
+@pytest.mark.real_time(0.03)
 @pytest.mark.parametrize("titles", [("S1", "S2", "S3"), ("HONEST",) * 3], ids=["other titles", "its own title"])
 @pytest.mark.parametrize("drip", [b"", CT_STORE_BEGUN], ids=["silent", "in the middle of an instance"])
 def test_associations_held_for_nothing_make_room(
@@ -113,6 +114,7 @@ def test_associations_held_for_nothing_make_room(
         assert kept_out_s > 0.1, "the control: at first there is no room"
 
 
+@pytest.mark.real_time(0.03)
 def test_who_was_answered_or_is_sending_keeps_its_place_longer(ingest: MemoryIngest, short_patience: None) -> None:
     with serving(ingest, max_associations=2) as server, RawPeer(server) as scanner, RawPeer(server) as migration:
         scanner.associate(calling="SCANNER")

@@ -168,6 +168,7 @@ def test_a_tls_peer_at_the_plain_door_is_closed(ingest: MemoryIngest, hospital: 
             assert isinstance(peer.associate(), AssociationAccepted)
 
 
+@pytest.mark.real_time(0.5)
 def test_silent_and_dripping_handshakes_block_nobody_and_end(
     ingest: MemoryIngest, hospital: Authority, ours: Certified
 ) -> None:
@@ -191,6 +192,7 @@ def test_silent_and_dripping_handshakes_block_nobody_and_end(
             peer.socket.close()
 
 
+@pytest.mark.real_time(1.0)
 def test_a_server_with_open_handshakes_stops(ingest: MemoryIngest, ours: Certified) -> None:
     started = time.monotonic()
     with serving(ingest, tls=TlsSettings(certificate=ours.certificate, key=ours.key)) as server:

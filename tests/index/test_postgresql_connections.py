@@ -42,9 +42,9 @@ def test_a_living_connection_is_kept(engine: Engine) -> None:
 
 
 def test_the_time_of_a_search_ends_no_write_and_no_other_read(engine: Engine) -> None:
-    with Allowance(deadline_s=0.05).reading(engine) as connection:
+    with Allowance(deadline_s=50).reading(engine) as connection:
         process = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
-        assert connection.exec_driver_sql(_TIMEOUT).scalar_one() == "50"
+        assert connection.exec_driver_sql(_TIMEOUT).scalar_one() == "50000"
     with writing(engine, "write") as connection:
         assert connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one() == process
         assert connection.exec_driver_sql(_TIMEOUT).scalar_one() == "0"
@@ -61,16 +61,21 @@ def test_the_pages_of_a_search_tell_the_server_its_time_once(engine: Engine) -> 
         told.extend([statement] if statement.startswith("SET") else [])
 
     for _ in range(3):
-        allowance = Allowance(deadline_s=20)
+        allowance = Allowance(deadline_s=2000)
         for _ in range(3):
             with allowance.reading(engine) as connection:
                 connection.exec_driver_sql("SELECT pg_sleep(0.002)")
-    assert told == ["SET statement_timeout = 20000"]
-    allowance = Allowance(deadline_s=1)
+    assert told == ["SET statement_timeout = 2000000"]
+    allowance = Allowance(deadline_s=60)
     with allowance.reading(engine) as connection:
-        connection.exec_driver_sql("SELECT pg_sleep(0.11)")
+        connection.exec_driver_sql("SELECT 1")
+    assert allowance._left_s is not None
+    allowance._left_s -= 4  # as if it had taken so long
+    left_ms = 1000 * allowance._left_s
     with allowance.reading(engine) as connection:
-        assert 800 <= int(connection.exec_driver_sql(_TIMEOUT).scalar_one()) <= 900, "it is told when it matters"
+        told_ms = int(connection.exec_driver_sql(_TIMEOUT).scalar_one())
+    assert left_ms <= told_ms < left_ms + 3000, "it is told when it matters"
+    assert told_ms < 60_000
 
 
 def test_pages_of_a_search_leave_the_prepared_statements(engine: Engine) -> None:

@@ -81,7 +81,7 @@ class Served:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            timeout=60,
+            timeout=200,
             check=False,
         )
 

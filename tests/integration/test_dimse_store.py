@@ -67,7 +67,7 @@ def _dcmtk(tool: str, server: DimseServer, *arguments: str, nodelay: bool = True
         [tool, "-aec", "PACS", host, str(port), *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         env=environment,
         check=False,
     )
@@ -134,11 +134,15 @@ def test_unmodified_storescu_is_not_held_up_by_nagle(tmp_path: Path, monkeypatch
         shutil.copy(_file("CT_small.dcm"), tmp_path / f"{number}.dcm")
 
     def seconds() -> float:
-        with serving(MemoryIngest()) as server:
-            started = time.monotonic()
-            sent = _dcmtk("storescu", server, "+sd", str(tmp_path), nodelay=False)
-            assert sent.returncode == 0, sent.stderr
-            return time.monotonic() - started
+        """The least of three: a busy machine only adds to it."""
+        took_s = []
+        for _ in range(3):
+            with serving(MemoryIngest()) as server:
+                started = time.monotonic()
+                sent = _dcmtk("storescu", server, "+sd", str(tmp_path), nodelay=False)
+                assert sent.returncode == 0, sent.stderr
+                took_s.append(time.monotonic() - started)
+        return min(took_s)
 
     ours = seconds()
     monkeypatch.setattr(connection, "_QUICKACK", None)

@@ -81,7 +81,7 @@ def _storescu(site: Site, *tls: str) -> subprocess.CompletedProcess[str]:
     address = ["127.0.0.1", str(site.archive.dicom_port)]
     return subprocess.run(
         ["storescu", "-aec", "PACS", *tls, *address, str(site.image)],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
 
 

@@ -23,6 +23,8 @@ from pacs.dimse.upper_layer.pdu import (
 )
 from pacs.settings import DestinationSettings, DicomSettings
 
+pytestmark = pytest.mark.real_time(0.3)
+
 CT, EXPLICIT, IMPLICIT = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
 CONTEXTS = [ProposedContext(1, CT, (EXPLICIT,)), ProposedContext(3, CT, (EXPLICIT, IMPLICIT))]
 SETTINGS = DicomSettings(acse_timeout_s=1, data_timeout_s=1)

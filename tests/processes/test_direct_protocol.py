@@ -18,6 +18,8 @@ from pacs.processes.direct_protocol import DirectHttpProtocol
 from pacs.ready_answer import ReadyAnswer
 from pacs.storage.mapped_file import FilePiece, MappedFile, piece_of_file
 
+pytestmark = pytest.mark.real_time(0.1)
+
 TAG = '"1"'
 LARGE = os.urandom(24 << 20)
 SMALL = b"small"

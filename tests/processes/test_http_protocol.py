@@ -14,6 +14,8 @@ from starlette.types import Receive, Scope, Send
 from pacs.processes import http_protocol
 from pacs.processes.http_protocol import BoundedHttpProtocol
 
+pytestmark = pytest.mark.real_time(0.1)
+
 MEGABYTES = 64
 
 

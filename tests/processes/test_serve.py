@@ -63,7 +63,7 @@ def test_children_end_when_the_parent_is_killed(archive: RunningArchive) -> None
 
 def test_a_folder_is_served_once(archive: RunningArchive, tmp_path: Path) -> None:
     second = RunningArchive(archive.data)
-    done = subprocess.run(second.command(), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(second.command(), capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 1
     assert "another archive serves the folder" in done.stderr
 
@@ -73,7 +73,7 @@ def test_a_port_in_use_is_said_plainly(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", archive.dicom_port))
         taken.listen()
-        done = subprocess.run(archive.command(), capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(archive.command(), capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 1
     assert f"cannot listen on 127.0.0.1:{archive.dicom_port} (dicom.port)" in done.stderr
     assert "Traceback" not in done.stderr
@@ -90,7 +90,7 @@ def test_a_port_in_use_is_said_plainly(tmp_path: Path) -> None:
 )
 def test_a_wrong_option_is_one_sentence(tmp_path: Path, options: list[str], expected: str) -> None:
     command = [*RunningArchive(tmp_path / "data").command(), *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 2
     assert expected in done.stderr
     assert "Traceback" not in done.stderr

@@ -53,7 +53,7 @@ def visible() -> Iterator[Path]:
 def refusal(data: Path, *before: str) -> str:
     """What `pacs serve` says when it does not start."""
     done = subprocess.run(
-        [*before, *RunningArchive(data).command()], capture_output=True, text=True, timeout=60, check=False
+        [*before, *RunningArchive(data).command()], capture_output=True, text=True, timeout=200, check=False
     )
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
