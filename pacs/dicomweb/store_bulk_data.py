@@ -9,7 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pacs.dicomweb.store_description import Description, description_of
+from pacs.dicomweb.store_description import (
+    COLUMNS,
+    ROWS,
+    Description,
+    description_of,
+    description_of_video,
+    syntax_of_video,
+)
 from pacs.dicomweb.store_pixels import PixelMeasure
 from pacs.errors import MalformedDataSet, TooLarge, UndecodablePixels, UnsupportedMedia
 from pacs.ingest import Spool
@@ -26,6 +33,7 @@ from pacs.part10.transfer_syntax import (
 from pacs.part10.value_writer import SEQUENCE_DELIMITATION, TEXT_VRS, UNDEFINED, element_head, inline_binary, padding
 from pacs.pixels.codestream import read_rle
 from pacs.pixels.codestream_syntax import HEAD_BYTES, check_kind, shown_transfer_syntax
+from pacs.pixels.video import VideoMeasure, is_video
 
 PIXEL_DATA: Final = 0x7FE00010
 _SAME_AS_EXPLICIT: Final = frozenset(
@@ -95,6 +103,8 @@ class PendingInstance:
     """Of the Image Pixel Description Macro, by tag."""
     derived: Description | None = None
     """What its compressed frames say of it, once they have come."""
+    video: VideoMeasure | None = None
+    """What its video says of itself, once it has come and could be read."""
     missing: set[str] = field(default_factory=set)
     """URIs whose parts have not come yet."""
     is_decided: bool = False
@@ -203,6 +213,8 @@ def _transfer_syntax_of(
             instance.derived = _description(instance, parts, bulk)
         # What tells losses stands behind the frame header, after tables.
         shown = "" if is_named else shown_transfer_syntax(part.media_type, _head(part, bulk, size + HEAD_BYTES))
+        if instance.video is not None and not reference.is_nested:
+            return syntax_of_video(instance.video, named)
     except UndecodablePixels as problem:
         raise MalformedDataSet(f"a part is no {part.media_type}: {problem}") from problem
     if not is_named and not shown:
@@ -217,6 +229,10 @@ def _description(instance: PendingInstance, parts: Sequence[BulkPart], bulk: Spo
         UndecodablePixels: a frame has pixels that no image has.
         MalformedDataSet: frames differ, or contradict the metadata.
     """
+    if instance.video is not None:
+        of_video = description_of_video(instance.video)
+        of_video.check_agrees(instance.said)
+        return of_video
     found = None
     for part in parts:
         own = None
@@ -264,8 +280,14 @@ def write_data_set(
     encoded: Spool,
     bulk: Spool,
     write: Callable[[bytes], None],
+    transfer_syntax_uid: str = "",
 ) -> None:
-    """Give the whole data set to `write`, in pieces. Raises what `write` and the spools raise, and `TooLarge`."""
+    """Give the whole data set to `write`, in pieces.
+
+    Raises:
+        MalformedDataSet: metadata leaves something to the pixel data that they do not tell.
+        TooLarge, and what `write` and the spools raise.
+    """
     for piece in instance.pieces:
         if isinstance(piece, Range):
             for data in encoded.read(piece.offset, piece.length):
@@ -274,6 +296,8 @@ def write_data_set(
         if isinstance(piece, Place):
             if instance.derived is not None:
                 write(instance.derived.element(piece.tag, instance.said))
+            elif piece.tag in (ROWS, COLUMNS) and is_video(transfer_syntax_uid):
+                raise MalformedDataSet(f"{tag_text(piece.tag)} is not in the metadata, and the video cannot be read")
             continue
         its_parts = parts[piece.uri]
         if piece.tag == PIXEL_DATA and its_parts[0].is_frame:

@@ -13,7 +13,9 @@ from pacs.dicomweb.store_pixels import first_value
 from pacs.errors import MalformedDataSet, UndecodablePixels
 from pacs.part10.data_set_writer import encoded_data_set
 from pacs.part10.elements import tag_text
+from pacs.part10.transfer_syntax import transfer_syntax
 from pacs.pixels.codestream import Codestream, JpegCodestream, read_jpeg, read_jpeg_2000
+from pacs.pixels.video import VideoMeasure, is_video
 
 _PIXEL_DATA: Final = "7FE00010"
 SAMPLES, PHOTOMETRIC_INTERPRETATION, PLANAR_CONFIGURATION = 0x00280002, 0x00280004, 0x00280006
@@ -36,6 +38,10 @@ _JPEG_2000: Final = frozenset({"image/jp2", "image/jpx", "image/jphc"})
 _NAMES_OF_RGB: Final = (82, 71, 66)
 """Identifiers of components that encoders give to red, green and blue that they left as they are."""
 _MOST_BITS: Final = 32
+_FAMILY: Final = "1.2.840.10008.1.2.4."
+_VIDEOS: Final = {"video/mpeg": ("100", "101"), "video/mp4": ("102", "104"), "video/H265": ("107", "108")}
+"""Transfer syntaxes of main level and high level, of level 4.1 and 4.2, of 8 and 10 bits."""
+_MAIN_LEVEL_ROWS, _MAIN_LEVEL_COLUMNS, _LEVEL_4_1 = 576, 720, 41
 _CODING_STYLE: Final = b"\xff\x52"
 
 
@@ -50,7 +56,8 @@ class Description:
     photometric_interpretation: str
     is_signed: bool = False
     frames: int = 0
-    """Of a picture that holds them all; 0 of one frame of them."""
+    """Of a picture or video that holds them all; 0 of one frame of them, and where it is not known."""
+    is_video: bool = False
 
     def check_agrees(self, said: Mapping[int, Any]) -> None:
         """See that nothing of `said` by metadata contradicts it.
@@ -77,7 +84,7 @@ class Description:
             SAMPLES: self.samples,
             PHOTOMETRIC_INTERPRETATION: self.photometric_interpretation,
             PLANAR_CONFIGURATION: 0 if self.samples > 1 else None,
-            NUMBER_OF_FRAMES: self.frames if self.frames > 1 else None,
+            NUMBER_OF_FRAMES: self.frames if self.frames > 1 or self.is_video else None,
             ROWS: self.rows,
             COLUMNS: self.columns,
             BITS_ALLOCATED: next(bits for bits in (8, 16, _MOST_BITS) if self.bits <= bits),
@@ -87,8 +94,11 @@ class Description:
         }[tag]
         if value is None:
             return b""
-        if not value and tag in (ROWS, COLUMNS):
-            raise MalformedDataSet(f"{tag_text(tag)} is in neither the metadata nor the header of a frame")
+        if not value and tag in (ROWS, COLUMNS, NUMBER_OF_FRAMES):
+            where = (
+                "its video (only one with an index, or a short one, tells it)" if self.is_video else "a frame's header"
+            )
+            raise MalformedDataSet(f"{tag_text(tag)} is in neither the metadata nor {where}")
         (written,) = encoded_data_set({f"{tag:08X}": {"vr": _VR[tag], "Value": [value]}})
         assert isinstance(written, bytes)  # noqa: S101 -- for the type checker: nothing of it comes apart
         return written
@@ -132,6 +142,30 @@ def description_of(media_type: str, head: bytes) -> Description | None:
         frame = read_jpeg_2000(head)
         return _described(frame, _colours_of_jpeg_2000(head, frame.start))
     return None
+
+
+def description_of_video(video: VideoMeasure) -> Description:
+    """What a video says of its pixels (PS3.5 §8.2.5 to §8.2.11)."""
+    colours = "YBR_PARTIAL_420"
+    return Description(video.rows, video.columns, 3, video.bits, colours, frames=video.frames, is_video=True)
+
+
+def syntax_of_video(video: VideoMeasure, named: str) -> str:
+    """The transfer syntax of a video: `named` where it is of that kind, else the one that its kind and size have.
+
+    Raises:
+        MalformedDataSet: `named` is of another kind of video.
+    """
+    if transfer_syntax(named).media_type == video.media_type:
+        return named
+    if is_video(named):
+        raise MalformedDataSet(f"the video is of the kind {video.media_type}, and the metadata says {named}")
+    is_larger = {
+        "video/mpeg": video.rows > _MAIN_LEVEL_ROWS or video.columns > _MAIN_LEVEL_COLUMNS,
+        "video/mp4": video.level > _LEVEL_4_1,
+        "video/H265": video.bits > 8,
+    }[video.media_type]
+    return _FAMILY + _VIDEOS[video.media_type][is_larger]
 
 
 def _described(frame: Codestream, colours: str) -> Description:

@@ -28,6 +28,7 @@ from pacs.dicomweb.store_pending import BulkLocation, encoded_pieces, pending_in
 from pacs.dicomweb.store_pictures import native_parts
 from pacs.dicomweb.store_response import Failed, Result, Warned
 from pacs.dicomweb.store_uris import content_id_uri, resolved, text_of
+from pacs.dicomweb.store_videos import look_at_videos
 from pacs.errors import (
     Busy,
     InvalidRequest,
@@ -296,10 +297,11 @@ class MetadataParts:
         try:
             if self._decoding is not None:
                 parts |= native_parts(instance, parts, self._bulk, self._decoding)
+                look_at_videos(instance, parts, self._bulk, self._decoding)
             syntax = check_bulk_data(instance, parts, self._bulk)
             reception = self._ingest.begin(self._source, syntax, study_instance_uid=self._study_instance_uid)
             try:
-                write_data_set(instance, parts, self._encoded, self._bulk, reception.write)
+                write_data_set(instance, parts, self._encoded, self._bulk, reception.write, syntax)
             except BaseException:
                 reception.abort()
                 raise

@@ -107,6 +107,11 @@ class VideoStream:
         self.rows: int = codec.height
         self.columns: int = codec.width
 
+    @property
+    def level(self) -> int:
+        """Once a frame was decoded."""
+        return int(self._track.codec_context.level or 0)
+
     def packets(self, most: int) -> list[Any]:
         """The first `most` packets, in the order of decoding."""
         return list(islice(self._packets(), most))
