@@ -25,7 +25,7 @@ Shown = Sequence[bytes | memoryview]
 
 WHOLE_BYTES: Final = 4 << 20
 """A stream of this size is sent as a whole."""
-_MOST_BYTES: Final = 64 << 20
+MOST_BYTES: Final = 64 << 20
 """Of a stream, sent for one frame: what stands before it where there is no index, else a large index and some seconds
 of video."""
 _FIRST_BYTES: Final = 256 << 10
@@ -72,15 +72,18 @@ def frame_to_show(
     fragments, description = stored(1), describe(header)
     size, read = sum(map(len, fragments)), reading(fragments)
     uid, rows, columns = header.transfer_syntax.uid, description.rows, description.columns
-    if is_near and size > _MOST_BYTES and not has_index(b"".join(read(0, 8))):
+    is_indexed = has_index(b"".join(read(0, 8)))
+    if is_near and size > MOST_BYTES and not is_indexed:
         # No frame can be counted in it; about there is near enough.
         place = size * min(number, description.number_of_frames) // (description.number_of_frames + 1)
         window = (*read(0, _FIRST_BYTES), *read(min(place, size - _WINDOW_BYTES), _WINDOW_BYTES))
         fragments, number = tuple(map(memoryview, window)), _LAST
         size, read = sum(map(len, fragments)), reading(fragments)
+    # Without an index all before the frame is needed; about how much that is, is told by its number.
+    before = 0 if is_indexed else size * number // description.number_of_frames + size // 8 + _STEP_BYTES
     picture = asked(
-        decoding, size, read, video_frame, transfer_syntax_uid=uid, number=number, rows=rows, columns=columns,
-        is_near=is_near,
+        decoding, size, read, video_frame, first=before, transfer_syntax_uid=uid, number=number, rows=rows,
+        columns=columns, is_near=is_near,
     )  # fmt: skip
     return (picture,)
 
@@ -102,14 +105,16 @@ def reading(fragments: Sequence[memoryview]) -> Read:
     return read
 
 
-def asked(decoding: Decoding, size: int, read: Read, function: Callable[..., T | Missing], **named: object) -> T:
-    """What `function`, of `pacs.pixels.video`, says of a stream of `size` bytes, which is read as far as it asks.
+def asked(
+    decoding: Decoding, size: int, read: Read, function: Callable[..., T | Missing], *, first: int = 0, **named: object
+) -> T:
+    """What `function`, of `pacs.pixels.video`, says of a stream of `size` bytes, which is read as far as it asks; at
+    `first` so many, which it will need.
 
     Raises:
         UndecodablePixels: it asks for too much, or what `function` raises.
         Busy, and what `read` raises.
     """
-    lies_apart = size > WHOLE_BYTES and has_index(b"".join(read(0, 8)))
     pieces: dict[int, list[bytes | memoryview]] = {}
     ends: dict[int, int] = {}
     step = _STEP_BYTES
@@ -119,19 +124,19 @@ def asked(decoding: Decoding, size: int, read: Read, function: Callable[..., T |
         pieces[start] = list(read(start, length))
         ends[start] = start + length
 
-    add(0, size if size <= WHOLE_BYTES else _FIRST_BYTES if lies_apart else min(size, _MOST_BYTES))
+    add(0, size if size <= WHOLE_BYTES else min(max(first, _FIRST_BYTES), MOST_BYTES))
     for _ in range(_MOST_ASKED):
         answer = decoding.run(function, Excerpt(size, _placed(pieces)), **named)
         if not isinstance(answer, Missing):
             return answer
         start, sent = answer.start, sum(end - begin for begin, end in ends.items())
-        if not 0 <= start < size or start in ends or sent >= _MOST_BYTES:
+        if not 0 <= start < size or start in ends or sent >= MOST_BYTES:
             break
         step = min(_LARGEST_STEP_BYTES, 2 * step) if start in ends.values() else _STEP_BYTES
         following = min((begin for begin in ends if begin > start), default=size)
-        add(start, min(step, following - start, _MOST_BYTES - sent))
+        add(start, min(step, following - start, MOST_BYTES - sent))
     raise UndecodablePixels(
-        f"more than {_MOST_BYTES >> 20} MB of the video, which has {size >> 20}, would have to be read for this frame;"
+        f"more than {MOST_BYTES >> 20} MB of the video, which has {size >> 20}, would have to be read for this frame;"
         " retrieve it as stored"
     )
 

@@ -109,7 +109,7 @@ def test_of_gigabytes_with_an_index_little_is_sent(place: str) -> None:
 
 def bound(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """So that a stream of more than `most` bytes is a large one."""
-    shares = {"WHOLE_BYTES": 4, "_MOST_BYTES": 1, "_FIRST_BYTES": 8, "_STEP_BYTES": 16, "_WINDOW_BYTES": 2}
+    shares = {"WHOLE_BYTES": 4, "MOST_BYTES": 1, "_FIRST_BYTES": 8, "_STEP_BYTES": 16, "_WINDOW_BYTES": 2}
     for name, share in shares.items():
         monkeypatch.setattr(video_frames, name, most // share)
     monkeypatch.setitem(video_stream._OPTIONS, "probesize", "4096")
@@ -124,6 +124,9 @@ def test_of_a_large_stream_without_index_the_beginning_is_exact_and_the_rest_nea
     assert shown(InThisProcess(), stream, uid, 20, frames=250) == 19
     with pytest.raises(UndecodablePixels, match="would have to be read"):
         shown(InThisProcess(), stream, uid, 240, frames=250)
+    decoding = Counting()
+    assert shown(decoding, stream, uid, 1, frames=250) == 0
+    assert sum(decoding.sent) < len(stream) // 2, "of the beginning little is sent"
     decoding = Counting()
     for number in (30, 125, 200, 250):
         assert abs(shown(decoding, stream, uid, number, is_near=True, frames=250) - number) < 80

@@ -15,7 +15,8 @@ from pacs.part10.data_set_writer import BulkReference
 from pacs.part10.transfer_syntax import OCTET_STREAM, transfer_syntax
 from pacs.pixels.codestream_syntax import shown_transfer_syntax
 from pacs.pixels.video import is_video, measured
-from pacs.video_frames import asked
+from pacs.pixels.video_stream import has_index
+from pacs.video_frames import MOST_BYTES, asked
 
 _NOTHING: Final = b""
 
@@ -42,9 +43,11 @@ def look_at_videos(
         def read(start: int, length: int, part: BulkPart = part) -> list[bytes]:
             return list(bulk.read(part.offset + start, length))
 
+        # Without an index its frames are counted.
+        first = part.length if part.length <= MOST_BYTES and not has_index(b"".join(read(0, 8))) else 0
         try:
             with suppress(UndecodablePixels):
-                instance.video = asked(decoding, part.length, read, measured, transfer_syntax_uid=uid)
+                instance.video = asked(decoding, part.length, read, measured, first=first, transfer_syntax_uid=uid)
         except Busy:
             if any(isinstance(each, Place) for each in instance.pieces):
                 raise
