@@ -1,13 +1,13 @@
 """Writing instances: one transaction per batch, few statements, first one wins.
 
-Rows are written patients first, then studies, series, segments, instances, counters, each sorted by key, so that two
-transactions never wait for each other in a circle.
+Rows are written hospital by hospital; of each segments first, then patients, studies, series, instances, earlier
+versions, counters, each sorted by key, so that two transactions never wait for each other in a circle.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, select
 from pacs.index import row_values
 from pacs.index.counters import Counters
 from pacs.index.driver import Driver
-from pacs.index.rows_above import ensure_segments, ensure_series, series_key
+from pacs.index.rows_above import ensure_series, series_key
 from pacs.index.tables import instances, series, studies
 from pacs.model import InstanceKey, NewInstance
 
@@ -47,41 +47,19 @@ def existing(driver: Driver, hospital: str, sop_instance_uids: Iterable[str]) ->
     }
 
 
-def add(driver: Driver, batch: Sequence[NewInstance]) -> list[AddResult]:
-    """Write those of `batch` that have no row yet; the caller's transaction makes it whole.
+def insert(
+    driver: Driver, hospital: str, fresh: Sequence[NewInstance], segment_rows: Mapping[str, int], counters: Counters
+) -> None:
+    """Write instances of one hospital that have no row yet, in the order of their UIDs, and note them in `counters`,
+    which is to be written after it.
 
     Raises:
         The driver's error for a unique key: another process was first with one of them, between our look and our
             insert; roll back and do it again.
-        RowsGone: a row above was deleted; so, too.
+        RowsGone: so, too.
     """
-    by_hospital: dict[str, dict[str, NewInstance]] = {}
-    for new in batch:
-        by_hospital.setdefault(new.key.hospital, {}).setdefault(new.key.sop_instance_uid, new)
-    there: dict[tuple[str, str], Existing] = {}
-    for hospital in sorted(by_hospital):
-        found = _add_to_hospital(driver, hospital, by_hospital[hospital])
-        there.update({(hospital, uid): row for uid, row in found.items()})
-    results = []
-    for new in batch:
-        key = (new.key.hospital, new.key.sop_instance_uid)
-        if key in there:
-            results.append(AddResult(False, there[key]))
-        else:
-            results.append(AddResult(True))
-            there[key] = Existing(new.key, new.digest, new.transfer_syntax_uid)  # for the same UID later in the batch
-    return results
-
-
-def _add_to_hospital(driver: Driver, hospital: str, news: dict[str, NewInstance]) -> dict[str, Existing]:
-    there = existing(driver, hospital, news)
-    fresh = [new for uid, new in sorted(news.items()) if uid not in there]
-    if not fresh:
-        return there
-    above = ensure_series(driver, hospital, fresh)
-    segment_rows = ensure_segments(driver, hospital, (new.location.segment for new in fresh))
     now_us = time.time_ns() // 1000
-    counters = Counters(hospital)
+    above = ensure_series(driver, hospital, fresh)
     rows = []
     for new in fresh:
         above_new, segment_row = above[series_key(new)], segment_rows[new.location.segment]
@@ -91,8 +69,6 @@ def _add_to_hospital(driver: Driver, hospital: str, news: dict[str, NewInstance]
         rows.append(row)
         counters.note(new, above_new, segment_row)
     driver.run(_INSERT, rows)
-    counters.write(driver, now_us)
-    return there
 
 
 _INSERT = instances.insert().inline()

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
-from sqlalchemy import Executable, Table, bindparam, case, false, func, update
+from sqlalchemy import Connection, Executable, Table, bindparam, case, false, func, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pacs.index import row_values, study_modalities
 from pacs.index.driver import Driver
-from pacs.index.rows_above import Above
+from pacs.index.rows_above import Above, RowsGone
 from pacs.index.tables import patients, segments, series, studies, study_days, study_months
 from pacs.index.trash_hospital import is_trash
-from pacs.model import NewInstance
-
-
-class RowsGone(Exception):
-    """A row above was deleted between our look and our write; do it again."""
+from pacs.model import Location, NewInstance
 
 
 @dataclass(slots=True)
@@ -46,6 +43,7 @@ class Counters:
     def __init__(self, hospital: str) -> None:
         self._hospital = hospital
         self._series: dict[int, _SeriesGrowth] = {}
+        self._version_bytes: Counter[int] = Counter()
         self._segment_ends: dict[int, int] = {}
         self._days: dict[int, tuple[str, str]] = {}
         """Hospital and date of each new study."""
@@ -62,7 +60,16 @@ class Counters:
         growth.instances += 1
         growth.stored_bytes += new.location.length
         growth.sop_classes.add(new.sop_class_uid)
-        end = new.location.offset + new.location.length
+        self.note_place(segment_row, new.location)
+
+    def note_version(self, series_row: int, length: int) -> None:
+        """A version of an instance of the series is kept as an earlier one: no instance more, but so many bytes."""
+        if not is_trash(self._hospital):  # where nobody counts, and the series may be one that is not in the trash
+            self._version_bytes[series_row] += length
+
+    def note_place(self, segment_row: int, location: Location) -> None:
+        """A row names this place in the segment."""
+        end = location.offset + location.length
         self._segment_ends[segment_row] = max(end, self._segment_ends.get(segment_row, 0))
 
     def write(self, driver: Driver, now_us: int) -> None:
@@ -85,25 +92,28 @@ class Counters:
             patient_growth[patient_row].studies += 1
         self._run(driver, _GROW_PATIENT, _values(patient_growth.items()))
         self._run(driver, _GROW_STUDY, _values(study_growth.items()))
-        in_order = sorted(self._series.items())
-        self._run(
-            driver,
-            _GROW_SERIES,
-            [
-                {"row": row, "more_instances": growth.instances, "more_bytes": growth.stored_bytes, "now": now_us}
-                for row, growth in in_order
-            ],
-        )
+        self._run(driver, _GROW_SERIES, [*self._series_values(now_us)])
         self._write_words(driver)
         new_series = [growth for growth in self._series.values() if growth.above.is_new_series]
         modalities = [(growth.modality, growth.above.place) for growth in new_series]
         study_modalities.write(driver, self._hospital, modalities)
         grow_days(driver, self._days.values())
-        driver.run(_EXTEND_SEGMENT, [{"row": row, "end": end} for row, end in sorted(self._segment_ends.items())])
+        ends = [{"row": row, "end": end} for row, end in sorted(self._segment_ends.items())]
+        if ends:
+            driver.run(_EXTEND_SEGMENT, ends)
+
+    def _series_values(self, now_us: int) -> Iterator[dict[str, int]]:
+        for row in sorted(self._series.keys() | self._version_bytes.keys()):
+            growth = self._series.get(row)
+            more_bytes = self._version_bytes[row] + (growth.stored_bytes if growth else 0)
+            more_instances = growth.instances if growth else 0
+            yield {"row": row, "more_instances": more_instances, "more_bytes": more_bytes, "now": now_us}
 
     def _run(self, driver: Driver, statement: Executable, several: list[dict[str, int]]) -> None:
         """A row that is deleted meanwhile is at another hospital."""
-        if driver.run(statement, [{**values, "in_hospital": self._hospital} for values in several]) != len(several):
+        if several and driver.run(statement, [{**values, "in_hospital": self._hospital} for values in several]) != len(
+            several
+        ):
             raise RowsGone
 
     def _write_words(self, driver: Driver) -> None:
@@ -121,17 +131,30 @@ class Counters:
 
 def grow_days(driver: Driver, new_studies: Iterable[tuple[str, str]]) -> None:
     """Count new studies, given as hospital and date."""
-    days = Counter(new_studies)
+    for statement, rows in _grown_days(new_studies, driver.dialect_name):
+        driver.run(statement, rows)
+
+
+def grow_days_again(connection: Connection, live_studies: Iterable[tuple[str, str]]) -> None:
+    """As `grow_days`, of studies that were not live before."""
+    for statement, rows in _grown_days(live_studies, connection.dialect.name):
+        connection.execute(statement, rows)
+
+
+def _grown_days(
+    studies_on: Iterable[tuple[str, str]], dialect_name: str
+) -> Iterator[tuple[Executable, list[dict[str, Any]]]]:
+    days = Counter(studies_on)
     if not days:
         return
     months: Counter[tuple[str, str]] = Counter()
     for (hospital, day), count in days.items():
         months[hospital, day[:6]] += count
     for table, name, counts in ((study_days, "study_date", days), (study_months, "study_month", months)):
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"hospital": hospital, name: when, "studies": count} for (hospital, when), count in sorted(counts.items())
         ]
-        driver.run(_grow(table, name, driver.dialect_name), rows)
+        yield _grow(table, name, dialect_name), rows
 
 
 def _values(growth: Iterable[tuple[int, _Growth]]) -> list[dict[str, int]]:

@@ -18,11 +18,11 @@ from pacs.index.allowance import Allowance
 from pacs.index.change_marks import ChangeMarks
 from pacs.index.commitments import Commitments
 from pacs.index.contents import Contents
-from pacs.index.counters import RowsGone
 from pacs.index.engine import open_engine, reading, writing
 from pacs.index.kept_connections import KeptConnections
 from pacs.index.page_marks import PageMarks
 from pacs.index.read import UidChoice, UnsettledSeries
+from pacs.index.rows_above import RowsGone
 from pacs.index.searchable import Searchable
 from pacs.index.tables import series, studies
 from pacs.index.trash import Trash

@@ -1,21 +1,29 @@
-"""The rows above an instance: found, or made when they are not there, in the caller's transaction."""
+"""The rows above an instance: found, or made when they are not there, in the caller's transaction.
+
+Level by level, each in the order of its keys, so that two transactions never wait for each other in a circle.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Executable, Select, Table, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pacs.index import gram_tables, row_values
+from pacs.index import gram_tables, row_values, study_locks
 from pacs.index.driver import Driver
 from pacs.index.grams import study_place
 from pacs.index.packed import packed_above
+from pacs.index.study_locks import PatientKey
 from pacs.index.tables import patients, segments, series, studies
 from pacs.index.trash_hospital import owner_of
 from pacs.model import Level, NewInstance
+
+
+class RowsGone(Exception):
+    """Another was in the way between our look and our write: a row above was deleted, say; do it again."""
 
 
 class SeriesKey(NamedTuple):
@@ -61,13 +69,17 @@ def ensure_series(driver: Driver, hospital: str, fresh: Iterable[NewInstance]) -
     for series_uid, series_row, study_uid, *rest in driver.rows(_KNOWN_SERIES, {"hospital": hospital, "uids": uids}):
         patient_row, study_row, sop_classes = rest
         above[SeriesKey(study_uid, series_uid)] = Above(patient_row, study_row, series_row, sop_classes)
-    for key in sorted(wanted.keys() - above.keys()):
-        above[key] = _new_series(driver, hospital, key, wanted[key])
+    missing = sorted(wanted.keys() - above.keys())
+    first_of: dict[str, NewInstance] = {}
+    for key in missing:
+        first_of.setdefault(key.study_instance_uid, wanted[key])
+    of_study = _ensure_studies(driver, hospital, first_of) if first_of else {}
+    for key in missing:
+        above[key] = _new_series(driver, hospital, key, wanted[key], of_study[key.study_instance_uid])
     return above
 
 
-def _new_series(driver: Driver, hospital: str, key: SeriesKey, new: NewInstance) -> Above:
-    study = _ensure_study(driver, new)
+def _new_series(driver: Driver, hospital: str, key: SeriesKey, new: NewInstance, study: _Study) -> Above:
     values = {
         "hospital": hospital,
         "study_row": study.row,
@@ -90,33 +102,62 @@ def _new_series(driver: Driver, hospital: str, key: SeriesKey, new: NewInstance)
     )
 
 
-def _ensure_study(driver: Driver, new: NewInstance) -> _Study:
-    key = new.key
-    identity = {"hospital": key.hospital, "study_instance_uid": key.study_instance_uid}
-    known = driver.rows(_KNOWN_STUDY, identity)
-    if known:
-        return _known_study(*known[0])
+def _ensure_studies(driver: Driver, hospital: str, wanted: Mapping[str, NewInstance]) -> dict[str, _Study]:
+    """The rows of studies, by UID, each made of the instance beside it when it is not there.
+
+    Raises:
+        RowsGone: another made one of them meanwhile, of a patient other than the one that was made for it here.
+    """
+    found = _known_studies(driver, hospital, sorted(wanted))
+    patient_of = {uid: _patient_key(wanted[uid]) for uid in sorted(wanted.keys() - found.keys())}
+    if not patient_of:
+        return found
+    study_locks.share_patients(driver, hospital, patient_of.values())
+    first_of: dict[PatientKey, NewInstance] = {}
+    for uid, patient_key in patient_of.items():
+        first_of.setdefault(patient_key, wanted[uid])
+    patient_rows = {key: _ensure_patient(driver, hospital, key, first_of[key]) for key in sorted(first_of)}
+    for uid, patient_key in patient_of.items():
+        patient_row, is_new_patient = patient_rows[patient_key]
+        made = _new_study(driver, hospital, uid, wanted[uid], patient_row)
+        if made is None and is_new_patient:
+            raise RowsGone  # of which nothing would be left but the patient
+        found[uid] = made or _known_studies(driver, hospital, [uid])[uid]  # perhaps of another patient, of another day
+    return found
+
+
+def _patient_key(new: NewInstance) -> PatientKey:
+    columns = row_values.patient_columns(new.patient)
+    lone_study_uid = "" if columns["patient_id"] else new.key.study_instance_uid
+    return PatientKey(columns["patient_id"], columns["issuer_of_patient_id"], lone_study_uid)
+
+
+def _ensure_patient(driver: Driver, hospital: str, key: PatientKey, new: NewInstance) -> tuple[int, bool]:
     columns = row_values.patient_columns(new.patient)
     patient = {
-        "hospital": key.hospital,
+        "hospital": hospital,
         **columns,
-        "lone_study_uid": "" if columns["patient_id"] else key.study_instance_uid,
+        "lone_study_uid": key.lone_study_uid,
         "studies": 0,
         "series": 0,
         "instances": 0,
         "attributes": packed_above(new.patient),
     }
-    patient_row, is_new_patient = _ensure(
-        driver, patients, patient, ("hospital", "patient_id", "issuer_of_patient_id", "lone_study_uid")
-    )
-    if is_new_patient:
-        gram_tables.write(driver, Level.PATIENT, key.hospital, [(patient_row, columns)])
-    study_columns = row_values.study_columns(new.study)
+    row, is_new = _ensure(driver, patients, patient, ("hospital", *PatientKey._fields))
+    if is_new:
+        gram_tables.write(driver, Level.PATIENT, hospital, [(row, columns)])
+    return row, is_new
+
+
+def _new_study(driver: Driver, hospital: str, uid: str, new: NewInstance, patient_row: int) -> _Study | None:
+    """None when it is there already."""
+    columns = row_values.study_columns(new.study)
     study = {
-        **identity,
+        "hospital": hospital,
+        "study_instance_uid": uid,
         "patient_row": patient_row,
+        **row_values.patient_columns(new.patient),
         **columns,
-        **study_columns,
         "modalities_in_study": "\\",
         "sop_classes_in_study": "\\",
         "series": 0,
@@ -124,17 +165,21 @@ def _ensure_study(driver: Driver, new: NewInstance) -> _Study:
         "patient_attributes": packed_above(new.patient),
         "attributes": packed_above(new.study),
     }
-    study_row, is_new = _ensure(driver, studies, study, ("hospital", "study_instance_uid"))
-    if is_new:
-        gram_tables.write(driver, Level.STUDY, key.hospital, [(study_row, study)])
-        place = study_place(study_columns["study_date"], study_columns["study_time"], study_row)
-        return _Study(patient_row, study_row, place, is_new=True)
-    # Another process made it, perhaps under another patient, or on another day.
-    return _known_study(*driver.rows(_KNOWN_STUDY, identity)[0])
+    row, is_new = _ensure(driver, studies, study, ("hospital", "study_instance_uid"))
+    if not is_new:
+        return None
+    gram_tables.write(driver, Level.STUDY, hospital, [(row, study)])
+    place = study_place(columns["study_date"], columns["study_time"], row)
+    return _Study(patient_row, row, place, is_new=True)
 
 
-def _known_study(row: int, patient_row: int, study_date: str, study_time: str) -> _Study:
-    return _Study(patient_row, row, study_place(study_date, study_time, row), is_new=False)
+def _known_studies(driver: Driver, hospital: str, uids: list[str]) -> dict[str, _Study]:
+    return {
+        uid: _Study(patient_row, row, study_place(study_date, study_time, row), is_new=False)
+        for uid, row, patient_row, study_date, study_time in driver.rows(
+            _KNOWN_STUDIES, {"hospital": hospital, "uids": uids}
+        )
+    }
 
 
 def ensure_segments(driver: Driver, hospital: str, names: Iterable[str]) -> dict[str, int]:
@@ -188,8 +233,10 @@ _KNOWN_SERIES = (
         series.c.hospital == bindparam("hospital"), series.c.series_instance_uid.in_(bindparam("uids", expanding=True))
     )
 )
-_KNOWN_STUDY = select(studies.c.id, studies.c.patient_row, studies.c.study_date, studies.c.study_time).where(
-    studies.c.hospital == bindparam("hospital"), studies.c.study_instance_uid == bindparam("study_instance_uid")
+_KNOWN_STUDIES = select(
+    studies.c.study_instance_uid, studies.c.id, studies.c.patient_row, studies.c.study_date, studies.c.study_time
+).where(
+    studies.c.hospital == bindparam("hospital"), studies.c.study_instance_uid.in_(bindparam("uids", expanding=True))
 )
 _KNOWN_SEGMENTS = select(segments.c.name, segments.c.id).where(
     segments.c.hospital == bindparam("hospital"), segments.c.name.in_(bindparam("names", expanding=True))

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from pydicom.datadict import keyword_for_tag
 from sqlalchemy import Connection, Engine, Select, Update, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pacs.index import stale_values
+from pacs.index import stale_values, study_locks
 from pacs.index.engine import reading, writing
 from pacs.index.results import is_answered
 from pacs.index.searchable_values import to_keep, vr_in, vr_of
@@ -167,7 +167,7 @@ class Searchable:
                 .order_by(attribute_values.c.row)
                 .limit(_DROPPED_AT_ONCE)
             )
-            with self._write_lock, writing(self._engine, "drop values") as connection:
+            with self._writing_values("drop values") as connection:
                 rows = list(connection.execute(some).scalars())
                 if rows:
                     connection.execute(
@@ -188,8 +188,10 @@ class Searchable:
             behind = [one for one in attributes if not one.is_removed]
             if not behind:
                 return None
-            horizon = self._settled_until(connection)
             one = min(behind, key=lambda attribute: attribute.done_until)
+            if one.done_until >= _last_row(connection):
+                return None
+            horizon = self._settled_until(connection)
             if one.done_until >= horizon:
                 return None
             chosen = _to_look_at(one.level).where(instances.c.id > one.done_until, instances.c.id <= horizon)
@@ -203,7 +205,11 @@ class Searchable:
                 return None
             statement = select(searchable_attributes).where(searchable_attributes.c.id == stale.attribute)
             one = _attribute(connection.execute(statement).one())
-            table, column = (series, instances.c.series_row) if one.level is Level.SERIES else (studies, _STUDY_ROW)
+            table, column = {
+                Level.IMAGE: (instances.alias(), instances.c.id),
+                Level.SERIES: (series, instances.c.series_row),
+                Level.STUDY: (studies, _STUDY_ROW),
+            }[one.level]
             home = select(table.c.hospital).where(table.c.id == stale.row).scalar_subquery()
             chosen = _to_look_at(one.level).where(column == stale.row, instances.c.hospital == home)
             return one, stale, [_unlooked(row) for row in connection.execute(chosen)]
@@ -215,7 +221,7 @@ class Searchable:
         found = [*values]
         vr = _vr_of(attribute, found)
         rows = self._rows_of(attribute, vr, found)
-        with self._write_lock, writing(self._engine, "keep values") as connection:
+        with self._writing_values("keep values") as connection:
             # Held until the end, so that nobody adds values of instances that were not seen here.
             held = self._held(attribute).values(done_until=attribute.done_until, vr=vr)
             if not connection.execute(held).rowcount or not stale_values.done(connection, stale):
@@ -233,14 +239,15 @@ class Searchable:
         last = _last_row(connection)
         if connection.dialect.name != "postgresql":
             return last
-        oldest, newest = connection.execute(_SNAPSHOT).one()
+        # Ours is the highest number that a transaction has; it is asked for after the last row.
+        ours, oldest = connection.execute(_NUMBERS).one()
+        if oldest == ours:  # nobody else is writing
+            return last
         settled = 0
         if self._horizon is not None and oldest >= self._horizon[1]:
             settled, self._horizon = self._horizon[0], None
-        if oldest == newest:  # nobody is writing
-            return last
         if self._horizon is None:
-            self._horizon = (last, newest)
+            self._horizon = (last, ours)
         return settled
 
     def keep(
@@ -250,10 +257,17 @@ class Searchable:
         found = [*values]
         vr = _vr_of(attribute, found)
         done = self._held(attribute).values(done_until=looked[-1].row, vr=vr)
-        with self._write_lock, writing(self._engine, "keep values") as connection:
+        with self._writing_values("keep values") as connection:
             if connection.execute(done).rowcount:
                 there = _still_there(connection, attribute.level, looked)
                 self._write(connection, self._rows_of(attribute, vr, (each for each in found if each[0].row in there)))
+
+    @contextmanager
+    def _writing_values(self, doing: str) -> Iterator[Connection]:
+        """Beside one who deletes or restores, what he did not see would stay: values of what has left."""
+        with self._write_lock, writing(self._engine, doing) as connection:
+            study_locks.one_at_a_time(connection)
+            yield connection
 
     def _held(self, attribute: SearchableAttribute) -> Update:
         return update(searchable_attributes).where(
@@ -291,9 +305,9 @@ class Searchable:
             return {row.row: json.loads(row.shown) for row in found if row.shown}
 
 
-_SNAPSHOT = text(
-    "SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint),"
-    " CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)"
+_NUMBERS = text(
+    "SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint),"
+    " CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)"
 )
 _SHOWN = select(attribute_values.c.row, attribute_values.c.shown).where(
     attribute_values.c.attribute == bindparam("attribute"),
@@ -336,19 +350,22 @@ def _unlooked(row: Any) -> Unlooked:
 
 
 def _still_there(connection: Connection, level: Level, looked: Sequence[Unlooked]) -> set[int]:
-    """Rows of those instances that are in the same series or study as when they were looked at, and where that is: of
-    one in the trash, a series or study that stayed has no values."""
+    """Rows of those instances that have the same bytes and are in the same series or study as when they were looked at,
+    and where that is: of one in the trash, a series or study that stayed has no values."""
     home = {Level.IMAGE: instances, Level.SERIES: series, Level.STUDY: studies}[level]
     level_row = {Level.IMAGE: instances.c.id, Level.SERIES: series.c.id, Level.STUDY: studies.c.id}[level]
-    chosen = select(instances.c.id, level_row.label("level_row")).where(
+    chosen = select(instances.c.id, level_row.label("level_row"), segments.c.name, instances.c.offset)
+    chosen = chosen.join(segments, segments.c.id == instances.c.segment_row).where(
         instances.c.id.in_([one.row for one in looked]), instances.c.hospital == home.c.hospital
     )
     if level is not Level.IMAGE:
         chosen = chosen.join(series, series.c.id == instances.c.series_row)
     if level is Level.STUDY:
         chosen = chosen.join(studies, studies.c.id == series.c.study_row)
-    found = {row.id: row.level_row for row in connection.execute(chosen)}
-    return {one.row for one in looked if found.get(one.row) == one.level_row}
+    found = {row.id: row[1:] for row in connection.execute(chosen)}
+    return {
+        one.row for one in looked if found.get(one.row) == (one.level_row, one.location.segment, one.location.offset)
+    }
 
 
 def _last_row(connection: Connection) -> int:

@@ -1,18 +1,32 @@
-"""Series and studies whose values of searchable attributes are to be read anew, because an instance left or came back.
+"""Rows whose values of searchable attributes are to be read anew, because an instance left, came back or was replaced.
 
 A value does not say which instance it is of, and several may have the same. So when only a part of a series or study
-is deleted or restored, all values of the row go in that transaction, and who does the background work reads them again
-from what is there. Until then searches say that they may miss something.
+is deleted or restored, or an instance gets other bytes, all values of the row go in that transaction, and who does the
+background work reads them again from what is there. Until then searches say that they may miss something.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Final, NamedTuple
 
-from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Select, Table, delete, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Executable,
+    Integer,
+    MetaData,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
+from pacs.index.driver import Driver
 from pacs.index.tables import attribute_values, searchable_attributes
 from pacs.model import Level
 
@@ -50,15 +64,11 @@ def note(connection: Connection, level: Level, rows: Sequence[int]) -> None:
     attributes = list(connection.execute(chosen.order_by(searchable_attributes.c.id)).scalars())
     if not attributes:
         return
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     for start in range(0, len(rows), _AT_ONCE):
         some = sorted(rows[start : start + _AT_ONCE])
         for attribute in attributes:
-            statement = insert(_table).values([{"attribute": attribute, "row": row, "changes": 1} for row in some])
             connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["attribute", "row"], set_={"changes": _table.c.changes + 1}
-                )
+                _noted(connection.dialect.name), [{"attribute": attribute, "row": row, "changes": 1} for row in some]
             )
         # Held in the order in which who reads them anew does, so that neither waits for the other for ever.
         connection.execute(
@@ -66,6 +76,17 @@ def note(connection: Connection, level: Level, rows: Sequence[int]) -> None:
                 attribute_values.c.attribute.in_(attributes), attribute_values.c.row.in_(some)
             )
         )
+
+
+def note_replaced(driver: Driver, replaced: Iterable[Mapping[Level, int]]) -> None:
+    """As `note`, for instances that have other bytes now: the row of each and those above it, by level."""
+    replaced = list(replaced)
+    attributes = driver.rows(_ATTRIBUTES, {}) if replaced else []
+    rows = sorted({(attribute, by_level[Level(level)]) for attribute, level in attributes for by_level in replaced})
+    if rows:
+        several = [{"attribute": attribute, "row": row} for attribute, row in rows]
+        driver.run(_noted(driver.dialect_name), [{**one, "changes": 1} for one in several])
+        driver.run(_DROP, several)
 
 
 def next_row(connection: Connection) -> StaleRow | None:
@@ -104,3 +125,17 @@ def done(connection: Connection, stale: StaleRow) -> bool:
 def forget(connection: Connection, attribute: int) -> None:
     """The attribute is no longer searchable."""
     connection.execute(delete(_table).where(_table.c.attribute == attribute))
+
+
+@cache
+def _noted(dialect_name: str) -> Executable:
+    insert = (postgresql.insert if dialect_name == "postgresql" else sqlite.insert)(_table)
+    return insert.on_conflict_do_update(index_elements=["attribute", "row"], set_={"changes": _table.c.changes + 1})
+
+
+_ATTRIBUTES = select(searchable_attributes.c.id, searchable_attributes.c.level).where(
+    ~searchable_attributes.c.is_removed
+)
+_DROP = delete(attribute_values).where(
+    attribute_values.c.attribute == bindparam("attribute"), attribute_values.c.row == bindparam("row")
+)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, exists, func, insert, select, text, tuple_, update
+from sqlalchemy import Connection, Engine, exists, func, insert, select, tuple_, update
 
 from pacs.errors import IndexUnavailable, NotFound, Retained
 from pacs.index import read, study_locks, trash_rows
@@ -34,8 +34,6 @@ Changing = Callable[[list[tuple[str, str]]], AbstractContextManager[None]]
 
 _ATTEMPTS = 10
 _RACES = frozenset({"23505", "40P01", "40001"})
-_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(1885434739, 1)")
-"""Restoring what another is deleting would wait in circles; nobody deletes so often."""
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _OPEN = (DeletionState.IN_TRASH, DeletionState.ERASING)
 
@@ -305,8 +303,8 @@ class Trash:
     @contextmanager
     def _transaction(self, doing: str) -> Iterator[Connection]:
         with self._write_lock, writing(self._engine, doing) as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(_ONE_AT_A_TIME)
+            # Restoring what another is deleting would wait in circles; nobody deletes so often.
+            study_locks.one_at_a_time(connection)
             yield connection
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, insert, select, update
 
-from pacs.index import gram_tables
+from pacs.index import gram_tables, study_locks
 from pacs.index.tables import patients, series, studies
-from pacs.index.trash_statements import count_day, move_values, several
+from pacs.index.trash_statements import move_values, several
 from pacs.model import Level
 
 
@@ -36,12 +36,14 @@ class Changes:
     patients: defaultdict[int, Change] = field(default_factory=lambda: defaultdict(Change))
     studies: defaultdict[int, Change] = field(default_factory=lambda: defaultdict(Change))
     series: defaultdict[int, Change] = field(default_factory=lambda: defaultdict(Change))
+    days: list[str] = field(default_factory=list)
+    """Of studies that are live again."""
 
 
 class RowsAbove:
     """The rows above some instances, from their series up, held, as they are now."""
 
-    def __init__(self, connection: Connection, series_rows: Iterable[int]) -> None:
+    def __init__(self, connection: Connection, hospital: str, series_rows: Iterable[int]) -> None:
         self._connection = connection
         self.series: dict[int, Any] = {}
         self.studies: dict[int, Any] = {}
@@ -49,6 +51,7 @@ class RowsAbove:
         wanted = sorted(set(series_rows))
         of_series = self._read(series, wanted, hold=False)
         of_studies = self._read(studies, sorted({row.study_row for row in of_series.values()}), hold=False)
+        study_locks.hold_patients(connection, hospital, sorted(of_studies))
         self.patients = self._read(patients, sorted({row.patient_row for row in of_studies.values()}))
         self.studies = self._read(studies, sorted(of_studies))
         self.series = self._read(series, sorted(of_series))
@@ -92,7 +95,7 @@ class RowsAbove:
             studies, found, hospital, trash, identity, {"series": 0, "instances": 0, "patient_row": patient_row}
         )
         changes.patients[patient_row].studies += 1
-        count_day(self._connection, hospital, found.study_date, 1)
+        changes.days.append(found.study_date)
         return live
 
     def _live_patient(self, row: int, hospital: str, trash: str) -> int:

@@ -13,15 +13,16 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Table, case, delete, exists, false, func, select, update
 
-from pacs.index import gram_tables, stale_values, study_modalities
+from pacs.index import gram_tables, stale_values, study_locks, study_modalities
 from pacs.index.columns import ROW_ABOVE
+from pacs.index.counters import grow_days_again
 from pacs.index.grams import study_place
 from pacs.index.row_values import NO_MODALITY
 from pacs.index.study_modalities import in_list
 from pacs.index.tables import instances, patients, segments, series, studies, versions
 from pacs.index.trash_above import Change, Changes, RowsAbove
 from pacs.index.trash_hospital import is_trash, owner_of
-from pacs.index.trash_statements import count_day, drop_values, move_values, several
+from pacs.index.trash_statements import drop_values, move_values, several, uncount_day
 from pacs.model import Level
 
 _WORDS = ("modalities_in_study", "sop_classes_in_study")
@@ -57,6 +58,7 @@ def locked_live(
     ).one_or_none()
     if found is None:
         return []
+    study_locks.hold_patients(connection, hospital, [found.id])
     connection.execute(select(patients.c.id).where(patients.c.id == found.patient_row).with_for_update())
     still = select(studies.c.id).where(studies.c.id == found.id, studies.c.hospital == hospital)
     if connection.execute(still.with_for_update()).first() is None:
@@ -108,7 +110,7 @@ def places(connection: Connection, hospital: str, rows: Sequence[InstanceRow]) -
 def take(connection: Connection, hospital: str, trash: str, rows: Sequence[InstanceRow]) -> str:
     """Move live instances to `trash`, with the rows above that have none left; the lists of words that their
     studies had, as JSON."""
-    above = RowsAbove(connection, {row.series_row for row in rows})
+    above = RowsAbove(connection, hospital, {row.series_row for row in rows})
     changes = Changes()
     above.count(_sizes(connection, hospital, rows), changes, {})
     _move(connection, hospital, trash, rows)
@@ -136,7 +138,7 @@ def take(connection: Connection, hospital: str, trash: str, rows: Sequence[Insta
             place = study_place(study.study_date, study.study_time, row)
             study_modalities.change(connection, hospital, place, before=study.modalities_in_study)
             changes.patients[study.patient_row].studies += 1
-            count_day(connection, hospital, study.study_date, -1)
+            uncount_day(connection, hospital, study.study_date)
     for row, change in sorted(changes.patients.items()):
         if _has(connection, studies, "patient_row", row, hospital):
             _shrink(connection, patients, row, change, ("studies", "series", "instances"))
@@ -153,7 +155,7 @@ def give_back(
     back = [row for row in rows if row.sop_instance_uid not in _live_uids(connection, hospital, rows)]
     if not back:
         return []
-    above = RowsAbove(connection, {row.series_row for row in back})
+    above = RowsAbove(connection, hospital, {row.series_row for row in back})
     changes = Changes()
     home: dict[int, int] = {}
     before = (set(above.series), set(above.studies), set(above.patients))
@@ -169,6 +171,7 @@ def give_back(
     for row, change in sorted(changes.series.items()):
         _grow(connection, series, row, change, ("instances", "stored_bytes"))
         _stir(connection, row)
+    grow_days_again(connection, ((hospital, day) for day in changes.days))
     # Values that went with a row may be of instances that stay in the trash, and a row that stayed lacks some.
     stale_values.note(connection, Level.SERIES, sorted(changes.series))
     stale_values.note(connection, Level.STUDY, sorted(changes.studies))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from pacs.index.tables import attribute_values, searchable_attributes, study_days, study_months
 from pacs.model import Level
@@ -14,15 +14,12 @@ from pacs.model import Level
 _AT_ONCE = 1000
 
 
-def count_day(connection: Connection, hospital: str, day: str, by: int) -> None:
-    """Count `by` studies more, or less, on their day and in their month."""
+def uncount_day(connection: Connection, hospital: str, day: str) -> None:
+    """Count a study less on its day and in its month."""
     for table, column, when in ((study_days, "study_date", day), (study_months, "study_month", day[:6])):
         chosen = (table.c.hospital == hospital, table.c[column] == when)
-        grown = connection.execute(update(table).where(*chosen).values(studies=table.c.studies + by))
-        if not grown.rowcount and by > 0:
-            connection.execute(insert(table).values(**{"hospital": hospital, column: when, "studies": by}))
-        elif by < 0:
-            connection.execute(delete(table).where(*chosen, table.c.studies <= 0))
+        connection.execute(update(table).where(*chosen).values(studies=table.c.studies - 1))
+        connection.execute(delete(table).where(*chosen, table.c.studies <= 0))
 
 
 def move_values(connection: Connection, level: Level, rows: Sequence[int], target: str) -> None:

@@ -7,32 +7,97 @@ index is the lost one: of two versions the one that names the other, else the on
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, case, false, select, update
+from sqlalchemy import bindparam, select, update
 
-from pacs.index import add as instances_added
-from pacs.index import row_values
-from pacs.index.add import AddResult, Existing
+from pacs.index import row_values, stale_values
+from pacs.index.add import AddResult, Existing, existing, insert
+from pacs.index.counters import Counters
 from pacs.index.driver import Driver
-from pacs.index.rows_above import ensure_segments
+from pacs.index.rows_above import RowsGone, ensure_segments
 from pacs.index.tables import instances, segments, series, studies, versions
-from pacs.model import EarlierVersion, InstanceKey, Location, NewInstance, Succession, Superseded
+from pacs.model import EarlierVersion, InstanceKey, Level, Location, NewInstance, Superseded
 
 
 def add(driver: Driver, batch: Sequence[NewInstance]) -> list[AddResult]:
-    """As `pacs.index.add.add`, which does all of it for a batch of only versions, as almost all are."""
-    plain = [new for new in batch if new.succession is None]
-    added = iter(_restored(driver, plain, instances_added.add(driver, plain) if plain else []))
-    if len(plain) == len(batch):
-        return list(added)
-    special = {}
-    in_order = sorted((new.key.hospital, new.key.sop_instance_uid, *_age(new), at) for at, new in enumerate(batch))
-    for *_, at in in_order:
-        if batch[at].succession is not None:
-            special[at] = _add_one(driver, batch[at])
-    return [special[at] if at in special else next(added) for at in range(len(batch))]
+    """Write those of `batch` that have no row yet, and those that succeed another; the caller's transaction makes it
+    whole.
+
+    Raises:
+        The driver's error for a unique key: another process was first with one of them, between our look and our
+            insert; roll back and do it again.
+        RowsGone: so, too.
+    """
+    by_hospital: dict[str, dict[int, NewInstance]] = {}
+    for at, new in enumerate(batch):
+        by_hospital.setdefault(new.key.hospital, {})[at] = new
+    results: dict[int, AddResult] = {}
+    for hospital in sorted(by_hospital):
+        results |= _add_to_hospital(driver, hospital, by_hospital[hospital])
+    return [results[at] for at in range(len(batch))]
+
+
+def _add_to_hospital(driver: Driver, hospital: str, news: Mapping[int, NewInstance]) -> dict[int, AddResult]:
+    """The results, by the positions that `news` has."""
+    there = existing(driver, hospital, {new.key.sop_instance_uid for new in news.values()})
+    plain = [at for at, new in news.items() if new.succession is None]
+    special = [] if len(plain) == len(news) else sorted(news.keys() - plain, key=lambda at: _order(news[at]))
+    fresh = _without_row(driver, news, plain, special, there)
+    results: dict[int, AddResult] = {}
+    asked_for = []
+    for at in plain:
+        new, first = news[at], fresh.get(news[at].key.sop_instance_uid)
+        if first == at:
+            results[at] = AddResult(True)
+            continue
+        was_first = there[new.key.sop_instance_uid] if first is None else _as_existing(news[first])
+        results[at] = AddResult(False, was_first)
+        if was_first.digest != new.digest and _is_asked_for(driver, new):
+            asked_for.append(at)
+    concerned = [*fresh.values(), *special, *asked_for]
+    if concerned:
+        segment_rows = ensure_segments(driver, hospital, (news[at].location.segment for at in concerned))
+        counters = Counters(hospital)
+        if fresh:
+            insert(driver, hospital, [news[at] for _, at in sorted(fresh.items())], segment_rows, counters)
+        versions_here = _Versions(driver, segment_rows, counters)
+        for at in sorted([*special, *asked_for], key=lambda at: _order(news[at])):
+            is_fresh = fresh.get(news[at].key.sop_instance_uid) == at
+            results[at] = versions_here.add(news[at], is_fresh=is_fresh)
+        stale_values.note_replaced(driver, versions_here.replaced)
+        counters.write(driver, _now_us())
+    return results
+
+
+def _order(new: NewInstance) -> tuple[str, bool, int, str]:
+    """In which all write the versions of what they hold."""
+    return new.key.sop_instance_uid, new.succession is not None, *_age(new)
+
+
+def _without_row(
+    driver: Driver, news: Mapping[int, NewInstance], plain: Iterable[int], special: Iterable[int], there: Container[str]
+) -> dict[str, int]:
+    """Positions of those that become instances that were not there, by UID."""
+    fresh: dict[str, int] = {}
+    for at in plain:
+        if news[at].key.sop_instance_uid not in there:
+            fresh.setdefault(news[at].key.sop_instance_uid, at)
+    for at in special:
+        new, uid = news[at], news[at].key.sop_instance_uid
+        if uid in there or uid in fresh or (new.succession is not None and new.succession.is_original):
+            continue
+        known = _known(driver, new)
+        if known is None or not known.is_kept:
+            fresh[uid] = at
+    return fresh
+
+
+def _is_asked_for(driver: Driver, new: NewInstance) -> bool:
+    """Whether a later version names these bytes, which were not there."""
+    known = _known(driver, new)
+    return known is not None and known.segment_row is None
 
 
 def earlier(driver: Driver, hospital: str, sop_instance_uid: str) -> list[EarlierVersion]:
@@ -71,6 +136,7 @@ class _Current(NamedTuple):
     received_at_us: int
     sop_class_uid: str
     series_row: int
+    study_row: int
     series_instance_uid: str
     study_instance_uid: str
 
@@ -89,51 +155,137 @@ class _Known(NamedTuple):
         """Whether a later version names it; before that the original of a coercion is of no instance."""
         return self.superseded_at_us > 0
 
-
-def _restored(driver: Driver, news: Sequence[NewInstance], results: list[AddResult]) -> list[AddResult]:
-    """The results, after bytes that a later version asked for have been given to it."""
-    for at, (new, result) in enumerate(zip(news, results, strict=True)):
-        if result.existing is None or result.existing.digest == new.digest:
-            continue
-        known = _known(driver, new)
-        if known is not None and known.segment_row is None:
-            _keep(driver, new, known, _current(driver, new), Superseded.REPLACED)
-            results[at] = AddResult(True)
-    return results
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is that of an instance, and has its bytes."""
+        return self.segment_row is not None and self.is_named
 
 
-def _add_one(driver: Driver, new: NewInstance) -> AddResult:
-    succession = new.succession or Succession()
-    current, known = _current(driver, new), _known(driver, new)
-    if current is not None and bytes(current.digest).hex() == new.digest:
-        return AddResult(False, _existing(new, current))
-    if known is not None and known.segment_row is not None and known.is_named:
-        place = ensure_segments(driver, new.key.hospital, [new.location.segment])[new.location.segment]
-        if (known.segment_row, known.offset) == (place, new.location.offset):
+class _Versions:
+    """Writes versions of one hospital, in `_order`, behind its new instances and before the counters."""
+
+    def __init__(self, driver: Driver, segment_rows: Mapping[str, int], counters: Counters) -> None:
+        self._driver = driver
+        self._segment_rows = segment_rows
+        self._counters = counters
+        self.replaced: list[Mapping[Level, int]] = []
+        """Rows of instances that have other bytes now, and those above them."""
+
+    def add(self, new: NewInstance, *, is_fresh: bool) -> AddResult:
+        """`new` succeeds another, or has its row already (`is_fresh`), or was asked for."""
+        if is_fresh:
+            self._expect(new)
             return AddResult(True)
-        return AddResult(False, Existing(new.key, new.digest, new.transfer_syntax_uid))
-    if succession.is_original:
-        _keep(driver, new, known, current, Superseded.COERCED)
+        current, known = _current(self._driver, new), _known(self._driver, new)
+        if new.succession is None:
+            if known is None or known.segment_row is not None:
+                raise RowsGone  # another gave it what was asked for
+            self._keep(new, known, current, Superseded.REPLACED)
+            return AddResult(True)
+        if current is not None and bytes(current.digest).hex() == new.digest:
+            return AddResult(False, _existing(new, current))
+        if known is not None and known.is_kept:
+            if (known.segment_row, known.offset) == (self._segment_row(new), new.location.offset):
+                return AddResult(True)
+            return AddResult(False, _as_existing(new))
+        if new.succession.is_original:
+            self._keep(new, known, current, Superseded.COERCED)
+            return AddResult(True)
+        if current is None:
+            raise RowsGone  # it was there when we looked
+        if (current.study_instance_uid, current.series_instance_uid, current.sop_class_uid) != (
+            new.key.study_instance_uid,
+            new.key.series_instance_uid,
+            new.sop_class_uid,
+        ):
+            return AddResult(False, _existing(new, current))
+        digest = bytes(current.digest).hex()
+        if digest in new.succession.replaces or _age(new) > (current.received_at_us, digest):
+            self._replace(new, current)
+        else:
+            self._keep(new, known, current, Superseded.REPLACED)
+        self._expect(new)
         return AddResult(True)
-    if current is None:
-        (result,) = instances_added.add(driver, [new])
-    elif (current.study_instance_uid, current.series_instance_uid, current.sop_class_uid) != (
-        new.key.study_instance_uid,
-        new.key.series_instance_uid,
-        new.sop_class_uid,
-    ):
-        return AddResult(False, _existing(new, current))
-    elif bytes(current.digest).hex() in succession.replaces or _age(new) > (
-        current.received_at_us,
-        bytes(current.digest).hex(),
-    ):
-        _replace(driver, new, current)
-        result = AddResult(True)
-    else:
-        _keep(driver, new, known, current, Superseded.REPLACED)
-        result = AddResult(True)
-    _expect(driver, new, succession)
-    return result
+
+    def _keep(self, new: NewInstance, known: _Known | None, current: _Current | None, reason: Superseded) -> None:
+        """`new` becomes an earlier version at once."""
+        superseded_at_us = 0 if reason is Superseded.COERCED else current.received_at_us if current is not None else 0
+        if known is not None and known.is_named:
+            superseded_at_us = known.superseded_at_us
+        segment_row = self._segment_row(new)
+        values = {
+            "transfer_syntax_uid": new.transfer_syntax_uid,
+            "segment_row": segment_row,
+            "offset": new.location.offset,
+            "length": new.location.length,
+            "data_set_offset": new.location.data_set_offset,
+            "received_at_us": new.received_at_us or _now_us(),
+            "superseded_at_us": superseded_at_us,
+            "reason": reason,
+        }
+        self._write(new, new.digest, known, values)
+        if current is not None and superseded_at_us:
+            self._counters.note_version(current.series_row, new.location.length)
+        self._counters.note_place(segment_row, new.location)
+
+    def _replace(self, new: NewInstance, current: _Current) -> None:
+        """`new` takes the place of `current`, which becomes an earlier version."""
+        demoted = {
+            "transfer_syntax_uid": current.transfer_syntax_uid,
+            "segment_row": current.segment_row,
+            "offset": current.offset,
+            "length": current.length,
+            "data_set_offset": current.data_set_offset,
+            "received_at_us": current.received_at_us,
+            "superseded_at_us": new.received_at_us,
+            "reason": Superseded.REPLACED,
+        }
+        digest = bytes(current.digest).hex()
+        self._write(new, digest, _known(self._driver, new, digest), demoted)
+        segment_row = self._segment_row(new)
+        columns = row_values.instance_columns(new, new.received_at_us) | {"segment_row": segment_row}
+        values = {"row": current.row} | {f"new_{name}": columns[name] for name in _REPLACED_COLUMNS}
+        self._driver.run(_REPLACE, [values])
+        self.replaced.append(
+            {Level.IMAGE: current.row, Level.SERIES: current.series_row, Level.STUDY: current.study_row}
+        )
+        self._counters.note_version(current.series_row, new.location.length)
+        self._counters.note_place(segment_row, new.location)
+
+    def _expect(self, new: NewInstance) -> None:
+        """Note that `new` names earlier versions; of those that are not known the records may follow."""
+        current = _current(self._driver, new)
+        for digest in new.succession.replaces if new.succession is not None else ():
+            known = _known(self._driver, new, digest)
+            if current is None or bytes(current.digest).hex() == digest or (known is not None and known.is_named):
+                continue
+            if known is not None:
+                self._driver.run(_NAME, [{"row": known.row, "at": new.received_at_us}])
+                self._counters.note_version(current.series_row, known.length)
+                continue
+            unknown = {
+                "transfer_syntax_uid": "",
+                "segment_row": None,
+                "offset": 0,
+                "length": 0,
+                "data_set_offset": 0,
+                "received_at_us": 0,
+                "superseded_at_us": new.received_at_us,
+                "reason": Superseded.REPLACED,
+            }
+            self._write(new, digest, None, unknown)
+
+    def _write(self, new: NewInstance, digest: str, known: _Known | None, values: dict[str, Any]) -> None:
+        """The row of the version with this digest."""
+        if known is None:
+            identity = {"hospital": new.key.hospital, "sop_instance_uid": new.key.sop_instance_uid}
+            self._driver.run(_INSERT, [identity | {"digest": bytes.fromhex(digest)} | values])
+        else:
+            filled = {f"new_{name}": value for name, value in values.items()}
+            self._driver.run(_FILL, [{"row": known.row} | filled])
+
+    def _segment_row(self, new: NewInstance) -> int:
+        return self._segment_rows[new.location.segment]
 
 
 def _age(new: NewInstance) -> tuple[int, str]:
@@ -164,95 +316,8 @@ def _known(driver: Driver, new: NewInstance, digest: str = "") -> _Known | None:
     return _Known(*found[0]) if found else None
 
 
-def _keep(driver: Driver, new: NewInstance, known: _Known | None, current: _Current | None, reason: Superseded) -> None:
-    """`new` becomes an earlier version at once."""
-    segment_row = ensure_segments(driver, new.key.hospital, [new.location.segment])[new.location.segment]
-    superseded_at_us = 0 if reason is Superseded.COERCED else current.received_at_us if current is not None else 0
-    if known is not None and known.is_named:
-        superseded_at_us = known.superseded_at_us
-    values = {
-        "transfer_syntax_uid": new.transfer_syntax_uid,
-        "segment_row": segment_row,
-        "offset": new.location.offset,
-        "length": new.location.length,
-        "data_set_offset": new.location.data_set_offset,
-        "received_at_us": new.received_at_us or _now_us(),
-        "superseded_at_us": superseded_at_us,
-        "reason": reason,
-    }
-    if known is None:
-        driver.run(_INSERT, [_named(new) | {"digest": bytes.fromhex(new.digest)} | values])
-    else:
-        _fill(driver, known, values)
-    if current is not None and superseded_at_us:
-        _grow(driver, current.series_row, new.location.length)
-    _extend(driver, segment_row, new.location)
-
-
-def _replace(driver: Driver, new: NewInstance, current: _Current) -> None:
-    """`new` takes the place of `current`, which becomes an earlier version."""
-    segment_row = ensure_segments(driver, new.key.hospital, [new.location.segment])[new.location.segment]
-    demoted = {
-        "transfer_syntax_uid": current.transfer_syntax_uid,
-        "segment_row": current.segment_row,
-        "offset": current.offset,
-        "length": current.length,
-        "data_set_offset": current.data_set_offset,
-        "received_at_us": current.received_at_us,
-        "superseded_at_us": new.received_at_us,
-        "reason": Superseded.REPLACED,
-    }
-    known = _known(driver, new, bytes(current.digest).hex())
-    if known is None:
-        driver.run(_INSERT, [_named(new) | {"digest": bytes(current.digest)} | demoted])
-    else:
-        _fill(driver, known, demoted)
-    columns = row_values.instance_columns(new, new.received_at_us) | {"segment_row": segment_row}
-    driver.run(_REPLACE, [{"row": current.row} | {f"new_{name}": columns[name] for name in _REPLACED_COLUMNS}])
-    _grow(driver, current.series_row, new.location.length)
-    _extend(driver, segment_row, new.location)
-
-
-def _expect(driver: Driver, new: NewInstance, succession: Succession) -> None:
-    """Note that `new` names earlier versions; of those that are not known the records may follow."""
-    current = _current(driver, new)
-    for digest in succession.replaces:
-        known = _known(driver, new, digest)
-        if current is None or bytes(current.digest).hex() == digest or (known is not None and known.is_named):
-            continue
-        if known is not None:
-            driver.run(_NAME, [{"row": known.row, "at": new.received_at_us}])
-            _grow(driver, current.series_row, known.length)
-            continue
-        unknown = {
-            "digest": bytes.fromhex(digest),
-            "transfer_syntax_uid": "",
-            "segment_row": None,
-            "offset": 0,
-            "length": 0,
-            "data_set_offset": 0,
-            "received_at_us": 0,
-            "superseded_at_us": new.received_at_us,
-            "reason": Superseded.REPLACED,
-        }
-        driver.run(_INSERT, [_named(new) | unknown])
-
-
-def _fill(driver: Driver, known: _Known, values: dict[str, Any]) -> None:
-    driver.run(_FILL, [{"row": known.row} | {f"new_{name}": value for name, value in values.items()}])
-
-
-def _grow(driver: Driver, series_row: int, more_bytes: int) -> None:
-    """No instance more: bytes only, and the series is to be settled again."""
-    driver.run(_GROW_SERIES, [{"row": series_row, "more_bytes": more_bytes, "now": _now_us()}])
-
-
-def _extend(driver: Driver, segment_row: int, location: Location) -> None:
-    driver.run(_EXTEND_SEGMENT, [{"row": segment_row, "end": location.offset + location.length}])
-
-
-def _named(new: NewInstance) -> dict[str, Any]:
-    return {"hospital": new.key.hospital, "sop_instance_uid": new.key.sop_instance_uid}
+def _as_existing(new: NewInstance) -> Existing:
+    return Existing(new.key, new.digest, new.transfer_syntax_uid)
 
 
 def _now_us() -> int:
@@ -285,20 +350,6 @@ _REPLACE = (
     .where(instances.c.id == bindparam("row"))
     .values({name: bindparam(f"new_{name}") for name in _REPLACED_COLUMNS})
 )
-_GROW_SERIES = (
-    update(series)
-    .where(series.c.id == bindparam("row"))
-    .values(
-        stored_bytes=series.c.stored_bytes + bindparam("more_bytes"),
-        last_stored_at_us=bindparam("now"),
-        is_settled=false(),
-    )
-)
-_EXTEND_SEGMENT = (
-    update(segments)
-    .where(segments.c.id == bindparam("row"))
-    .values(end_offset=case((segments.c.end_offset < bindparam("end"), bindparam("end")), else_=segments.c.end_offset))
-)
 # Held to the end of the transaction, so that two who replace it take turns.
 _CURRENT = (
     select(
@@ -312,6 +363,7 @@ _CURRENT = (
         instances.c.stored_at_us,
         instances.c.sop_class_uid,
         instances.c.series_row,
+        series.c.study_row,
         series.c.series_instance_uid,
         studies.c.study_instance_uid,
     )
