@@ -22,6 +22,7 @@ from pacs.settings import LifecycleSettings
 from pacs.storage.deletion_notes import DeletedRecord, Note
 from pacs.storage.derived import DerivedStore, chosen_thumbnail_name, metadata_name, thumbnail_name, xml_metadata_name
 from pacs.storage.segments import SegmentStore
+from pacs.video_frames import frames_with_kept_pictures
 
 MAX_REASON_CHARACTERS = 500
 READERS_END_AFTER = timedelta(hours=1)
@@ -246,7 +247,7 @@ class Deletions:
             for name in (metadata_name, xml_metadata_name, chosen_thumbnail_name):
                 self._forget(deletion.hospital, name(*place))
             self._forget(deletion.hospital, chosen_thumbnail_name(*place, key.sop_instance_uid))
-            for number in range(1, instance.number_of_frames + 1):
+            for number in frames_with_kept_pictures(instance):
                 self._forget(deletion.hospital, thumbnail_name(instance.digest, number))
             try:
                 self._derived.delete_frames(deletion.hospital, instance.digest)

@@ -36,7 +36,7 @@ from pacs.recent import Recent
 from pacs.storage.derived import DerivedStore, chosen_thumbnail_name, thumbnail_name
 from pacs.storage.segments import SegmentStore
 from pacs.storage.soundness import Soundness
-from pacs.video_frames import frame_to_show, number_of_pictures
+from pacs.video_frames import frame_to_show, frames_with_kept_pictures, number_of_pictures
 
 _MOST_FAILED: Final = 3
 """Images of a series that are given up on; each may cost the time of a decoder."""
@@ -265,7 +265,9 @@ class Thumbnails:
 
         fragments = frame_to_show(self._decoding, header, stored, number, is_near=True)
         picture, seen = self._decoding.run(sketch, header, fragments, frame_number=number)
-        self._try_to_keep(instance.key.hospital, thumbnail_name(instance.digest, number), _form() + b"\n" + picture)
+        if number in frames_with_kept_pictures(instance):
+            name = thumbnail_name(instance.digest, number)
+            self._try_to_keep(instance.key.hospital, name, _form() + b"\n" + picture)
         return picture, seen
 
     def _try_to_keep(self, hospital: str, name: str, content: bytes) -> None:

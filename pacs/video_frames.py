@@ -13,6 +13,7 @@ from pacs.errors import NotFound, UndecodablePixels
 from pacs.model import StoredInstance
 from pacs.part10.header import Header
 from pacs.pixels.description import describe
+from pacs.pixels.thumbnail import order_of_trying
 from pacs.pixels.video import is_video, video_frame
 from pacs.pixels.video_stream import Excerpt, Missing, has_index
 
@@ -45,6 +46,14 @@ def number_of_pictures(instance: StoredInstance) -> int:
         return max(1, int(instance.attributes.get(_NUMBER_OF_FRAMES, {}).get("Value", [1])[0]))
     except (TypeError, ValueError, IndexError, OverflowError):
         return 1
+
+
+def frames_with_kept_pictures(instance: StoredInstance) -> Sequence[int]:
+    """The numbers of frames whose small pictures may be kept: all that are stored; of a video, which may claim any
+    number of them, those that may stand for it."""
+    if is_video(instance.transfer_syntax_uid):
+        return order_of_trying(number_of_pictures(instance))
+    return range(1, instance.number_of_frames + 1)
 
 
 def frame_to_show(

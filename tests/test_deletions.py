@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.encaps import encapsulate
 from sqlalchemy import text
 
 from pacs.commitment import Commitment, FailureReason
@@ -17,14 +19,17 @@ from pacs.errors import Gone, InvalidIdentity, InvalidRequest, NotFound, Retaine
 from pacs.index import Index
 from pacs.ingest.consistency import compare
 from pacs.lifecycle import Lifecycle
-from pacs.model import Deletion, DeletionState, Level, Outcome, Principal, Query, ReferencedInstance
+from pacs.model import Deletion, DeletionState, Level, Outcome, Principal, Query, ReferencedInstance, Source
 from pacs.query import Search
 from pacs.retrieve import Retrieve
 from pacs.settings import CommitmentSettings, IngestSettings, LifecycleSettings
 from pacs.storage.bounded_store import BoundedStore
 from pacs.storage.derived import FRAMES, DerivedStore, metadata_name, thumbnail_name, xml_metadata_name
 from pacs.storage.segments import SegmentStore
+from tests.dicomweb.served import written
+from tests.dicomweb.videos import mp4_instance
 from tests.ingest.small_archive import CT, Place, encoded, open_place
+from tests.pixels.numbered_videos import COLUMNS, ROWS, numbered_video
 
 ME = Principal("me")
 
@@ -184,6 +189,35 @@ def test_odd_uids(archive: Archive, uid: str) -> None:
         archive.delete("1.2.1", uid)
     with pytest.raises(NotFound):
         archive.deletions.restore(ME, uid)
+
+
+def test_of_an_erased_video_no_picture_stays(archive: Archive) -> None:
+    """It has more frames to be seen than frames that are stored, and may claim any number of them."""
+    sizes = {"Rows": ROWS, "Columns": COLUMNS, "NumberOfFrames": 40}
+    video = mp4_instance(StudyInstanceUID="1.2.1", SeriesInstanceUID="1.2.2", SOPInstanceUID="1.2.3.1", **sizes)
+    video.PixelData = encapsulate([numbered_video("H.264 in MP4")])
+    video["PixelData"].is_undefined_length = True
+    boast = mp4_instance(StudyInstanceUID="1.2.1", SeriesInstanceUID="1.2.2", SOPInstanceUID="1.2.3.2")
+    boast.NumberOfFrames = 2_000_000_000
+    for each in (video, boast):
+        archive.place.ingest.store_file(Source(ME, "test"), written(each))
+    before = set(objects(archive.folder))
+    kept = archive.retrieve.thumbnails
+    for number in range(1, 41):
+        assert kept.of_frame(archive.instance(1), number)
+    kept.of_instance(archive.instance(1))
+    kept.of_series("default", "1.2.1", archive.retrieve.series(ME, "1.2.1")[0])
+    kept.of_instance(archive.instance(2))
+    assert 1 < len(set(objects(archive.folder)) - before) < 30, "some are kept, and not of every frame"
+    archive.delete("1.2.1")
+    archive.clock.ahead = timedelta(days=30, minutes=1)
+    assert archive.deletions.erase_next()
+    assert set(objects(archive.folder)) <= before
+
+
+def objects(folder: Path) -> Iterator[Path]:
+    """Derived ones."""
+    return (path for path in (folder / "derived").rglob("*") if path.is_file())
 
 
 def test_erased_by_schedule_its_bytes_are_gone(archive: Archive) -> None:
