@@ -5,23 +5,22 @@ is in the trash. They can be made again from the rows.
 On SQLite places come out in order, so the first page of a frequent word costs as little as of a rare one. On
 PostgreSQL all that have the grams are found first and their rows read. So the newest rows are looked through before;
 and where that shows that two months or two years will do, only theirs are asked for: studies have those as a gram.
+Whole values have a table of their own there (`pacs.index.whole_values`).
 """
 # ruff: noqa: S608 -- names of tables and numbers of grams are our own
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sqlalchemy import Connection, inspect, text
 
 from pacs import log
-from pacs.index import grams
-from pacs.index.criteria import name_groups
+from pacs.index import grams, whole_values
 from pacs.index.driver import Driver
 from pacs.index.grams import Alternatives
-from pacs.index.packed import unpacked_above
 from pacs.index.trash_hospital import owner_of
 from pacs.model import Level
 
@@ -29,7 +28,6 @@ _Sets = tuple[frozenset[int], ...]
 TABLES = {Level.STUDY: "study_grams", Level.PATIENT: "patient_grams"}
 MORE_TABLES = tuple(f"{table}_{part}" for table in TABLES.values() for part in ("data", "idx", "config"))
 """In which SQLite keeps them."""
-_REFERRING_PHYSICIAN = "00080090"
 _TOLD_EVERY_S = 5.0
 _NEWEST = 300
 """Rows that PostgreSQL looks through before it asks GIN: 0.6 ms, in which GIN finds and reads 300 that match."""
@@ -69,12 +67,17 @@ _ROWS = {
 def ensure(connection: Connection) -> None:
     """Make the tables from the rows that are there, when they are missing; 1 M studies take minutes."""
     if not inspect(connection).has_table(TABLES[Level.STUDY]):
+        whole_values.drop(connection)
         create(connection)
         fill(connection)
+    elif not whole_values.is_there(connection):
+        whole_values.create(connection)
+        whole_values.fill(connection)
 
 
 def create(connection: Connection) -> None:
     """Make the tables, empty."""
+    whole_values.create(connection)
     for table in TABLES.values():
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql(
@@ -94,12 +97,14 @@ def create(connection: Connection) -> None:
 
 def drop(connection: Connection) -> None:
     """Take them away."""
+    whole_values.drop(connection)
     for table in TABLES.values():
         connection.exec_driver_sql(f"DROP TABLE {table}")
 
 
 def fill(connection: Connection) -> None:
     """Write the grams of all rows into the empty tables."""
+    whole_values.fill(connection)
     for level, statement in _ROWS.items():
         told_at, last = time.monotonic(), 0
         table = {Level.STUDY: "studies", Level.PATIENT: "patients"}[level]
@@ -118,13 +123,19 @@ def fill(connection: Connection) -> None:
 def write(driver: Driver, level: Level, hospital: str, rows: Iterable[tuple[int, Any]]) -> None:
     """Note new rows with their columns."""
     name = driver.dialect_name
-    driver.run(_INSERT[name, level], [_values(name, level, hospital, row, columns) for row, columns in rows])
+    noted = [(_values(name, level, hospital, row, columns), columns) for row, columns in rows]
+    driver.run(_INSERT[name, level], [values for values, _ in noted])
+    for values, columns in noted if level is Level.STUDY else ():
+        whole_values.write(driver, owner_of(hospital), values["place"], columns)
 
 
 def note(connection: Connection, level: Level, hospital: str, row: int, columns: Any) -> None:
     """Note one new row with its columns."""
     name = connection.dialect.name
-    connection.execute(_INSERT[name, level], _values(name, level, hospital, row, columns))
+    values = _values(name, level, hospital, row, columns)
+    connection.execute(_INSERT[name, level], values)
+    if level is Level.STUDY:
+        whole_values.note(connection, owner_of(hospital), values["place"], columns)
 
 
 def forget(connection: Connection, level: Level, hospital: str, row: int, columns: Any) -> None:
@@ -132,23 +143,21 @@ def forget(connection: Connection, level: Level, hospital: str, row: int, column
     name = connection.dialect.name
     values = _values(name, level, hospital, row, columns)
     connection.execute(_FORGET[name, level], {key: values[key] for key in _FORGOTTEN_BY[name]})
+    if level is Level.STUDY:
+        whole_values.forget(connection, owner_of(hospital), values["place"], columns)
 
 
 def _values(dialect: str, level: Level, hospital: str, row: int, columns: Any) -> dict[str, Any]:
     hospital = owner_of(hospital)
     place = row if level is Level.PATIENT else grams.study_place(columns["study_date"], columns["study_time"], row)
-    numbers = grams.of_values(hospital, columns, _physicians(columns) if level is Level.STUDY else ())
+    numbers = grams.of_values(
+        hospital, columns, grams.physicians(columns["attributes"]) if level is Level.STUDY else ()
+    )
     if dialect == "sqlite":
         return {"place": place, "grams": " ".join(map(_word, sorted(numbers)))}
     if level is Level.STUDY:
         numbers |= grams.of_place(hospital, place)
     return {"hospital": hospital, "place": place, "grams": _array(numbers)}
-
-
-def _physicians(columns: Any) -> Iterator[str]:
-    """The groups of the names of the referring physicians, folded; they have no column."""
-    for value in unpacked_above(columns["attributes"]).get(_REFERRING_PHYSICIAN, {}).get("Value", ()):
-        yield from filter(None, name_groups(value))
 
 
 def _array(numbers: Iterable[int]) -> str:
@@ -174,6 +183,8 @@ def newest(
     if connection.dialect.name == "sqlite":
         match = _expression([one.sets for one in asked], lambda one: " AND ".join(map(_word, sorted(one))))
         return list(connection.execute(_FULL_TEXT[level], {"match": match, **bounds}).scalars().all())
+    if level is Level.STUDY and whole_values.can_find(asked):
+        return whole_values.newest(connection, asked[0].wholes, **bounds)
     condition = " AND ".join(_contained(one.sets) for one in asked)
     bounds["hospital"] = hospital
 

@@ -20,6 +20,7 @@ from pacs.index import (
     page_marks,
     row_values,
     stale_values,
+    whole_values,
     workitem_values,
 )
 from pacs.index.engine import open_engine, writing
@@ -34,6 +35,7 @@ DERIVED = {
     *gram_tables.MORE_TABLES,
     page_marks.TABLE,
     stale_values.TABLE,
+    whole_values.TABLE,
     workitem_values.TABLE,
 }
 """Made by themselves, each database in its own way."""
@@ -214,6 +216,7 @@ def _found(index: Index, tag: int, asked: str, level: Level = Level.STUDY) -> li
 def _grams(connection: Connection) -> list[object]:
     if connection.dialect.name == "postgresql":
         tables = [f"SELECT hospital, place, grams FROM {table} ORDER BY 1, 2" for table in gram_tables.TABLES.values()]
+        tables.append(f"SELECT number, place FROM {whole_values.TABLE} ORDER BY 1, 2")
         return [tuple(row) for table in tables for row in connection.execute(text(table))]
     found: list[object] = []
     for table in gram_tables.TABLES.values():

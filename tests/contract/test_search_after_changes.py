@@ -15,7 +15,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, select, text
 
 from pacs.errors import NotFound, Retained
-from pacs.index import Index, pages
+from pacs.index import Index, pages, whole_values
 from pacs.index.engine import writing
 from pacs.index.grams import of_modality, study_place
 from pacs.index.migrate import refill
@@ -126,6 +126,11 @@ class _Archive:
 def _tables(connection: Connection) -> dict[str, set[tuple[Any, ...]]]:
     """All that searches are led by, and none of it twice."""
     found = {"modalities": [tuple(row) for row in connection.execute(select(study_modalities))]}
+    if connection.dialect.name == "postgresql":
+        found[whole_values.TABLE] = [
+            tuple(row) for row in connection.execute(text(f"SELECT number, place FROM {whole_values.TABLE}"))
+        ]
+        assert found[whole_values.TABLE]
     for table in ("study_grams", "patient_grams"):
         if connection.dialect.name == "postgresql":
             rows = connection.execute(text(f"SELECT hospital, place, grams FROM {table}")).all()

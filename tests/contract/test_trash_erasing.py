@@ -39,6 +39,8 @@ def test_erased_it_leaves_no_row_and_no_gram(index: Index, notes: Notes) -> None
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             assert connection.execute(text("SELECT count(*) FROM study_grams")).scalar() == now["studies"]
+            places = connection.execute(text("SELECT DISTINCT place FROM study_wholes ORDER BY 1")).scalars().all()
+            assert places == connection.execute(text("SELECT place FROM study_grams ORDER BY 1")).scalars().all()
         else:
             connection.execute(text("INSERT INTO study_grams(study_grams) VALUES ('integrity-check')"))
     engine.dispose()
