@@ -7,6 +7,7 @@ background work reads them again from what is there. Until then searches say tha
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Final, NamedTuple
@@ -37,14 +38,14 @@ _table: Final = Table(
     MetaData(),
     Column("attribute", _ROW_ID, primary_key=True, autoincrement=False),
     Column("row", _ROW_ID, primary_key=True, autoincrement=False),
-    # Grows with each change: who has read before it has read too early.
+    # Another with each change, and never the same again: who has read before it has read too early.
     Column("changes", BigInteger, nullable=False),
 )
 _AT_ONCE: Final = 200
 
 
 class StaleRow(NamedTuple):
-    """A row of the attribute's level, as often as it had changed when this was read."""
+    """A row of the attribute's level, with its mark when this was read."""
 
     attribute: int
     row: int
@@ -68,7 +69,8 @@ def note(connection: Connection, level: Level, rows: Sequence[int]) -> None:
         some = sorted(rows[start : start + _AT_ONCE])
         for attribute in attributes:
             connection.execute(
-                _noted(connection.dialect.name), [{"attribute": attribute, "row": row, "changes": 1} for row in some]
+                _noted(connection.dialect.name),
+                [{"attribute": attribute, "row": row, "changes": _mark()} for row in some],
             )
         # Held in the order in which who reads them anew does, so that neither waits for the other for ever.
         connection.execute(
@@ -85,7 +87,7 @@ def note_replaced(driver: Driver, replaced: Iterable[Mapping[Level, int]]) -> No
     rows = sorted({(attribute, by_level[Level(level)]) for attribute, level in attributes for by_level in replaced})
     if rows:
         several = [{"attribute": attribute, "row": row} for attribute, row in rows]
-        driver.run(_noted(driver.dialect_name), [{**one, "changes": 1} for one in several])
+        driver.run(_noted(driver.dialect_name), [{**one, "changes": _mark()} for one in several])
         driver.run(_DROP, several)
 
 
@@ -127,10 +129,14 @@ def forget(connection: Connection, attribute: int) -> None:
     connection.execute(delete(_table).where(_table.c.attribute == attribute))
 
 
+def _mark() -> int:
+    return secrets.randbits(62)
+
+
 @cache
 def _noted(dialect_name: str) -> Executable:
     insert = (postgresql.insert if dialect_name == "postgresql" else sqlite.insert)(_table)
-    return insert.on_conflict_do_update(index_elements=["attribute", "row"], set_={"changes": _table.c.changes + 1})
+    return insert.on_conflict_do_update(index_elements=["attribute", "row"], set_={"changes": insert.excluded.changes})
 
 
 _ATTRIBUTES = select(searchable_attributes.c.id, searchable_attributes.c.level).where(

@@ -341,6 +341,29 @@ def test_values_that_were_read_before_the_instance_was_replaced(index: Index) ->
     assert _rows_of_study(index, Level.IMAGE) == ["3000"]
 
 
+def test_values_that_were_read_anew_before_the_instance_was_replaced_again(index: Index) -> None:
+    """Two do the background work: the other has done it and there is more to do, when the first comes to write."""
+    index.searchable.add((_ROWS,), "", Level.IMAGE)
+    version = new_instance(offset=1000)
+    index.add([version])
+    _keep_all(index)
+
+    def replace_it(offset: int) -> None:
+        nonlocal version
+        again = replace(new_instance(offset=offset, content=f"{offset}"), received_at_us=(1 << 60) + offset)
+        index.add([replace(again, succession=Succession((version.digest,)))])
+        version = again
+
+    replace_it(2000)
+    stale = index.searchable.next_stale()
+    assert stale is not None
+    _keep_all(index)
+    replace_it(3000)
+    index.searchable.renew(stale[0], stale[1], [(each, _made_up(each.location.offset)) for each in stale[2]])
+    _keep_all(index)
+    assert _rows_of_study(index, Level.IMAGE) == ["3000"]
+
+
 @_ON_POSTGRESQL
 def test_a_transaction_has_its_number_before_its_rows_have_theirs(index: Index) -> None:
     """Else a row could get its number, and who keeps values look past it, before anybody sees that somebody writes."""
