@@ -55,7 +55,7 @@ class RunningArchive:
         self.wait_until_ready()
         return self
 
-    def wait_until_ready(self, limit_s: float = 60) -> None:
+    def wait_until_ready(self, limit_s: float = 180) -> None:
         deadline = time.monotonic() + limit_s
         while True:
             try:
@@ -67,7 +67,7 @@ class RunningArchive:
                 raise AssertionError(f"the archive did not become ready:\n{self.log.read_text()[-4000:]}")
             time.sleep(0.05)
 
-    def stop(self, limit_s: float = 40) -> int:
+    def stop(self, limit_s: float = 120) -> int:
         """SIGTERM; returns the exit status."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)

@@ -28,7 +28,7 @@ def cut(folder: Path, cuts: int, *options: str) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-@pytest.mark.timeout(14400 if SOAK else 240)
+@pytest.mark.timeout(14400 if SOAK else 600)
 def test_nothing_acknowledged_is_lost(tmp_path: Path, tell: Tell) -> None:
     need_disks_of_our_own(fuse=True)
     found = cut(tmp_path, CUTS, "--whole-every", "60" if SOAK else "30")

@@ -27,7 +27,7 @@ def run(folder: Path, scenario: str, fault: str, every: int) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-@pytest.mark.timeout(3600 if SOAK else 240)
+@pytest.mark.timeout(3600 if SOAK else 600)
 @pytest.mark.parametrize(("scenario", "every"), [("first", 9), ("next", 3), ("large", 9)])
 def test_killed_at_any_call(tmp_path: Path, tell: Tell, scenario: str, every: int) -> None:
     """A first store (new segment), a later one, and one with a segment of its own."""
@@ -38,7 +38,7 @@ def test_killed_at_any_call(tmp_path: Path, tell: Tell, scenario: str, every: in
     assert found["outcomes"]["died"] >= 0.9 * found["tried"] > 5
 
 
-@pytest.mark.timeout(3600 if SOAK else 240)
+@pytest.mark.timeout(3600 if SOAK else 600)
 @pytest.mark.parametrize(("fault", "refusal"), [("EIO", "StorageError"), ("ENOSPC", "StorageFull")])
 @pytest.mark.parametrize(("scenario", "every"), [("first", 14), ("next", 6), ("large", 14)])
 def test_any_call_fails(tmp_path: Path, tell: Tell, scenario: str, every: int, fault: str, refusal: str) -> None:

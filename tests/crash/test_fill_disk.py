@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OUT_OF_RESOURCES = 0xA700
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_full_disk_refuses_and_takes_again_without_a_restart(tmp_path: Path) -> None:
     need_disks_of_our_own()
     command = [*IN_PRIVATE_NAMESPACE, sys.executable, "-m", "tests.crash.fill_disk", str(tmp_path)]

@@ -110,7 +110,7 @@ def _wait_for_new_dimse(archive: RunningArchive, modality: Modality) -> None:
     wait_until(answers, 60)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_the_check_sees_a_loss(tmp_path: Path) -> None:
     """The control: a transaction that the archive never heard of is missed."""
     port = free_port()
@@ -120,6 +120,7 @@ def test_the_check_sees_a_loss(tmp_path: Path) -> None:
         with modality.listening(port):
             with modality.associated(archive.dicom_port) as association:
                 _, transaction_uid = ask(association, store(association, 1))
-            assert _missing(modality, {transaction_uid, "1.2.3"}, 10) == {"1.2.3"}
+            wait_until(lambda: not modality.told.empty())
+            assert _missing(modality, {transaction_uid, "1.2.3"}, 1) == {"1.2.3"}
     finally:
         archive.stop()

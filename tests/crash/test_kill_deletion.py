@@ -97,7 +97,7 @@ CALLS = {
 """Of the disk: of one note, of the segment, of the second note."""
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("step", list(CALLS))
 def test_killed_right_before_a_call_of_the_disk(tmp_path: Path, step: str) -> None:
     base = prepared(tmp_path / "base", step)

@@ -19,7 +19,7 @@ MEMORY_MB_PER_INSTANCE = 16
 """The default of ``ingest.memory_bytes_per_instance``."""
 
 
-@pytest.mark.timeout(1800 if SOAK else 120)
+@pytest.mark.timeout(1800 if SOAK else 600)
 def test_memory_does_not_grow_with_what_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in OF_THE_TESTS:
         monkeypatch.delenv(name, raising=False)

@@ -110,7 +110,7 @@ def _ended(archive: RunningArchive) -> int:
     return len(archive.events("association released") + archive.events("association lost"))
 
 
-@pytest.mark.timeout(7200 if SOAK else 120)
+@pytest.mark.timeout(7200 if SOAK else 600)
 def test_associations_that_come_and_go_leave_nothing(archive: RunningArchive) -> None:
     pid = archive.pid_of("dimse")
     idle = Held.by(pid)

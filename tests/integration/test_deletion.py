@@ -41,7 +41,7 @@ def found_by_dimse(archive: RunningArchive, study: str) -> str:
     return "\n".join(line for line in answered if "no value available" not in line)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_gone_everywhere_and_back_as_it_was(archive: RunningArchive, stack: ExitStack, tmp_path: Path) -> None:
     study = "1.2.826.0.1.99"
     data_sets = [

@@ -31,7 +31,7 @@ from pacs.part10.file_meta import read_file_meta
 from pacs.settings import DestinationSettings, DicomSettings, Settings
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.dcmtk, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.dcmtk, pytest.mark.timeout(600)]
 
 ROOT = "1.2.826.0.1.3680043.9.9999"
 CT_STUDY, CT_SERIES = f"{ROOT}.1", f"{ROOT}.1.1"

@@ -19,7 +19,7 @@ from benchmarks.synthetic_ct import Slice, make_series, part10
 from tests.certificates import Authority, Certified
 from tests.running_archive import RunningArchive
 
-pytestmark = [pytest.mark.dcmtk, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.dcmtk, pytest.mark.timeout(600)]
 
 
 @dataclass(frozen=True)

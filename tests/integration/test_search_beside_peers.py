@@ -31,7 +31,7 @@ from tests.dicomweb.served import archive_under
 pytestmark = [
     pytest.mark.corpus,
     pytest.mark.orthanc,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(600),
     pytest.mark.filterwarnings("ignore::UserWarning"),
 ]
 
