@@ -41,7 +41,9 @@ _MOST_BITS: Final = 32
 _FAMILY: Final = "1.2.840.10008.1.2.4."
 _VIDEOS: Final = {"video/mpeg": ("100", "101"), "video/mp4": ("102", "104"), "video/H265": ("107", "108")}
 """Transfer syntaxes of main level and high level, of level 4.1 and 4.2, of 8 and 10 bits."""
-_MAIN_LEVEL_ROWS, _MAIN_LEVEL_COLUMNS, _LEVEL_4_1 = 576, 720, 41
+_MAIN_LEVEL_ROWS, _MAIN_LEVEL_COLUMNS = 576, 720
+_LEVEL_4_1_BLOCKS: Final = 245_760
+"""Macroblocks in a second (H.264 Table A-1)."""
 _CODING_STYLE: Final = b"\xff\x52"
 
 
@@ -162,7 +164,7 @@ def syntax_of_video(video: VideoMeasure, named: str) -> str:
         raise MalformedDataSet(f"the video is of the kind {video.media_type}, and the metadata says {named}")
     is_larger = {
         "video/mpeg": video.rows > _MAIN_LEVEL_ROWS or video.columns > _MAIN_LEVEL_COLUMNS,
-        "video/mp4": video.level > _LEVEL_4_1,
+        "video/mp4": -(-video.rows // 16) * -(-video.columns // 16) * video.rate > _LEVEL_4_1_BLOCKS,
         "video/H265": video.bits > 8,
     }[video.media_type]
     return _FAMILY + _VIDEOS[video.media_type][is_larger]

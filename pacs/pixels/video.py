@@ -38,8 +38,8 @@ class VideoMeasure:
     rows: int
     columns: int
     bits: int
-    level: int
-    """As its standard counts them, 41 for H.264 level 4.1; at most 0 when it says none."""
+    rate: float
+    """Frames per second; 0 when it does not say."""
     frames: int
     """0 when only reading all of it would tell."""
 
@@ -118,7 +118,7 @@ def measured(excerpt: Excerpt, transfer_syntax_uid: str) -> VideoMeasure | Missi
         if not frames and video.is_whole:
             frames = len(packets) + video.count()
         media_type = next(name for name, codecs in CODECS.items() if video.codec in codecs)
-        return VideoMeasure(media_type, video.rows, video.columns, frame.format.components[0].bits, video.level, frames)
+        return VideoMeasure(media_type, video.rows, video.columns, frame.format.components[0].bits, video.rate, frames)
 
     return looked_at(excerpt, transfer_syntax_uid, look)
 

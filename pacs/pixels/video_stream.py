@@ -106,11 +106,8 @@ class VideoStream:
         self.codec: str = codec.name
         self.rows: int = codec.height
         self.columns: int = codec.width
-
-    @property
-    def level(self) -> int:
-        """Once a frame was decoded."""
-        return int(self._track.codec_context.level or 0)
+        self.rate = float(self._track.average_rate or 0)
+        """Frames per second; 0 when it does not say."""
 
     def packets(self, most: int) -> list[Any]:
         """The first `most` packets, in the order of decoding."""

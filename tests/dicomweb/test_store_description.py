@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pacs.dicomweb.store_description import description_of, said_by, with_places
-from pacs.errors import UndecodablePixels
+from pacs.dicomweb.store_description import description_of, said_by, syntax_of_video, with_places
+from pacs.errors import MalformedDataSet, UndecodablePixels
+from pacs.pixels.video import VideoMeasure
 from tests.dicomweb.metadata_requests import Bulk
 from tests.dicomweb.served import DoorInMemory, OneDoorInMemory, archive_under
 from tests.dicomweb.test_store_bulk_data import described, send, stored, us
@@ -183,3 +184,27 @@ def test_a_frame_that_does_not_say_its_height(door: DoorInMemory) -> None:
     assert stored(door, uid) is None
     uid, instance = described(t00280010=us(12), t00280011=us(20), t00280100=us(8), t00280101=us(8))
     assert send(door, instance, Bulk("u", bytes(frame), "image/jpeg"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("media_type", "rows", "columns", "bits", "rate", "expected"),
+    [
+        ("video/mpeg", 576, 720, 8, 25, "100"),
+        ("video/mpeg", 1080, 1920, 8, 30, "101"),
+        ("video/mp4", 1080, 1920, 8, 30, "102"),
+        ("video/mp4", 1080, 1920, 8, 60, "104"),
+        ("video/mp4", 1080, 1920, 8, 0, "102"),
+        ("video/H265", 2160, 3840, 8, 60, "107"),
+        ("video/H265", 1080, 1920, 10, 30, "108"),
+    ],
+)
+def test_the_transfer_syntax_of_a_video_that_nobody_names(
+    media_type: str, rows: int, columns: int, bits: int, rate: float, expected: str
+) -> None:
+    video = VideoMeasure(media_type, rows, columns, bits, rate, 100)
+    uid = f"1.2.840.10008.1.2.4.{expected}"
+    for named in ("", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.50"):
+        assert syntax_of_video(video, named) == uid
+    assert syntax_of_video(video, uid) == uid
+    with pytest.raises(MalformedDataSet):
+        syntax_of_video(video, "1.2.840.10008.1.2.4." + ("107" if expected < "105" else "100"))

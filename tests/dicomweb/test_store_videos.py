@@ -117,7 +117,7 @@ def test_of_a_video_that_cannot_be_read_metadata_must_say_all(door: DoorInMemory
 
 
 def test_frames_that_nobody_counted_must_be_said(door: DoorInMemory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_videos, "asked", lambda *_, **__: VideoMeasure("video/mp4", ROWS, COLUMNS, 8, 10, 0))
+    monkeypatch.setattr(store_videos, "asked", lambda *_, **__: VideoMeasure("video/mp4", ROWS, COLUMNS, 8, 25, 0))
     stream = Bulk("u", numbered_video("bare H.264"), "video/mp4")
     uid, instance = described(**WITHOUT)
     status, text = send(door, instance, stream)
