@@ -6,6 +6,8 @@ It loads the whole archive (60 MB), which would stay for ever in the process tha
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from multiprocessing.connection import Connection
 
 from pacs import log
@@ -17,15 +19,15 @@ from pacs.settings import InvalidSettings, Settings
 def prepare(settings: Settings) -> None:
     """Look at everything that the settings name, bring the index up to date, replay what a crash left behind.
 
-    Call before any thread is started.
+    Call before any thread is started. It ends with the caller, also when that one is killed: the folder is free then.
 
     Raises:
         pacs.settings.InvalidSettings: something that the settings name cannot be used.
         StorageError: folder or database cannot be used; the log says more.
     """
     context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_prepare, args=(settings, theirs), name="prepare")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_prepare, args=(settings, ours, theirs), name="prepare")
     process.start()
     theirs.close()
     try:
@@ -39,7 +41,9 @@ def prepare(settings: Settings) -> None:
         raise problem
 
 
-def _prepare(settings: Settings, answer: Connection) -> None:
+def _prepare(settings: Settings, of_caller: Connection, answer: Connection) -> None:
+    of_caller.close()
+    threading.Thread(target=_end_with_caller, args=(answer,), name="caller", daemon=True).start()
     from pacs.app import check, open_archive  # noqa: PLC0415 -- the parent must not load it
 
     try:
@@ -55,3 +59,11 @@ def _prepare(settings: Settings, answer: Connection) -> None:
         answer.send(StorageError(why))
     else:
         answer.send(None)
+
+
+def _end_with_caller(answer: Connection) -> None:
+    """Nothing comes from the caller but, when it is gone, the end."""
+    try:
+        answer.recv()
+    except (EOFError, OSError):
+        os._exit(1)
