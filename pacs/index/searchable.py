@@ -97,6 +97,7 @@ class Searchable:
         self._write_lock = write_lock or nullcontext()
         self._known: tuple[SearchableAttribute, ...] = ()
         self._known_at = float("-inf")
+        self._settled = 0
         self._horizon: tuple[int, int] | None = None
 
     def known(self) -> tuple[SearchableAttribute, ...]:
@@ -191,7 +192,9 @@ class Searchable:
             one = min(behind, key=lambda attribute: attribute.done_until)
             if one.done_until >= _last_row(connection):
                 return None
-            horizon = self._settled_until(connection)
+            if one.done_until >= self._settled or one.done_until == 0:
+                self._settle(connection)
+            horizon = self._settled
             if one.done_until >= horizon:
                 return None
             chosen = _to_look_at(one.level).where(instances.c.id > one.done_until, instances.c.id <= horizon)
@@ -233,22 +236,22 @@ class Searchable:
             )
             self._write(connection, rows)
 
-    def _settled_until(self, connection: Connection) -> int:
-        """The last row of `instances` below which no other can appear any more: on PostgreSQL, rows get their numbers
-        before they are committed."""
+    def _settle(self, connection: Connection) -> None:
+        """Move `_settled` on, the last row of `instances` below which no other can appear any more: on PostgreSQL, rows
+        get their numbers before they are committed."""
         last = _last_row(connection)
         if connection.dialect.name != "postgresql":
-            return last
+            self._settled = last
+            return
         # Ours is the highest number that a transaction has; it is asked for after the last row.
         ours, oldest = connection.execute(_NUMBERS).one()
         if oldest == ours:  # nobody else is writing
-            return last
-        settled = 0
+            self._settled = last
+            return
         if self._horizon is not None and oldest >= self._horizon[1]:
-            settled, self._horizon = self._horizon[0], None
+            self._settled, self._horizon = max(self._settled, self._horizon[0]), None
         if self._horizon is None:
             self._horizon = (last, ours)
-        return settled
 
     def keep(
         self, attribute: SearchableAttribute, looked: Sequence[Unlooked], values: Iterable[tuple[Unlooked, DicomJson]]

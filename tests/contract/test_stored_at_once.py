@@ -325,6 +325,25 @@ def test_values_of_an_instance_that_was_replaced(index: Index, level: Level) -> 
     assert index.searchable.incomplete(searchable) == []
 
 
+@_ON_POSTGRESQL
+def test_values_of_many_while_others_store_all_the_time(index: Index) -> None:
+    """What nobody can still write below is known once: the rest of it needs no moment in which nobody stores."""
+    index.searchable.add((_ROWS,), "", Level.IMAGE)
+    index.add(study(1, images=5))
+    number = select(func.pg_current_xact_id())
+    with writing(index._engine, "write") as connection:
+        connection.execute(number)
+        with writing(index._engine, "write, too") as other:
+            other.execute(number)
+        assert index.searchable.next_unlooked(3) is None
+    with writing(index._engine, "write") as connection:
+        connection.execute(number)
+        for done in range(0, 10, 2):
+            found = index.searchable.next_unlooked(2)
+            assert found is not None and [each.row for each in found[1]] == [done + 1, done + 2]
+            index.searchable.keep(*found, [(each, {}) for each in found[1]])
+
+
 def test_values_that_were_read_before_the_instance_was_replaced(index: Index) -> None:
     """Two do the background work: one has read the old bytes, then the other reads the new ones and writes first."""
     index.searchable.add((_ROWS,), "", Level.IMAGE)
