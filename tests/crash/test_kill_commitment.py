@@ -26,6 +26,7 @@ def _archive(folder: Path, port: int) -> RunningArchive:
     destinations = json.dumps([{"aet": AET, "host": "127.0.0.1", "port": port}])
     settings = {
         "PACS_DICOM__DESTINATIONS": destinations,
+        "PACS_HTTP__WORKERS": "1",  # nothing here is asked of it
         "PACS_COMMITMENT__FIRST_PAUSE_S": "0.5",
         "PACS_COMMITMENT__LONGEST_PAUSE_S": "2",
     }

@@ -15,6 +15,7 @@ from benchmarks.synthetic_ct import Slice, part10
 from tests.crash.senders import wait_until_each_has
 from tests.ingest.small_archive import encoded
 from tests.running_archive import RunningArchive
+from tests.waiting import wait_until
 
 ROUNDS = int(os.environ.get("PACS_KILL_ROUNDS", "40" if os.environ.get("PACS_SOAK") else "3"))
 PARTS = 3
@@ -58,12 +59,32 @@ def written(number: int) -> bytes:
     return part10(Slice("", "", f"1.2.3.{number}", "", content_of(number), b""))
 
 
-def kill_while_it_starts(archive: RunningArchive, after_s: float) -> None:
+def kill_while_it_recovers(archive: RunningArchive, after_s: float) -> None:
+    """`after_s` behind the moment when the process that recovers has opened the index."""
+    before = len(archive.events("process started"))
     with archive.log.open("ab") as output:
         starting = subprocess.Popen(archive.command(), stdout=output, stderr=output, env=archive._environment)
-    time.sleep(after_s)
-    starting.kill()
-    starting.wait()
+
+    def has_begun() -> bool:
+        return has_index_open(starting.pid) or len(archive.events("process started")) > before
+
+    try:
+        wait_until(has_begun, why="no start got as far as the index")
+        time.sleep(after_s)
+    finally:
+        starting.kill()
+        starting.wait()
+
+
+def has_index_open(process: int) -> bool:
+    """Whether a child of `process` has a file of the index open."""
+    try:
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        return any(
+            "/index.sqlite" in str(file.readlink()) for one in children for file in Path(f"/proc/{one}/fd").iterdir()
+        )
+    except OSError:  # a file or a process that has gone in between
+        return False
 
 
 def lost(archive: RunningArchive, numbers: list[int]) -> list[int]:
@@ -90,8 +111,8 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
             for poster in posters:
                 poster.join(60)
                 acknowledged += poster.acknowledged
-            for after_s in (0.4, 0.8):
-                kill_while_it_starts(archive, after_s)
+            for after_s in (0, 0.05):
+                kill_while_it_recovers(archive, after_s)
             archive.start()
         assert len(acknowledged) > 2 * PARTS * ROUNDS
         assert lost(archive, acknowledged) == []

@@ -170,7 +170,7 @@ def test_an_unmodified_sender_is_acknowledged_after_every_read(tmp_path: Path) -
     need_strace()
     images = make_series(4, seed=1)
     trace = tmp_path / "calls"
-    with RunningArchive(tmp_path / "data") as archive:
+    with RunningArchive(tmp_path / "data", PACS_HTTP__WORKERS="1") as archive:
         tracing = Strace([archive.pid_of("dimse")], "-f", "-o", str(trace), "-e", "trace=setsockopt,recvfrom", *QUIETLY)
         try:
             found = storescu("127.0.0.1", archive.dicom_port, archive.aet, images)

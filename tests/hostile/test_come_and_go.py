@@ -101,7 +101,7 @@ def _settled(pid: int, before: Held) -> Held:
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningArchive]:
-    with RunningArchive(tmp_path_factory.mktemp("archive") / "data") as running:
+    with RunningArchive(tmp_path_factory.mktemp("archive") / "data", PACS_HTTP__WORKERS="1") as running:
         yield running
 
 

@@ -24,7 +24,11 @@ def port() -> int:
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[RunningArchive]:
     destinations = json.dumps([{"aet": AET, "host": "127.0.0.1", "port": port}])
-    settings = {"PACS_DICOM__DESTINATIONS": destinations, "PACS_COMMITMENT__FIRST_PAUSE_S": "0.5"}
+    settings = {
+        "PACS_DICOM__DESTINATIONS": destinations,
+        "PACS_COMMITMENT__FIRST_PAUSE_S": "0.5",
+        "PACS_HTTP__WORKERS": "1",
+    }
     with RunningArchive(tmp_path_factory.mktemp("commitment") / "data", **settings) as running:
         yield running
 
