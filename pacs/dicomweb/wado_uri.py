@@ -122,7 +122,12 @@ def _file_scope(scope: Scope, asked: UriRequest) -> Scope:
         "raw_path": path.encode("ascii"),
         "query_string": urlencode({"accept": accept}).encode("ascii"),
     }
-    return {**scope, **urls, "path_params": _uids(asked)}
+    return {**_without_accept(scope), **urls, "path_params": _uids(asked)}
+
+
+def _without_accept(scope: Scope) -> Scope:
+    """Of the request that is made of it: what is accepted stands in its parameter, and nothing else will do."""
+    return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"accept"]}
 
 
 def _uids(asked: UriRequest) -> dict[str, str | None]:
@@ -138,4 +143,4 @@ def _picture_scope(scope: Scope, asked: UriRequest, size: tuple[int, int]) -> Sc
         said["accept"] = asked.content_type or header_of(scope, b"accept") or ANY
     parameters = _uids(asked) if asked.frame is None else _uids(asked) | {"frame": str(asked.frame)}
     urls = {"path": path, "raw_path": path.encode("ascii"), "query_string": urlencode(said).encode("ascii")}
-    return {**scope, **urls, "path_params": parameters}
+    return {**_without_accept(scope), **urls, "path_params": parameters}

@@ -43,6 +43,15 @@ def many(door: DoorInMemory) -> ResourceKey:
     return door.keep(image(NumberOfFrames=3, PixelData=pixels, SOPClassUID="1.2.840.10008.5.1.4.1.1.7.3"))
 
 
+def test_content_type_alone_decides_whatever_is_accepted_besides(door: DoorInMemory, one: ResourceKey) -> None:
+    """A page's `img` accepts everything; a DICOM file, or a picture of another type, is not what was asked for."""
+    for content_type in ("text/html", "video/mp4", "image/x-none"):
+        for accept in ("*/*", "image/jpeg", "application/dicom"):
+            assert door.get(uri(one, contentType=content_type), accept=accept).status_code == 406
+    assert door.get(uri(one, contentType="image/png"), accept="text/html").headers["content-type"] == "image/png"
+    assert door.get(uri(one), accept="image/png").headers["content-type"] == "image/png"
+
+
 def pixels(content: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(content)))
 

@@ -67,6 +67,11 @@ def can_be_decoded(sample: Sample) -> bool:
     return bool(sample.pixels) and sample.uid in DECODED
 
 
+def has_pictures(sample: Sample) -> bool:
+    """Also of a video, of which nothing else is made."""
+    return (can_be_decoded(sample) or sample.is_video) and not sample.is_damaged
+
+
 def can_be_made(sample: Sample, uid: str) -> bool:
     """Whether the frames can be had in `uid`, as stored or made."""
     if not sample.pixels:

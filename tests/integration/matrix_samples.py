@@ -204,7 +204,7 @@ def made() -> Iterator[Sample]:
     run_length = _native(EXPLICIT, BYTES)
     run_length.compress(RLE, generate_instance_uid=False)
     yield _own("made RLE", run_length)
-    yield _own("made video", _encapsulated(FAMILY + "102", COLOUR, [_film()], NumberOfFrames=8))
+    yield _own("made video", _encapsulated(FAMILY + "102", COLOUR, [_film()], NumberOfFrames=8, Columns=48))
     torn = bytes(imagecodecs.jpegls_encode(GREY))[:200]
     yield _own("made damaged", _encapsulated(FAMILY + "80", GREY, [torn]), is_damaged=True)
     unknown = _encapsulated(UNKNOWN, GREY, [b"nobody knows"])
