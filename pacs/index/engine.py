@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
 
@@ -188,6 +188,12 @@ def _limit(connection: Connection, timeout_ms: int) -> None:
         connection.info[_TIMEOUT] = None
         connection.exec_driver_sql(f"SET statement_timeout = {timeout_ms:d}")
         connection.info[_TIMEOUT] = timeout_ms
+
+
+def lift_limit(connection: PoolProxiedConnection) -> None:
+    """Let the time of a search, which the connection may have been told, end nothing of the transaction that begins."""
+    if connection.info.get(_TIMEOUT, 0) != 0:
+        connection.cursor().execute("SET LOCAL statement_timeout = 0")
 
 
 def _is_heard(descriptor: int) -> bool:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from sqlalchemy import Engine, PoolProxiedConnection
 
 from pacs.index.driver import Driver
-from pacs.index.engine import BEGIN_WRITE, translated
+from pacs.index.engine import BEGIN_WRITE, lift_limit, translated
 
 
 class KeptConnections:
@@ -32,6 +32,8 @@ class KeptConnections:
         with translated(doing):
             connection = self._take()
             try:
+                if not self._is_sqlite:
+                    lift_limit(connection)
                 driver = Driver(self._engine.dialect, connection)
                 yield driver
                 driver.close()
@@ -48,6 +50,8 @@ class KeptConnections:
             try:
                 if self._is_sqlite:
                     connection.cursor().execute(BEGIN_WRITE)  # psycopg begins by itself
+                else:
+                    lift_limit(connection)
                 driver = Driver(self._engine.dialect, connection)
                 yield driver
                 driver.close()

@@ -115,3 +115,18 @@ def test_an_index_of_the_version_before(url: str) -> None:
     assert [_found(index, *asked) for asked in _ASKED] == expected
     engine.dispose()
     index.close()
+
+
+def test_an_index_of_the_version_before_without_a_whole_value(url: str) -> None:
+    """Not one name, description or study ID among all that is read at once."""
+    index = Index.open(url)
+    index.migrate()
+    index.add([new_instance(in_patient=attributes(PatientID="P1"), in_study={})])
+    engine = open_engine(url)
+    with writing(engine, "go back") as connection:
+        whole_values.drop(connection)
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0014'")
+    index.migrate()
+    assert len(list(index.search("default", Query(Level.STUDY), reader="one"))) == 1
+    engine.dispose()
+    index.close()

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from pacs.index.allowance import Allowance
 from pacs.index.engine import open_engine, reading, writing
+from pacs.index.kept_connections import KeptConnections
 from pacs.index.page_marks import Mark, PageMarks, ensure_table
 from tests.real_postgresql import PostgreSQL
 
@@ -51,6 +52,17 @@ def test_the_time_of_a_search_ends_no_write_and_no_other_read(engine: Engine) ->
     with reading(engine, "look") as connection:
         assert connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one() == process
         assert connection.exec_driver_sql(_TIMEOUT).scalar_one() == "0"
+
+
+def test_the_time_of_a_search_ends_no_statement_past_sqlalchemy(engine: Engine) -> None:
+    with Allowance(deadline_s=50).reading(engine) as connection:
+        assert connection.exec_driver_sql(_TIMEOUT).scalar_one() == "50000"
+    kept = KeptConnections(engine, most=1)
+    for using in (kept.writing, kept.reading):
+        with using("look") as driver:
+            assert driver.rows(text(_TIMEOUT), {}) == [("0",)]
+    with Allowance(deadline_s=50).reading(engine) as connection:
+        assert connection.exec_driver_sql(_TIMEOUT).scalar_one() == "50000", "the next search has it again"
 
 
 def test_the_pages_of_a_search_tell_the_server_its_time_once(engine: Engine) -> None:
