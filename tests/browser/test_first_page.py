@@ -26,9 +26,14 @@ def open_study(page: Page, study_instance_uid: str = "2.25.1001") -> None:
 
 
 def test_a_study_is_found_opened_and_its_pixels_are_on_the_screen(
-    page: Page, ct: list[Dataset], complaints: Complaints
+    page: Page, ct: list[Dataset], send: Send, complaints: Complaints
 ) -> None:
+    other = ct_slices()[0]
+    other.StudyInstanceUID, other.SeriesInstanceUID, other.PatientName = "2.25.1006", "2.25.1006.1", "Some^Body^Else"
+    other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = "2.25.1006.1.1"
+    send([other])
     page.goto("/")
+    expect(page.locator("tr[data-study='2.25.1006']")).to_be_visible()
     row = page.locator("tr[data-study='2.25.1001']")
     expect(row).to_contain_text("홍길동 (Hong, Gildong)")
     expect(row).to_contain_text("흉부 CT")
@@ -146,7 +151,7 @@ def test_a_series_without_images_is_shown_as_what_it_is(page: Page, send: Send, 
     report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11"
     report.StudyInstanceUID, report.SeriesInstanceUID = "2.25.1004", "2.25.1004.1"
     report.SOPInstanceUID = report.file_meta.MediaStorageSOPInstanceUID = "2.25.1004.1.1"
-    report.Modality = "SR"
+    report.Modality, report.PatientName = "SR", "Only^Words"
     send([report])
     open_study(page, "2.25.1004")
     expect(page.locator(".study-main")).to_contain_text("This series holds no images.")
@@ -172,6 +177,7 @@ def test_bits_above_those_stored_are_not_taken_for_pixels(page: Page, send: Send
         image.PixelRepresentation, image.BitsStored, image.HighBit = 0, 12, 11
         image.PixelData = pixels.tobytes()
         image.StudyInstanceUID, image.SeriesInstanceUID = "2.25.1005", "2.25.1005.1"
+        image.PatientName = "Marked^Bits"
         image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = "2.25.1005.1.1"
     send([marked])
     open_study(page, "2.25.1005")
