@@ -28,7 +28,7 @@ from pacs.dimse.upper_layer.items import ProposedContext
 from tests.dimse.served import CT, EXPLICIT, RawPeer
 from tests.running_archive import RunningArchive
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.real_time(0.5)]
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 POLYGLOTS = {

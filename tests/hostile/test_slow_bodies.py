@@ -14,7 +14,7 @@ import pytest
 from tests.dicomweb.served import image, written
 from tests.running_archive import RunningArchive
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(600), pytest.mark.real_time(1.0)]
 
 PEERS = 200
 ROUNDS = 10
