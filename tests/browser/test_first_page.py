@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from tests.browser.conftest import SLICES, Complaints, ct_slices
 from tests.browser.screen import expected, looks_like, shown
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -84,21 +86,19 @@ def test_window_and_invert_change_what_is_shown(page: Page, ct: list[Dataset], c
     page.keyboard.press("r")
     expect_same(page, before)
     page.locator(".presets").select_option("presetBrain")
-    narrow = Dataset()
-    narrow.update(ct[0])
-    narrow.file_meta = ct[0].file_meta
+    narrow = copy.deepcopy(ct[0])  # `ct` is everybody's
     narrow.WindowCenter, narrow.WindowWidth = 40, 80
     expect_same(page, expected(narrow, *before.shape))
     expect(page.locator(".overlay")).to_contain_text("C 40  W 80")
     assert complaints == []
 
 
-def expect_same(page: Page, wanted: np.ndarray, tries: int = 40) -> None:
-    assert any(looks_like(shown(page, 0), wanted) for _ in range(tries))
+def expect_same(page: Page, wanted: np.ndarray) -> None:
+    wait_until(lambda: looks_like(shown(page, 0), wanted), why="another picture is shown")
 
 
-def expect_change(page: Page, from_: np.ndarray, tries: int = 40) -> None:
-    assert any(not looks_like(shown(page, 0), from_) for _ in range(tries))
+def expect_change(page: Page, from_: np.ndarray) -> None:
+    wait_until(lambda: not looks_like(shown(page, 0), from_), why="the same picture is shown")
 
 
 def test_the_page_speaks_korean(page: Page, ct: list[Dataset], complaints: Complaints) -> None:
