@@ -152,7 +152,8 @@ def give_back(
 ) -> list[InstanceRow]:
     """Move instances from `trash` to the live rows, and those above them as far as they are not there; returns the
     ones that moved: not those that were sent again since."""
-    back = [row for row in rows if row.sop_instance_uid not in _live_uids(connection, hospital, rows)]
+    came_anew = _live_uids(connection, hospital, rows)
+    back = [row for row in rows if row.sop_instance_uid not in came_anew]
     if not back:
         return []
     above = RowsAbove(connection, hospital, {row.series_row for row in back})

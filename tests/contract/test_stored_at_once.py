@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import event, func, select, text, update
 
 from pacs.index import Index, gram_tables, study_locks, study_modalities
 from pacs.index.engine import writing
@@ -391,6 +391,32 @@ def test_a_transaction_has_its_number_before_its_rows_have_theirs(index: Index) 
         assert driver.rows(number, {}) == [(None,)]
         study_locks.share(driver, [new_instance().key])
         assert driver.rows(number, {}) != [(None,)]
+
+
+def test_restoring_many_images_takes_as_many_statements_as_of_few(index: Index) -> None:
+    """Who stores in the study waits as long."""
+    statements: list[str] = []
+
+    def count(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    def counted(work: Callable[..., Any], *arguments: Any) -> int:
+        statements.clear()
+        work(*arguments)
+        return len(statements)
+
+    def to_and_fro(number: int) -> list[int]:
+        notes, first, second = Notes(), deletion(f"1.{number}"), deletion(f"1.{number}")
+        return [
+            counted(index.trash.put, first, notes),
+            counted(index.trash.restore, "default", first.name, notes),
+            counted(index.trash.put, second, notes),
+            counted(index.trash.erased, second),
+        ]
+
+    event.listen(index._engine, "before_cursor_execute", count)
+    index.add([*study(1, images=2), *study(2, images=200, patient="P2")])
+    assert to_and_fro(2) == to_and_fro(1)
 
 
 def test_many_studies_in_one_batch(new_url: NewUrl) -> None:
