@@ -30,6 +30,8 @@ class Allowance:
         self._deadline_s = deadline_s
         self._left_s = deadline_s
         self._turn = turn
+        self._begun: float | None = None
+        """Since when a connection is used."""
 
     @contextmanager
     def reading(self, engine: Engine) -> Iterator[Connection]:
@@ -44,7 +46,7 @@ class Allowance:
             if self._left_s is None:
                 yield connection
                 return
-            begun = time.monotonic()
+            begun = self._begun = time.monotonic()
             errors: tuple[type[BaseException], ...] = (DBAPIError, *driver_errors())
             try:
                 with _until(connection, begun + self._left_s):
@@ -54,6 +56,7 @@ class Allowance:
                     raise self._too_broad() from error
                 raise
             finally:
+                self._begun = None
                 self._left_s -= time.monotonic() - begun
 
     def _timeout_ms(self) -> int:
@@ -64,8 +67,13 @@ class Allowance:
         return max(1, -(-int(self._left_s * 1000) // step)) * step
 
     def check(self) -> None:
-        """Raises: TooBroad, the time is over."""
-        if self._left_s is not None and self._left_s <= 0:
+        """Also between statements of one connection, each of which PostgreSQL gives the time that there was at first.
+
+        Raises:
+            TooBroad: the time is over.
+        """
+        taken_s = time.monotonic() - self._begun if self._begun is not None else 0.0
+        if self._left_s is not None and self._left_s <= taken_s:
             raise self._too_broad()
 
     @contextmanager

@@ -162,6 +162,7 @@ class Pages:
             if len(page) < size:
                 return None
             after, count = self.key_of(page[-1]), count - size
+            self._allowance.check()
         return after
 
     def _second_at(self, connection: Connection, offset: int) -> Mark | tuple[()] | None:
@@ -226,6 +227,7 @@ class Pages:
             rows = {"above": rows_above[at : at + at_once]}
             found += connection.execute(statement.limit(size - len(found)), rows).all()
             at, at_once = at + at_once, min(4 * at_once, _MOST_PLACES)
+            self._allowance.check()
         return found
 
     def _has_places(self) -> bool:
@@ -278,6 +280,7 @@ class Pages:
             if are_all:
                 break
             at_once = min(2 * at_once, _MOST_PLACES)
+            self._allowance.check()
         return found[:size]
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from random import Random
+from typing import Any
 
 import pytest
 
-from pacs.index import Index, pages, whole_values
+from pacs.errors import TooBroad
+from pacs.index import Index, gram_tables, pages, whole_values
+from pacs.index.allowance import Allowance
 from pacs.index.engine import open_engine, writing
 from pacs.model import Level, Match, NewInstance, Query
 from tests.contract.conftest import NewUrl
@@ -129,4 +133,31 @@ def test_an_index_of_the_version_before_without_a_whole_value(url: str) -> None:
     index.migrate()
     assert len(list(index.search("default", Query(Level.STUDY), reader="one"))) == 1
     engine.dispose()
+    index.close()
+
+
+def test_looking_at_very_many_candidates_ends_in_time(filled: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each statement is short, but there are many: of studies with another name that has the same number, say."""
+    rounds = 0
+
+    def newest(*_: Any, above: int, below: int, size: int, **_more: Any) -> list[int]:
+        nonlocal rounds
+        rounds += 1
+        time.sleep(0.01)
+        found = (below - 1 - (number << 30) for number in range(size if rounds < 300 else 0))
+        return [place for place in found if place >= above]  # of no row
+
+    monkeypatch.setattr(gram_tables, "newest", newest)
+    query = Query(Level.STUDY, (Match((_NAME,), ("kim^minsu",)),), limit=11)
+    with pytest.raises(TooBroad, match="narrow it"):
+        list(filled.search("default", query, allowance=Allowance(0.2)))
+    assert rounds < 100
+
+
+@pytest.mark.parametrize("asked", ["*\x02b\x03*", "?\x02b\x03?"])
+def test_what_marks_the_ends_of_a_value_may_stand_within_one(url: str, asked: str) -> None:
+    index = Index.open(url)
+    index.migrate()
+    index.add([new_instance(in_study=attributes(StudyDescription="a\x02b\x03c"))])
+    assert len(_found(index, _DESCRIPTION, (asked,))) == 1
     index.close()
