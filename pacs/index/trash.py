@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, exists, func, insert, select, tuple_, update
 
 from pacs.errors import IndexUnavailable, NotFound, Retained
 from pacs.index import read, study_locks, trash_rows
+from pacs.index.deletion_rows import columns_of, deletion_of, microseconds
 from pacs.index.engine import reading, writing
 from pacs.index.row_values import moment
 from pacs.index.tables import deletions, instances, segments, series, studies
@@ -34,7 +35,6 @@ Changing = Callable[[list[tuple[str, str]]], AbstractContextManager[None]]
 
 _ATTEMPTS = 10
 _RACES = frozenset({"23505", "40P01", "40001"})
-_EPOCH = datetime.fromtimestamp(0, UTC)
 _OPEN = (DeletionState.IN_TRASH, DeletionState.ERASING)
 
 
@@ -57,7 +57,7 @@ class Trash:
             statement = statement.where(deletions.c.hospital == hospital)
         statement = statement.order_by(deletions.c.deleted_at_us.desc(), deletions.c.id.desc())
         with reading(self._engine, "list the trash") as connection:
-            return [_deletion(row) for row in connection.execute(statement.limit(limit).offset(offset))]
+            return [deletion_of(row) for row in connection.execute(statement.limit(limit).offset(offset))]
 
     def states(self) -> dict[tuple[str, str], DeletionState]:
         """The state of every deletion, by hospital and name."""
@@ -71,7 +71,7 @@ class Trash:
             row = _row_of(connection, hospital, name)
         if row is None:
             raise NotFound(f"there is no deletion {name[:40]!r}; list them to see what there is")
-        return _deletion(row)
+        return deletion_of(row)
 
     def holding(self, hospital: str, study: str, series_uid: str | None, sop: str | None) -> Deletion | None:
         """The latest deletion that has something of these UIDs in the trash."""
@@ -92,7 +92,7 @@ class Trash:
         newest_first = (deletions.c.deleted_at_us.desc(), deletions.c.id.desc())
         with reading(self._engine, "look into the trash") as connection:
             row = connection.execute(chosen.where(below).order_by(*newest_first).limit(1)).one_or_none()
-        return None if row is None else _deletion(row)
+        return None if row is None else deletion_of(row)
 
     def erased_with(self, hospital: str, study: str, series_uid: str | None, sop: str | None) -> Deletion | None:
         """The latest deletion that named this study, series or instance, or what it was in, and of which nothing is
@@ -112,7 +112,7 @@ class Trash:
         )
         with reading(self._engine, "look for what was erased") as connection:
             row = connection.execute(chosen).one_or_none()
-        return None if row is None else _deletion(row)
+        return None if row is None else deletion_of(row)
 
     def newest_stored_at(self, hospital: str, study: str, series_uid: str | None, sop: str | None) -> datetime | None:
         """When the last of the live instances below these UIDs was stored; None when there is none."""
@@ -150,7 +150,7 @@ class Trash:
                 deletion, deleted_at=at, instances=len(rows), stored_bytes=sum(place.length for place in places)
             )
             words = trash_rows.take(connection, hospital, trash_of(done.name, hospital), rows)
-            connection.execute(insert(deletions).values(**_columns(done), words=words))
+            connection.execute(insert(deletions).values(**columns_of(done), words=words))
             told(done, places)
             return done
 
@@ -215,7 +215,7 @@ class Trash:
                 raise NotFound(f"there is no deletion {name[:40]!r}; list them to see what there is")
             if row.state != DeletionState.IN_TRASH.value:
                 raise Retained(f"deletion {name} is {row.state} already")
-            values = {"erase_at_us": _microseconds(erase_at)}
+            values = {"erase_at_us": microseconds(erase_at)}
             connection.execute(update(deletions).where(deletions.c.id == row.id).values(**values))
             return self._changed(connection, _row_of(connection, hospital, name), told)
 
@@ -224,11 +224,11 @@ class Trash:
     def due(self, now: datetime) -> Deletion | None:
         """The deletion that is to be erased first, when its time has come; one that was begun before all others."""
         with reading(self._engine, "look for what is to be erased") as connection:
-            for state, before in ((DeletionState.ERASING, 1 << 62), (DeletionState.IN_TRASH, _microseconds(now))):
+            for state, before in ((DeletionState.ERASING, 1 << 62), (DeletionState.IN_TRASH, microseconds(now))):
                 chosen = select(deletions).where(deletions.c.state == state.value, deletions.c.erase_at_us <= before)
                 row = connection.execute(chosen.order_by(deletions.c.erase_at_us).limit(1)).one_or_none()
                 if row is not None:
-                    return _deletion(row)
+                    return deletion_of(row)
         return None
 
     def adopt(self, deletion: Deletion, places: Sequence[Place], is_current: Callable[[], bool] = lambda: True) -> None:
@@ -252,7 +252,7 @@ class Trash:
                 trash_rows.give_back(connection, hospital, trash, returned, words)
             if deletion.state is DeletionState.ERASED:
                 trash_rows.drop(connection, trash)
-            values = {**_columns(deletion), "words": words}
+            values = {**columns_of(deletion), "words": words}
             if row is None:
                 connection.execute(insert(deletions).values(**values))
             else:
@@ -279,9 +279,9 @@ class Trash:
         places = trash_rows.places(connection, trash_of(row.name, row.hospital), rows)
         state = state or (DeletionState.IN_TRASH if rows else DeletionState.RESTORED)
         changed = replace(
-            _deletion(row), state=state, instances=len(rows), stored_bytes=sum(place.length for place in places)
+            deletion_of(row), state=state, instances=len(rows), stored_bytes=sum(place.length for place in places)
         )
-        connection.execute(update(deletions).where(deletions.c.id == row.id).values(**_columns(changed)))
+        connection.execute(update(deletions).where(deletions.c.id == row.id).values(**columns_of(changed)))
         told(changed, places)
         return changed
 
@@ -371,43 +371,3 @@ def _rows_at(connection: Connection, hospital: str, places: Sequence[Place]) -> 
 
 def _lowest(deletion: Deletion) -> str:
     return deletion.sop_instance_uid or deletion.series_instance_uid or deletion.study_instance_uid
-
-
-def _microseconds(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(microseconds=1)
-
-
-def _columns(deletion: Deletion) -> dict[str, Any]:
-    return {
-        "hospital": deletion.hospital,
-        "name": deletion.name,
-        "study_instance_uid": deletion.study_instance_uid,
-        "series_instance_uid": deletion.series_instance_uid or "",
-        "sop_instance_uid": deletion.sop_instance_uid or "",
-        "reason": deletion.reason,
-        "principal": deletion.principal,
-        "source": deletion.source,
-        "deleted_at_us": _microseconds(deletion.deleted_at),
-        "erase_at_us": _microseconds(deletion.erase_at),
-        "state": deletion.state.value,
-        "instances": deletion.instances,
-        "stored_bytes": deletion.stored_bytes,
-    }
-
-
-def _deletion(row: Any) -> Deletion:
-    return Deletion(
-        name=row.name,
-        hospital=row.hospital,
-        study_instance_uid=row.study_instance_uid,
-        series_instance_uid=row.series_instance_uid or None,
-        sop_instance_uid=row.sop_instance_uid or None,
-        reason=row.reason,
-        principal=row.principal,
-        source=row.source,
-        deleted_at=moment(row.deleted_at_us),
-        erase_at=moment(row.erase_at_us),
-        state=DeletionState(row.state),
-        instances=int(row.instances),
-        stored_bytes=int(row.stored_bytes),
-    )

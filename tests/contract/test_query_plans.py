@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from pacs.index import Index
 from pacs.index.engine import open_engine
-from pacs.index.search import plan
+from pacs.index.planning import plan
 from pacs.model import Level, Match, Query
 from tests.contract.statements import noted
 from tests.index.new_instances import new_instance

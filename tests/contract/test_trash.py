@@ -11,8 +11,8 @@ from sqlalchemy import bindparam, event, insert, update
 
 from pacs.errors import IndexUnavailable, NotFound, Retained
 from pacs.index import Index
+from pacs.index.deletion_rows import columns_of
 from pacs.index.tables import deletions, instances
-from pacs.index.trash import _columns
 from pacs.index.trash_hospital import trash_of
 from pacs.model import DeletionState, Level, NewInstance, Query, Succession
 from tests.contract.deleted import Notes, deletion, filled, rows_of, seen, study
@@ -145,7 +145,7 @@ def _deleted_one_by_one(index: Index, count: int) -> list[NewInstance]:
     index.add(kept)
     made = [deletion("1.7", "1.7.1", one.key.sop_instance_uid) for one in kept]
     with index._engine.begin() as connection:
-        connection.execute(insert(deletions), [{**_columns(one), "instances": 1, "words": ""} for one in made])
+        connection.execute(insert(deletions), [{**columns_of(one), "instances": 1, "words": ""} for one in made])
         connection.execute(
             update(instances)
             .where(instances.c.sop_instance_uid == bindparam("uid"))
