@@ -22,8 +22,9 @@ from tests.running_archive import RunningArchive
 pytestmark = pytest.mark.alone
 GIVES_WAY = ["export", "rendered", "study_metadata", "search_infix", "bulk_data"]
 SETTLING_S, STORM_S = 3.5, 6.0
-BUDGET_MS = 4
-"""A frame takes 2 ms alone and 6 in the storm, as the median: the storm surely burns it, however fast the machine."""
+BUDGET_MS = 1
+"""About what a frame takes alone; 3 to 6 in the storm, as the median: the storm surely burns it, however fast the
+machine. At 4 it once did not."""
 FACTOR = 2.0
 """So much longer, at least, 19 of 20 frames take when nothing gives way. Seen: 2.9 to 3.3 times."""
 ATTEMPTS = 3
