@@ -71,6 +71,17 @@ def _without_rows(answers: dict[str, Any]) -> dict[str, Any]:
     return {way: sorted(map(str, answer)) for way, answer in answers.items()}
 
 
+def _run(arriving: list[threading.Thread], changing: list[threading.Thread], stopped: threading.Event) -> None:
+    """All at once; who changes goes on until all have arrived."""
+    for thread in (*arriving, *changing):
+        thread.start()
+    for thread in arriving:
+        thread.join()
+    stopped.set()
+    for thread in changing:
+        thread.join()
+
+
 def test_two_who_delete_the_same(index: Index, notes: Notes) -> None:
     index.add([*study(1), *study(2)])
     outcomes: list[str] = []
@@ -136,13 +147,7 @@ def test_arrivals_while_it_is_deleted_restored_and_erased(
 
     arriving = [threading.Thread(target=arrive, args=(number,)) for number in range(3)]
     changing = [threading.Thread(target=change) for _ in range(2)]
-    for thread in (*arriving, *changing):
-        thread.start()
-    for thread in arriving:
-        thread.join()
-    stopped.set()
-    for thread in changing:
-        thread.join()
+    _run(arriving, changing, stopped)
     assert problems == []
     assert [record.getMessage() for record in caplog.records if "refused" in record.getMessage()] == []
     for one in index.trash.all("default", states=[DeletionState.IN_TRASH]):
@@ -208,13 +213,7 @@ def test_several_studies_of_a_patient_at_once(index: Index, caplog: pytest.LogCa
 
     arriving = [threading.Thread(target=arrive, args=(number,)) for number in range(3)]
     changing = [threading.Thread(target=change, args=(number,)) for number in range(3)]
-    for thread in (*arriving, *changing):
-        thread.start()
-    for thread in arriving:
-        thread.join()
-    stopped.set()
-    for thread in changing:
-        thread.join()
+    _run(arriving, changing, stopped)
     assert problems == []
     assert [record.getMessage() for record in caplog.records if "refused" in record.getMessage()] == []
     for number in range(4):
